@@ -1,0 +1,24 @@
+"""What the processor at hand likes: choices that change speed and memory, never results."""
+
+from typing import Any
+
+import jax
+
+
+def compiler_options() -> dict[str, Any]:
+    """Options for `jax.jit(..., compiler_options=...)` on the default backend.
+
+    On CPU, convolutions go to Eigen rather than YNNPACK, which leaves all cores but one idle on images narrower
+    than 128 pixels (jax 0.10): the whole network is 1.3 times faster.
+    """
+    return {"xla_cpu_experimental_ynn_fusion_type": ""} if jax.default_backend() == "cpu" else {}
+
+
+def support_chunk() -> int:
+    """Support entries at a time: one stays in a processor's cache, an accelerator wants many at once."""
+    return 1 if jax.default_backend() == "cpu" else 64
+
+
+def feature_memory() -> int:
+    """Bytes that the features of the targets taken at a time may fill."""
+    return 2**28 if jax.default_backend() == "cpu" else 2**33
