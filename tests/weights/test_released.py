@@ -1,0 +1,174 @@
+"""Released weights, from a local server."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from file_server import serve
+from official import SMALL, official_state_dict
+
+import universeg_jax as uj
+from universeg_jax.errors import WeightsError
+from universeg_jax.models.universeg import UniverSegConfig
+from universeg_jax.weights import named, store
+from universeg_jax.weights.named import known_weights, load
+from universeg_jax.weights.released import RELEASES, Release, cache_folder, git_blob_sha1
+from universeg_jax.weights.torch_file import save_torch
+from universeg_jax.weights.universeg import export_universeg
+
+TENSORS = official_state_dict(SMALL)
+
+
+def assert_holds(model, tensors):
+    for name, tensor in export_universeg(model).items():
+        np.testing.assert_array_equal(tensor, tensors[name])
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNIVERSEG_JAX_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """The file of the release "small"."""
+    save_torch(TENSORS, tmp_path / "small.pt")
+    return tmp_path / "small.pt"
+
+
+@pytest.fixture
+def server(file, cache, monkeypatch):
+    """Serves the release "small", which `load` then knows as "universeg-v1"."""
+    with serve(file.read_bytes()) as server:
+        release = Release(
+            name="universeg-v1",
+            url=server.url,
+            git_blob_sha1=git_blob_sha1(file),
+            licence="none",
+            about="For tests.",
+            config=UniverSegConfig(SMALL),
+        )
+        monkeypatch.setattr(named, "RELEASES", (release,))
+        yield server
+
+
+def test_a_release_is_downloaded_converted_and_kept(server, cache):
+    assert_holds(uj.universeg(pretrained=True), TENSORS)
+    assert sorted(path.name for path in cache.iterdir()) == ["file.pt", "universeg-v1"]
+    provenance = store.read_description(cache / "universeg-v1")["provenance"]
+    assert provenance["source"] == server.url
+    assert_holds(load("universeg-v1"), TENSORS)
+    assert len(server.requests) == 1
+
+
+def test_a_download_broken_off_is_resumed_and_converted(server, cache):
+    server.breaks_after = 1000
+    with pytest.raises(WeightsError, match="broke off after 1000"):
+        load("universeg-v1")
+    server.breaks_after = None
+    assert_holds(load("universeg-v1"), TENSORS)
+    assert server.requests[-1]["Range"] == "bytes=1000-"
+
+
+def test_without_network_the_error_says_how_and_following_it_works(server, cache, file, monkeypatch):
+    offline = replace(named.RELEASES[0], url="http://127.0.0.1:9/weights/file.pt")
+    monkeypatch.setattr(named, "RELEASES", (offline,))
+    with pytest.raises(WeightsError) as caught:
+        load("universeg-v1")
+    url, place = re.search(r"by hand, fetch (\S+)\nand save it as (\S+)$", str(caught.value)).groups()
+    assert url == offline.url
+    Path(place).parent.mkdir(parents=True, exist_ok=True)
+    Path(place).write_bytes(file.read_bytes())
+    assert f"in {place}" in known_weights()[-1].state
+    assert_holds(load("universeg-v1"), TENSORS)
+
+
+def test_another_file_that_fits_is_used_with_a_warning_every_time(server, tmp_path):
+    expected = named.RELEASES[0].git_blob_sha1
+    others = official_state_dict(SMALL, seed=5)
+    save_torch(others, tmp_path / "other.pt")
+    server.content = (tmp_path / "other.pt").read_bytes()
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=f"{git_blob_sha1(tmp_path / 'other.pt')}; expected {expected}"):
+            assert_holds(load("universeg-v1"), others)
+
+
+@pytest.mark.parametrize("kind", ["other network", "no weights"])
+def test_a_file_that_does_not_fit_is_kept_apart(server, cache, tmp_path, kind):
+    if kind == "other network":
+        save_torch(official_state_dict(((2, 2), (2, 2))), tmp_path / "wrong.pt")
+        server.content = (tmp_path / "wrong.pt").read_bytes()
+    else:
+        server.content = b"a login page that claims to be binary"
+    rejected = cache / "file.pt.rejected"
+    with pytest.raises(WeightsError, match=f"is not universeg-v1(?s:.*)kept as {rejected}"):
+        load("universeg-v1")
+    assert [path.name for path in cache.iterdir()] == [rejected.name]
+    assert rejected.read_bytes() == server.content
+
+
+def test_a_file_put_there_by_hand_that_does_not_fit_is_left_there(server, cache):
+    cache.mkdir()
+    (cache / "file.pt").write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match=f"Remove {cache / 'file.pt'} to"):
+        load("universeg-v1")
+    assert (cache / "file.pt").read_bytes() == b"not weights"
+
+
+def test_a_damaged_cache_says_what_to_delete(server, cache):
+    load("universeg-v1")
+    (cache / "universeg-v1" / "parameters" / "manifest.ocdbt").unlink()
+    with pytest.raises(WeightsError, match=f"Delete {cache / 'universeg-v1'} "):
+        load("universeg-v1")
+
+
+def test_a_cache_folder_that_cannot_be_is_named(server, cache):
+    cache.write_text("a file")
+    with pytest.raises(WeightsError, match=f"{cache}: cannot be used as cache folder.*UNIVERSEG_JAX_CACHE"):
+        load("universeg-v1")
+
+
+@pytest.mark.slow
+def test_two_processes_download_once(server, cache):
+    program = (
+        "import sys; from dataclasses import replace; from universeg_jax.weights import named; "
+        "from universeg_jax.models.universeg import UniverSegConfig; "
+        "named.RELEASES = (replace(named.RELEASES[0], url=sys.argv[1], git_blob_sha1=sys.argv[2], "
+        "config=UniverSegConfig(((2, 3), (4, 5), (3, 2)))),); named.load('universeg-v1')"
+    )
+    arguments = [sys.executable, "-W", "error", "-c", program, server.url, named.RELEASES[0].git_blob_sha1]
+    processes = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert len(server.requests) == 1
+    assert_holds(load("universeg-v1"), TENSORS)
+
+
+def test_the_release_is_the_authors():
+    (release,) = RELEASES
+    assert release.url == ("https://github.com/JJGO/UniverSeg/releases/download/weights/universeg_v1_nf64_ss64_STA.pt")
+    assert release.git_blob_sha1 == "eedd25b13679d2f06ec4f9b59bcf02fc9205e06b"
+    assert release.file_name == "universeg_v1_nf64_ss64_STA.pt"
+
+
+def test_a_blob_id_is_the_one_git_gives(tmp_path):
+    (tmp_path / "hello").write_bytes(b"hello world\n")
+    assert git_blob_sha1(tmp_path / "hello") == "3b18e512dba79e4c8300dd08aeb37f8e728b8dad"
+
+
+def test_known_weights_say_where_they_are(server, cache):
+    shipped, release = known_weights()
+    assert (shipped.name, shipped.state, shipped.licence) == ("open-v0", "shipped", "research use only")
+    assert release.state == "downloaded when first used"
+    load("universeg-v1")
+    assert known_weights()[-1].state == f"in {cache / 'universeg-v1'}"
+
+
+def test_the_cache_folder_is_the_users_unless_told(monkeypatch):
+    monkeypatch.delenv("UNIVERSEG_JAX_CACHE", raising=False)
+    assert "universeg-jax" in str(cache_folder())

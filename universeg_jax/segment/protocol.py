@@ -1,0 +1,40 @@
+"""What the segmenter asks of a model, so that UniverSeg and ProtoSAM are used through one interface."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+
+Predictor = Callable[[Array], jax.Array]
+"""images (B,H,W,C) -> logits (K,B,H,W,1), one map per class of the support set it was made from."""
+
+
+@runtime_checkable
+class InContextModel(Protocol):
+    """A model that learns a segmentation task from its support set alone.
+
+    Attributes:
+        input_size: side in pixels of the square images it takes.
+        input_channels: 1 for grey images, 3 for colour.
+    """
+
+    input_size: int
+    input_channels: int
+
+    def prepare(self, images: Array, labels: Array, mask: Array) -> Predictor:
+        """Take in a support set and return the predictor of its task.
+
+        Args:
+            images: support images (S,H,W,C), float32 in [0,1].
+            labels: one label map per class (K,S,H,W,1), float32 in [0,1]; K is 1, the foreground, in a
+                binary task.
+            mask: (K,S), True where an entry counts for a class; entries that do not change nothing. At least
+                one counts for each class.
+
+        The shapes come from a small set of sizes, so a model may compile for each. Those who draw several
+        support sets hold several predictors at once.
+        """
+        ...

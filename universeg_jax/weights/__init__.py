@@ -1,0 +1,21 @@
+"""Weights: named sets, folders, and PyTorch's files."""
+
+from universeg_jax.errors import WeightsError
+from universeg_jax.weights.named import card, known_weights, load
+from universeg_jax.weights.released import cache_folder
+from universeg_jax.weights.store import save
+from universeg_jax.weights.torch_file import load_torch, save_torch
+from universeg_jax.weights.universeg import export_universeg, import_universeg
+
+__all__ = [
+    "WeightsError",
+    "cache_folder",
+    "card",
+    "export_universeg",
+    "import_universeg",
+    "known_weights",
+    "load",
+    "load_torch",
+    "save",
+    "save_torch",
+]

@@ -1,0 +1,102 @@
+"""PyTorch state dicts into models and back, by a table of names.
+
+A table has one `Entry` for each tensor of the state dict, in its order. It is made for a given model, so that the
+names in it are plain names: what is missing or too much in a file is then a matter of comparing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from universeg_jax.errors import WeightsError
+from universeg_jax.weights.parameters import get_parameters, set_parameters
+
+VECTOR = (0,)
+LINEAR = (1, 0)  # (out,in) -> (in,out)
+CONV = (2, 3, 1, 0)  # (out,in,kh,kw) -> (kh,kw,in,out)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of the state dict and what it is here.
+
+    Attributes:
+        theirs: its name in PyTorch.
+        ours: names of the parameter, or of several that PyTorch holds joined in this order.
+        axes: the order of PyTorch's axes that makes them ours, as `np.transpose` takes it.
+        join: PyTorch's axis along which several are joined.
+    """
+
+    theirs: str
+    ours: tuple[str, ...]
+    axes: tuple[int, ...]
+    join: int = 0
+
+    def shapes(self, parameters: Mapping) -> list[tuple[int, ...]]:
+        """The shapes, in PyTorch's layout, of the pieces that `ours` names."""
+        return [tuple(parameters[name].shape[axis] for axis in self._axes_back) for name in self.ours]
+
+    def shape(self, parameters: Mapping) -> tuple[int, ...]:
+        """The shape PyTorch's tensor must have."""
+        pieces = self.shapes(parameters)
+        joined = sum(piece[self.join] for piece in pieces)
+        return (*pieces[0][: self.join], joined, *pieces[0][self.join + 1 :])
+
+    def split(self, tensor: np.ndarray, parameters: Mapping) -> dict[str, np.ndarray]:
+        """PyTorch's tensor as our parameters."""
+        ends = np.cumsum([piece[self.join] for piece in self.shapes(parameters)])
+        pieces = np.split(tensor, ends[:-1], axis=self.join)
+        return {name: piece.transpose(self.axes) for name, piece in zip(self.ours, pieces, strict=True)}
+
+    def joined(self, parameters: Mapping) -> np.ndarray:
+        """Our parameters as PyTorch's tensor."""
+        pieces = [np.asarray(parameters[name]).transpose(self._axes_back) for name in self.ours]
+        return np.concatenate(pieces, axis=self.join)
+
+    @property
+    def _axes_back(self) -> tuple[int, ...]:
+        return tuple(self.axes.index(axis) for axis in range(len(self.axes)))
+
+
+def import_tensors(model: nnx.Module, state_dict: Mapping[str, np.ndarray], table: Sequence[Entry]) -> None:
+    """Fill a model, in place, with a state dict: every tensor is used, every parameter filled, in float32.
+
+    Raises:
+        WeightsError: listing every missing, unexpected, misshapen and unusable tensor; the model is as before.
+    """
+    parameters = get_parameters(model)
+    _check(state_dict, {entry.theirs: entry.shape(parameters) for entry in table})
+    values = {}
+    for entry in table:
+        values |= entry.split(_float32(state_dict[entry.theirs]), parameters)
+    set_parameters(model, values)
+
+
+def export_tensors(model: nnx.Module, table: Sequence[Entry]) -> dict[str, np.ndarray]:
+    """The model's parameters under PyTorch's names and in its layout, in the table's order."""
+    parameters = get_parameters(model)
+    return {entry.theirs: entry.joined(parameters) for entry in table}
+
+
+def _float32(tensor: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # a float64 too large becomes infinite, which is refused
+        return np.asarray(tensor).astype(np.float32)
+
+
+def _check(state_dict: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    problems = [f"missing: {name}, of shape {shape}" for name, shape in shapes.items() if name not in state_dict]
+    for name, tensor in state_dict.items():
+        tensor = np.asarray(tensor)
+        if name not in shapes:
+            problems.append(f"not expected: {name}, of shape {tensor.shape}")
+        elif tensor.shape != shapes[name]:
+            problems.append(f"wrong shape: {name} is {tensor.shape}, must be {shapes[name]}")
+        elif not jnp.issubdtype(tensor.dtype, jnp.floating):
+            problems.append(f"wrong type: {name} is {tensor.dtype}, must be floating-point")
+        elif not np.isfinite(_float32(tensor)).all():
+            problems.append(f"NaN or infinite in float32: {name}")
+    if problems:
+        raise WeightsError("the weights do not fit the model:\n  " + "\n  ".join(problems))

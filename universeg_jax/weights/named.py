@@ -1,0 +1,116 @@
+"""The weights that have names, and loading by name or path."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from flax import nnx
+
+from universeg_jax.errors import InputError, WeightsError
+from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
+from universeg_jax.weights import store
+from universeg_jax.weights.released import RELEASES, Release, cache_folder, load_release
+from universeg_jax.weights.torch_file import load_torch
+from universeg_jax.weights.universeg import universeg_from
+
+SHIPPED_FOLDER = Path(__file__).parents[1] / "assets" / "weights"
+SHIPPED = ("open-v0",)
+"""Sets of weights in the package, each a folder of `store.save` with its MODEL_CARD.md."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A named set of weights and where it stands."""
+
+    name: str
+    state: str
+    licence: str
+
+
+def known_weights() -> list[Known]:
+    """All weights that have a name; those that are shipped come first."""
+    listed = [
+        Known(name, "shipped", store.read_description(SHIPPED_FOLDER / name)["provenance"]["licence"])
+        for name in SHIPPED
+    ]
+    for release in RELEASES:
+        places = (cache_folder() / release.name, cache_folder() / release.file_name)
+        found = next((place for place in places if place.exists()), None)
+        listed.append(Known(release.name, f"in {found}" if found else "downloaded when first used", release.licence))
+    return listed
+
+
+def card(name: str) -> str:
+    """The model card of a named set of weights, in Markdown.
+
+    Raises:
+        WeightsError: for an unknown name.
+    """
+    if name in SHIPPED:
+        return (SHIPPED_FOLDER / name / "MODEL_CARD.md").read_text(encoding="utf-8")
+    release = _release(name)
+    if release is None:
+        raise WeightsError(f"unknown weights {name!r}; known are {_names()}")
+    return f"# {release.name}\n{release.about}\n\n- Licence: {release.licence}\n- File: {release.url}\n"
+
+
+def load(weights: str | os.PathLike) -> UniverSeg:
+    """The model of a set of weights.
+
+    Args:
+        weights: a name (`known_weights`), a folder that `store.save` or `python -m convert` wrote, or a .pt file of the
+            official code, which is taken to have no cross activation. Names go before paths: "./open-v0" is a folder.
+
+    Raises:
+        WeightsError: unknown, damaged, of another network, or not to be downloaded.
+
+    Warns:
+        UserWarning: where a released file is not the one that was expected.
+    """
+    if weights in SHIPPED:
+        return store.load(SHIPPED_FOLDER / weights)
+    release = _release(weights)
+    if release is not None:
+        return load_release(release)
+    path = Path(weights)
+    if path.is_dir():
+        return store.load(path)
+    if not path.exists():
+        raise WeightsError(f"unknown weights {str(weights)!r}: no such file or folder, and known names are {_names()}")
+    state_dict = load_torch(path)
+    try:
+        return universeg_from(state_dict)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def universeg(
+    *,
+    pretrained: bool | str | os.PathLike = False,
+    config: UniverSegConfig | None = None,
+    rngs: nnx.Rngs | None = None,
+) -> UniverSeg:
+    """A UniverSeg, with random or with trained weights.
+
+    Args:
+        pretrained: True for the authors' weights, which are downloaded when first used; or what `load` takes.
+        config: of a network with random weights; None is the released network's.
+        rngs: for random weights; None is `nnx.Rngs(0)`.
+
+    Raises:
+        InputError: pretrained together with config or rngs.
+        WeightsError, and warns: as `load`.
+    """
+    if pretrained is False:
+        return UniverSeg(config or UniverSegConfig.v1(), rngs=rngs or nnx.Rngs(0))
+    if config is not None or rngs is not None:
+        raise InputError("trained weights come with their configuration: pass config and rngs without pretrained")
+    return load("universeg-v1" if pretrained is True else pretrained)
+
+
+def _release(name: str | os.PathLike) -> Release | None:
+    return next((release for release in RELEASES if release.name == name), None)
+
+
+def _names() -> str:
+    return ", ".join([*SHIPPED, *(release.name for release in RELEASES)])

@@ -1,0 +1,195 @@
+"""Weights in a folder: parameters as Orbax writes them, and what they are in JSON beside them.
+
+FOLDER/universeg.json   configuration, provenance, versions, checksum
+FOLDER/parameters/      an Orbax checkpoint of {name: array}
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from universeg_jax.errors import WeightsError
+from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
+from universeg_jax.weights.parameters import blueprint, get_parameters, set_parameters
+
+FORMAT = 1
+DESCRIPTION = "universeg.json"
+PARAMETERS = "parameters"
+
+ACTIVATIONS = {
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "tanh": jax.nn.tanh,
+}
+"""The activations of a cross-convolution that a folder can name."""
+
+
+def save(
+    model: UniverSeg,
+    folder: str | os.PathLike,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a model, in float32. The folder appears when it is complete.
+
+    Args:
+        folder: where to; its parents are made.
+        provenance: where the weights come from, as JSON can hold it.
+        overwrite: replace a folder of weights that is there.
+
+    Raises:
+        WeightsError: the folder exists, cannot be written, or the cross activation is not one of ACTIVATIONS.
+    """
+    import orbax.checkpoint as ocp  # here because it is needed nowhere else and slow to import
+
+    parameters = {name: np.asarray(value, np.float32) for name, value in get_parameters(model).items()}
+    description = {
+        "format": FORMAT,
+        "model": "UniverSeg",
+        "config": _config_to_json(model.config),
+        "provenance": dict(provenance or {}),
+        "versions": {name: version(name) for name in ("jax", "flax", "orbax-checkpoint")},
+    }
+    with new_folder(folder, overwrite=overwrite) as new:
+        new.mkdir()
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:  # left only when all is written
+                checkpointer.save(new / PARAMETERS, parameters)
+        except Exception as error:  # a full disk, as TensorStore reports it
+            raise WeightsError(f"{folder}: the parameters cannot be written: {error}") from error
+        # It tells where the folder was written, which is nobody's business and soon wrong; nothing reads it.
+        (new / PARAMETERS / "commit_success.txt").unlink(missing_ok=True)
+        description["sha256"] = _sha256(new / PARAMETERS)
+        (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def load(folder: str | os.PathLike) -> UniverSeg:
+    """Read a model that `save` wrote, onto the default device whatever it was saved from.
+
+    Raises:
+        WeightsError: the folder does not exist, is not one of weights, is damaged or incomplete.
+    """
+    import orbax.checkpoint as ocp
+
+    folder = Path(folder).absolute()
+    description = read_description(folder)
+    model = blueprint(UniverSeg, _config_from_json(description["config"], folder))
+    found = _sha256(folder / PARAMETERS)
+    damaged = [name for name, digest in description["sha256"].items() if found.get(name) != digest]
+    if damaged:
+        raise WeightsError(f"{folder}: missing or damaged: {', '.join(damaged)}; copy or convert the weights again")
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            set_parameters(model, checkpointer.restore(folder / PARAMETERS, get_parameters(model)))
+    except Exception as error:  # Orbax and TensorStore have many kinds
+        raise WeightsError(f"{folder}: the parameters cannot be read: {error}") from error
+    return model
+
+
+def read_description(folder: str | os.PathLike) -> dict[str, Any]:
+    """What a folder of weights says of itself.
+
+    Raises:
+        WeightsError: it is not such a folder, or of a later format.
+    """
+    path = Path(folder) / DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WeightsError(f"{folder}: is not a folder of weights: {DESCRIPTION}: {error.strerror}") from error
+    except ValueError as error:
+        raise WeightsError(f"{path}: is damaged: {error}") from error
+    if not isinstance(description, dict) or description.get("model") != "UniverSeg":
+        raise WeightsError(f"{path}: does not describe the weights of a UniverSeg")
+    if description.get("format") != FORMAT:
+        raise WeightsError(f"{path}: has format {description.get('format')}, this version reads {FORMAT}: update it")
+    if not all(isinstance(description.get(part), dict) for part in ("config", "provenance", "sha256")):
+        raise WeightsError(f"{path}: is incomplete")
+    return description
+
+
+@contextmanager
+def new_folder(folder: str | os.PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+    """A path to write a folder of weights at, which takes its name when the block is left without an exception.
+
+    On any exception, Ctrl-C included, nothing is left of it, and a folder that was to be replaced is as it was.
+
+    Raises:
+        WeightsError: the folder exists and overwrite is False, or it does not hold weights; it cannot be written.
+    """
+    folder = Path(folder).absolute()
+    if os.path.lexists(folder):
+        if not overwrite:
+            raise WeightsError(f"{folder}: exists; choose another folder, or pass overwrite to replace it")
+        if not (folder / DESCRIPTION).is_file():
+            raise WeightsError(f"{folder}: holds no weights, so it is not replaced; choose another folder")
+    parent = next(place for place in folder.parents if place.exists())
+    new, old = (parent / f".{folder.name}-{uuid.uuid4().hex[:8]}" for _ in range(2))
+    try:
+        yield new
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite and folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        raise WeightsError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sha256(folder: Path) -> dict[str, str]:
+    """The digest of every file in a folder, by its path in it. TensorStore itself does not see every damage."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _config_to_json(config: UniverSegConfig) -> dict[str, Any]:
+    activation = config.cross_activation
+    name = next((name for name, known in ACTIVATIONS.items() if known is activation), None)
+    if activation is not None and name is None:
+        known = ", ".join(f"jax.nn.{name}" for name in ACTIVATIONS)
+        raise WeightsError(f"cross_activation={activation} cannot be written by name; these can: {known}")
+    return {
+        "encoder_features": config.encoder_features,
+        "decoder_features": config.decoder_features,
+        "cross_activation": name,
+        "input_size": config.input_size,
+    }
+
+
+def _config_from_json(values: Mapping[str, Any], folder: Path) -> UniverSegConfig:
+    def stages(features: Any) -> tuple[tuple[int, int], ...]:
+        pairs = tuple(tuple(map(int, pair)) for pair in features)
+        if not all(len(pair) == 2 and min(pair) > 0 for pair in pairs):
+            raise ValueError(f"{features} are not pairs of positive numbers")
+        return pairs
+
+    try:
+        activation, decoder = values["cross_activation"], values["decoder_features"]
+        if activation is not None and activation not in ACTIVATIONS:
+            raise ValueError(f"cross_activation is {activation!r}, known are {', '.join(ACTIVATIONS)}")
+        return UniverSegConfig(
+            encoder_features=stages(values["encoder_features"]),
+            decoder_features=None if decoder is None else stages(decoder),
+            cross_activation=None if activation is None else ACTIVATIONS[activation],
+            input_size=int(values["input_size"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{folder / DESCRIPTION}: the configuration makes no sense: {error}") from error
