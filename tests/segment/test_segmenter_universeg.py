@@ -1,0 +1,39 @@
+"""The segmenter on a real, small, untrained UniverSeg."""
+
+import jax
+import numpy as np
+from flax import nnx
+
+from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
+from universeg_jax.segment.segmenter import Segmenter
+
+MODEL = UniverSeg(UniverSegConfig(encoder_features=((4, 4), (4, 4)), input_size=32), rngs=nnx.Rngs(0))
+
+
+def spread_out(*shape: int) -> np.ndarray:
+    """Random images (N,32,32) that min-max scaling leaves as they are."""
+    images = np.random.default_rng(len(shape)).random(shape, np.float32)
+    images[:, 0, :2] = 0, 1
+    return images
+
+
+def test_a_binary_task_is_the_model_called_on_it():
+    support, targets = spread_out(5, 32, 32), spread_out(3, 32, 32)
+    labels = support > 0.7
+    found = Segmenter(MODEL).fit(support, labels).predict_proba(targets)
+    logits = MODEL(targets[..., None], support[None, ..., None], labels[None, ..., None].astype(np.float32))
+    np.testing.assert_allclose(found, jax.nn.sigmoid(logits[..., 0]), atol=1e-5)
+
+
+def test_several_classes_are_the_model_called_on_each_with_the_entries_that_show_it():
+    support, targets = spread_out(5, 32, 32), spread_out(2, 32, 32)
+    labels = np.digitize(support, [0.3, 0.6])
+    labels[1:3] = np.minimum(labels[1:3], 1)
+    found = Segmenter(MODEL).fit(support, labels).predict_proba(targets)
+    confidence = []
+    for value in range(3):
+        maps = (labels == value).astype(np.float32)
+        kept = maps.any(axis=(1, 2))
+        logits = MODEL(targets[..., None], support[None, kept, ..., None], maps[None, kept, ..., None])
+        confidence.append(10 * jax.nn.sigmoid(logits[..., 0]))
+    np.testing.assert_allclose(found, jax.nn.softmax(np.stack(confidence, axis=-1), axis=-1), atol=1e-5)

@@ -1,0 +1,89 @@
+"""Class values and what a model is asked for: one binary problem per class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from universeg_jax.errors import InputError
+
+MAX_CLASSES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The classes of a task, found in all labels of its support set together.
+
+    - Boolean labels, and soft labels (floats of which any is fractional; all in [0,1]), are one binary problem.
+    - Whole numbers of two values, such as 0/1 or 0/255, are one binary problem, the larger value the foreground.
+    - Whole numbers of more values are one problem per value: the background is a class as well.
+
+    Attributes:
+        values: (K,) ascending, in the dtype of the labels; (False, True) for boolean and soft ones. Predicted masks
+            hold these values in this dtype.
+    """
+
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, labels: Sequence[np.ndarray], names: Sequence[str]) -> "Classes":
+        """Find the classes.
+
+        Raises:
+            InputError: for soft labels outside [0,1], a single value in all labels, or more than 64 values.
+        """
+        fractional = [name for label, name in zip(labels, names, strict=True) if _is_fractional(label)]
+        if fractional:
+            for label, name in zip(labels, names, strict=True):
+                if label.min() < 0 or label.max() > 1:
+                    raise InputError(
+                        f"the label of {name} has values from {label.min():g} to {label.max():g}, and that of "
+                        f"{fractional[0]} has fractions, which makes them soft labels: scale all of them to [0,1]"
+                    )
+            return cls(np.array([False, True]))
+        if all(label.dtype == bool for label in labels):
+            return cls(np.array([False, True]))
+        values = np.unique(np.concatenate([np.unique(label) for label in labels]))
+        if len(values) == 1:
+            raise InputError(
+                f"every pixel of every label is {values[0]}, so there is nothing to segment: mark the structure by a "
+                "second value in at least one label, or pass boolean labels if all of it is background or foreground"
+            )
+        if len(values) > MAX_CLASSES:
+            raise InputError(
+                f"labels have {len(values)} different values from {values[0]} to {values[-1]}, at most {MAX_CLASSES} "
+                "are classes: is this an image, a mask saved with loss (JPEG), or a map of instances (pass label > 0)?"
+            )
+        return cls(values)
+
+    @property
+    def binary(self) -> bool:
+        return len(self.values) == 2
+
+    def problems(self, label: np.ndarray) -> np.ndarray:
+        """A label (H,W) as the maps (H,W,P) of its binary problems, float32 in [0,1]: P is 1 if binary, otherwise K."""
+        if self.values.dtype == bool:
+            return label[..., None].astype(np.float32)
+        return (label[..., None] == (self.values[1:] if self.binary else self.values)).astype(np.float32)
+
+    def probability(self, logits: jax.Array) -> np.ndarray:
+        """Logits (P,B,H,W,1) to probabilities (B,H,W,P), float32.
+
+        Binary: sigmoid(logits) of the foreground. Otherwise softmax(10 * sigmoid(logits)) over the classes, the
+        combination of the official UniverSeg demo.
+        """
+        probability = jax.nn.sigmoid(logits[..., 0])
+        if not self.binary:
+            probability = jax.nn.softmax(10 * probability, axis=0)
+        return np.moveaxis(np.asarray(probability, np.float32), 0, -1)
+
+    def mask(self, probability: np.ndarray, *, threshold: float) -> np.ndarray:
+        """Probabilities (H,W,P) to class values (H,W): foreground above the threshold, or the likeliest class."""
+        if self.binary:
+            return self.values[(probability[..., 0] > threshold).astype(np.intp)]
+        return self.values[probability.argmax(axis=-1)]
+
+
+def _is_fractional(label: np.ndarray) -> bool:
+    return label.dtype.kind == "f" and bool((label != np.floor(label)).any())
