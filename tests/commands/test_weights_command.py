@@ -1,0 +1,46 @@
+"""`universeg-jax weights`."""
+
+import argparse
+
+import pytest
+
+from universeg_jax.commands import weights
+from universeg_jax.errors import WeightsError
+from universeg_jax.weights import card
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("UNIVERSEG_JAX_CACHE", str(tmp_path))
+    parser = argparse.ArgumentParser()
+    weights.add_parser(parser.add_subparsers())
+
+    def run(*arguments):
+        arguments = parser.parse_args(["weights", *arguments])
+        arguments.run(arguments)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_list_says_what_there_is_under_which_licence_and_where(run):
+    shipped, released = run().splitlines()
+    assert shipped.split("  ")[0] == "open-v0"
+    assert shipped.endswith("shipped")
+    assert "OpenRAIL++-M, research use only" in released
+    assert released.endswith("downloaded when first used")
+
+
+def test_a_name_gets_its_model_card(run):
+    assert run("open-v0") == card("open-v0")
+
+
+def test_shipped_weights_need_no_download(run):
+    assert run("open-v0", "--download") == "open-v0: shipped\n"
+
+
+def test_unknown_names_and_a_download_of_nothing_are_errors(run):
+    with pytest.raises(WeightsError, match="known are open-v0"):
+        run("open-v9")
+    with pytest.raises(ValueError, match="NAME --download"):
+        run("--download")

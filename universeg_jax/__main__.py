@@ -1,0 +1,7 @@
+"""`python -m universeg_jax` is the command `universeg-jax`."""
+
+import sys
+
+from universeg_jax.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The subcommands of `universeg-jax`, one file each, and what they share."""

@@ -1,0 +1,86 @@
+"""Outputs that appear when they are complete, or not at all."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from universeg_jax.errors import InputError
+from universeg_jax.segment.folder import listing
+
+
+def check_outputs(out: Path, files: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse, before any work, a folder that the outputs cannot be put in.
+
+    Args:
+        out: the folder, which need not exist.
+        files: the paths of all outputs, relative to it.
+        overwrite: whether outputs of an earlier run may be replaced.
+
+    Raises:
+        InputError: the folder is a file, outputs exist (they are named), or other things are in their way.
+    """
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{place}: is a file; the output folder must be a folder or not exist yet")
+    for folder in {str(Path(file).parent) for file in files}:
+        if os.path.lexists(out / folder) and not (out / folder).is_dir():
+            raise InputError(f"{out / folder}: is a file, where a folder of that name is to be written: move it away")
+    for file in files:
+        if (out / file).is_dir():
+            raise InputError(f"{out / file}: is a folder, where a file of that name is to be written: move it away")
+    existing = [file for file in files if os.path.lexists(out / file)]
+    if existing and not overwrite:
+        raise InputError(
+            f"{out}: already holds {listing(existing)}; pass --overwrite to replace them, or another --out"
+        )
+
+
+def check_apart(out: Path, inputs: Sequence[Path], files: Sequence[str]) -> None:
+    """Refuse an output folder inside an input folder, and inputs that lie where outputs are written.
+
+    Raises:
+        InputError: naming the two.
+    """
+    written = {(out / file).parent.resolve() for file in files} - {out.resolve()}
+    for given in inputs:
+        if given.is_dir() and out.resolve().is_relative_to(given.resolve()):
+            raise InputError(f"--out {out} lies in {given}, which holds inputs; choose a folder outside of it")
+        if any(given.resolve().is_relative_to(place) for place in written):
+            raise InputError(f"--out {out} would write where the input {given} lies; choose another --out")
+
+
+@contextmanager
+def complete_or_nothing(out: Path) -> Iterator[Path]:
+    """A temporary folder whose files move into `out` when the block is left without an exception.
+
+    It lies in `out`, or beside it if `out` is new, so that moving is renaming. On any exception, Ctrl-C
+    included, it is removed and `out` is as it was. Files of the same name in `out` are replaced, others stay.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    parent = next(place for place in (out.absolute(), *out.absolute().parents) if place.is_dir())
+    staging = parent / f".{out.name}-{uuid.uuid4().hex[:8]}"
+    try:
+        staging.mkdir()
+    except OSError as error:
+        raise InputError(f"{parent}: cannot write there ({error.strerror}); choose another --out") from None
+    try:
+        yield staging
+        _move(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move(staging: Path, out: Path) -> None:
+    if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staging.rename(out)
+        return
+    for file in sorted(path for path in staging.rglob("*") if path.is_file()):
+        place = out / file.relative_to(staging)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(place)
