@@ -11,10 +11,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax import nnx
 
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import import_universeg
+from universeg_jax.weights.parameters import blueprint
 
 FOLDER = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -35,7 +35,7 @@ class Golden:
 def load_golden(name: str) -> Golden:
     with np.load(FOLDER / f"{name}.npz") as file:
         logits, meta = file["logits"], json.loads(str(file["meta"]))
-    model = UniverSeg(_config(meta), rngs=nnx.Rngs(0))
+    model = blueprint(UniverSeg, _config(meta))
     import_universeg(model, _state_dict(meta))
     rng = np.random.default_rng(meta["inputs_seed"])
     batch, size = (meta["B"],), (1, meta["H"], meta["W"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.segment.protocol import InContextModel
+from universeg_jax.weights.parameters import blueprint, get_parameters, set_parameters
 
 SMALL = UniverSegConfig(((4, 6), (5, 7), (6, 8)))
 
@@ -23,10 +24,13 @@ def episode(seed, *, targets, sets, entries, height, width):
 
 
 def model_with_biases(config, seed=0):
-    model = UniverSeg(config, rngs=nnx.Rngs(seed))
+    model = blueprint(UniverSeg, config)
     rng = np.random.default_rng(seed)
-    state = nnx.state(model)
-    nnx.update(model, jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape, np.float32), state))
+
+    def random(shape):  # of about the size the network starts with, and biases that are not zero
+        return rng.standard_normal(shape, np.float32) / (np.prod(shape[:3]) if len(shape) == 4 else 100) ** 0.5
+
+    set_parameters(model, {name: random(shaped.shape) for name, shaped in get_parameters(model).items()})
     return model
 
 
