@@ -1,0 +1,57 @@
+"""Speed and memory beside the official PyTorch code.
+
+    PYTHONPATH=/path/to/UniverSeg python -m experiments.benchmark --out experiments/results
+
+The official repository (github.com/JJGO/UniverSeg) and PyTorch are needed for the comparison; without them ours is
+measured alone. On a quiet machine of two cores it takes about ten minutes; --quick takes two.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from experiments.benchmark.machine import machine
+from experiments.benchmark.processes import first_results, peak_memory
+from experiments.benchmark.report import write_plot, write_table
+from experiments.benchmark.sides import official_is_here
+from experiments.benchmark.speed import CASES, QUICK_CASES, measure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of inference.{json,md,png}")
+    parser.add_argument("--runs", type=int, default=7, help="runs of each side in each case (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="up to 64 support entries, 128 px, one target")
+    arguments = parser.parse_args()
+
+    beside_official = official_is_here()
+    if not beside_official:
+        print("PyTorch or the official code (its repository on PYTHONPATH) is not here: ours alone is measured")
+    sides = ["ours", "official"] if beside_official else ["ours"]
+    cases = QUICK_CASES if arguments.quick else CASES
+    speed = [_told(measure(case, runs=arguments.runs, beside_official=beside_official)) for case in cases]
+    memory = [peak_memory(side, entries=64) for side in sides]
+    if not arguments.quick:
+        memory.append(peak_memory("ours", entries=1024))
+    results = {
+        "command": shlex.join(["python", "-m", "experiments.benchmark", *sys.argv[1:]]),
+        "machine": machine(),
+        "speed": speed,
+        "first": [_told(row) for row in first_results(sides, entries=16)],
+        "memory": [_told(row) for row in memory],
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "inference.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_table(arguments.out / "inference.md", results)
+    write_plot(arguments.out / "inference.png", speed)
+
+
+def _told(row: dict) -> dict:
+    print(json.dumps(row), flush=True)
+    return row
+
+
+if __name__ == "__main__":
+    main()

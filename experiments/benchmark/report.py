@@ -1,0 +1,77 @@
+"""The results as a table and as plots."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+
+def write_table(path: Path, results: dict) -> None:
+    """Markdown, from what `__main__` collects."""
+    machine = results["machine"]
+    versions = {"Python": machine["python"], **machine["versions"]}
+    lines = [
+        "# Inference beside the official PyTorch code",
+        "",
+        f"`{results['command']}`",
+        "",
+        f"{machine['processor']}, {machine['cores']} cores, {', '.join(machine['devices'])}; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+        + ". float32; official code eager, in inference mode, with as many threads; medians of runs in turn in one "
+        "process. Ratios compare; absolute times depend on what else the machine was doing. "
+        "Differences are of logits, in units of their standard deviation.",
+        "",
+        "| targets | support | size | ours (s) | official (s) | times faster | range | largest difference |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results["speed"]:
+        cells = [row["targets"], row["entries"], row["size"], f"{row['ours_seconds']:.3f}"]
+        if "ratio" in row:
+            low, high = row["ratio_range"]
+            cells += [f"{row['official_seconds']:.3f}", f"**{row['ratio']:.2f}**", f"{low:.2f}-{high:.2f}"]
+            cells.append(f"{row['difference']:.0e}")
+        else:
+            cells += ["-"] * 4
+        lines.append(_row(cells))
+    lines += ["", "Time from the start of Python to the first logits:", ""]
+    lines += ["| | support | compiled code cached | seconds |", "|---|---|---|---|"]
+    lines += [
+        _row([row["side"], row["entries"], "yes" if row["cached"] else "no", f"{row['seconds']:.1f}"])
+        for row in results["first"]
+    ]
+    lines += ["", "Peak memory above what importing takes, each in its own process:", ""]
+    lines += ["| | support | MB | seconds a call |", "|---|---|---|---|"]
+    lines += [
+        _row([row["side"], row["entries"], f"{row['peak_mb']:.0f}", f"{row['call']:.2f}"]) for row in results["memory"]
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_plot(path: Path, speed: Sequence[dict]) -> None:
+    """Time against the size of the support and against the size of the image."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    one_target = [row for row in speed if row["targets"] == 1]
+    _lines(left, [row for row in one_target if row["size"] == 128], "entries", "support entries, 128 px")
+    _lines(right, [row for row in one_target if row["entries"] == 16], "size", "image size in pixels, 16 entries")
+    figure.savefig(path, dpi=120)
+
+
+def _lines(axes, rows: list[dict], key: str, label: str) -> None:
+    rows = sorted(rows, key=lambda row: row[key])
+    for side, marker in (("ours", "o"), ("official", "s")):
+        known = [row for row in rows if f"{side}_seconds" in row]
+        if known:
+            axes.loglog(
+                [row[key] for row in known], [row[f"{side}_seconds"] for row in known], marker=marker, label=side
+            )
+    axes.set_xticks([row[key] for row in rows], [str(row[key]) for row in rows], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(label)
+    axes.set_ylabel("seconds for one target")
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _row(cells: Sequence) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"

@@ -1,0 +1,71 @@
+"""The two sides of the comparison: our network and the official one, with the same weights, on the same arrays."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+SEED = 0
+
+
+def episode(targets: int, entries: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Targets (B,H,W,1) of one task and its support images and labels (1,S,H,W,1), of random pixels."""
+    rng = np.random.default_rng(SEED)
+    target = rng.random((targets, size, size, 1), np.float32)
+    images = rng.random((1, entries, size, size, 1), np.float32)
+    labels = (rng.random((1, entries, size, size, 1)) > 0.5).astype(np.float32)
+    return target, images, labels
+
+
+def ours(target: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Callable[[], np.ndarray]:
+    """A function that segments the targets with the shipped weights."""
+    import jax.numpy as jnp
+
+    from universeg_jax import weights
+
+    model = weights.load("open-v0")
+    arrays = [jnp.asarray(x) for x in (target, images, labels)]
+    return lambda: np.asarray(model(*arrays))
+
+
+def official(target: np.ndarray, images: np.ndarray, labels: np.ndarray, *, threads: int) -> Callable[[], np.ndarray]:
+    """The same with the official code: eager, inference mode, one target at a time.
+
+    One at a time because it has no support shared by targets: a batch would repeat the support for each, with the same
+    work and a multiple of the memory.
+    """
+    import torch
+
+    from universeg_jax import weights
+
+    torch.set_num_threads(threads)
+    model = importlib.import_module("universeg").universeg(version="v1")
+    exported = weights.export_universeg(weights.load("open-v0"))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in exported.items()}, strict=True)
+    model.eval()
+    target, images, labels = (torch.from_numpy(np.moveaxis(x, -1, -3).copy()) for x in (target, images, labels))
+
+    def run() -> np.ndarray:
+        with torch.inference_mode():
+            logits = [model(one[None], images, labels) for one in target]
+        return np.moveaxis(torch.cat(logits).numpy(), -3, -1)
+
+    return run
+
+
+def official_is_here() -> bool:
+    """Whether the official repository, github.com/JJGO/UniverSeg, and PyTorch can be imported."""
+    try:
+        import torch  # noqa: F401
+
+        importlib.import_module("universeg")
+    except ImportError:
+        return False
+    return True
+
+
+def processors() -> int:
+    """Cores this process may use; both sides use all of them."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -1,0 +1,56 @@
+"""Time of one call, ours and the official code's, in turn in one process."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.benchmark.sides import episode, official, ours, processors
+
+LARGEST_DIFFERENCE = 1e-4  # of logits, relative to their standard deviation
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is segmented: `targets` of one task with `entries` support images, all of `size` pixels."""
+
+    targets: int
+    entries: int
+    size: int
+
+
+# Up to 256 support entries; targets that share their support; images that grow at a fixed support.
+CASES = (
+    *(Case(1, entries, 128) for entries in (1, 4, 16, 64, 256)),
+    Case(32, 16, 128),
+    *(Case(1, 16, size) for size in (64, 256, 512)),
+)
+QUICK_CASES = tuple(case for case in CASES if case.targets == 1 and case.entries <= 64 and case.size == 128)
+
+
+def measure(case: Case, *, runs: int, beside_official: bool) -> dict:
+    """Median seconds of each side, and the median of the ratios of runs that follow each other."""
+    arrays = episode(case.targets, case.entries, case.size)
+    sides: dict[str, Callable[[], np.ndarray]] = {"ours": ours(*arrays)}
+    if beside_official:
+        sides["official"] = official(*arrays, threads=processors())
+    outputs = {name: run() for name, run in sides.items()}  # compiles, and warms up
+    result = {**vars(case), "runs": runs}
+    if beside_official:
+        difference = np.abs(outputs["ours"] - outputs["official"]).max() / outputs["official"].std()
+        if not difference < LARGEST_DIFFERENCE:
+            raise AssertionError(f"{case}: logits differ by {difference:.1e} of their standard deviation")
+        result["difference"] = float(difference)
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(runs):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    result |= {f"{name}_seconds": statistics.median(times) for name, times in seconds.items()}
+    if beside_official:
+        ratios = [b / a for a, b in zip(seconds["ours"], seconds["official"], strict=True)]
+        result |= {"ratio": statistics.median(ratios), "ratio_range": (min(ratios), max(ratios))}
+    return result
