@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from universeg_jax.cache import keep_compiled_code
 from universeg_jax.commands import demo, predict, weights
 from universeg_jax.errors import InputError
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command in (demo, predict, weights):
         command.add_parser(subparsers)
     arguments = parser.parse_args(argv, argparse.Namespace(command_line=shlex.join(["universeg-jax", *argv])))
+    keep_compiled_code()
     try:
         arguments.run(arguments)
     except (InputError, OSError) as error:  # OSError: a full disk, a folder that vanished

@@ -42,6 +42,7 @@ def test_report(task):
     assert report["settings"] == {
         "weights": "open-v0",
         "window": None,
+        "dtype": "float32",
         "threshold": 0.4,
         "ensemble": 1,
         "support_size": None,

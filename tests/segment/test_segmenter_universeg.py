@@ -37,3 +37,13 @@ def test_several_classes_are_the_model_called_on_each_with_the_entries_that_show
         logits = MODEL(targets[..., None], support[None, kept, ..., None], maps[None, kept, ..., None])
         confidence.append(10 * jax.nn.sigmoid(logits[..., 0]))
     np.testing.assert_allclose(found, jax.nn.softmax(np.stack(confidence, axis=-1), axis=-1), atol=1e-5)
+
+
+def test_bfloat16_is_near_float32_and_not_the_same():
+    support, targets = spread_out(5, 32, 32), spread_out(3, 32, 32)
+    exact, coarse = (
+        Segmenter(MODEL, dtype=dtype).fit(support, support > 0.7).predict_proba(targets)
+        for dtype in (np.float32, "bfloat16")
+    )
+    assert coarse.dtype == np.float32
+    assert 0 < np.abs(exact - coarse).max() < 0.02

@@ -12,11 +12,12 @@ from file_server import serve
 from official import SMALL, official_state_dict
 
 import universeg_jax as uj
+from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.weights import named, store
 from universeg_jax.weights.named import known_weights, load
-from universeg_jax.weights.released import RELEASES, Release, cache_folder, git_blob_sha1
+from universeg_jax.weights.released import RELEASES, Release, git_blob_sha1
 from universeg_jax.weights.torch_file import save_torch
 from universeg_jax.weights.universeg import export_universeg
 

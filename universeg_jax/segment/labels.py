@@ -73,7 +73,7 @@ class Classes:
         Binary: sigmoid(logits) of the foreground. Otherwise softmax(10 * sigmoid(logits)) over the classes, the
         combination of the official UniverSeg demo.
         """
-        probability = jax.nn.sigmoid(logits[..., 0])
+        probability = jax.nn.sigmoid(logits[..., 0].astype(np.float32))
         if not self.binary:
             probability = jax.nn.softmax(10 * probability, axis=0)
         return np.moveaxis(np.asarray(probability, np.float32), 0, -1)

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import jax
 import numpy as np
+from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from universeg_jax.errors import InputError
@@ -56,6 +58,8 @@ class Segmenter:
         model: an in-context model, or the name or path of one as `universeg_jax.weights.load` takes it.
         window: (low, high), the intensities that become 0 and 1, for images with a common scale such as
             Hounsfield units. None scales each image by its own minimum and maximum.
+        dtype: what the model computes in: float32, or bfloat16 for accelerators, where it is faster and takes half of
+            the memory.
         progress: show a progress bar when the work takes more than a second.
 
     Raises:
@@ -68,9 +72,11 @@ class Segmenter:
         model: InContextModel | str | os.PathLike = "open-v0",
         *,
         window: tuple[float, float] | None = None,
+        dtype: DTypeLike = np.float32,
         progress: bool = False,
     ):
         self.window = checked_window(window)
+        self.dtype = jax.dtypes.canonicalize_dtype(dtype)
         self.progress = progress
         if isinstance(model, str | os.PathLike):
             from universeg_jax.weights import load
@@ -232,7 +238,7 @@ class Task:
             for start in range(0, len(views), BATCH_SIZES[-1]):
                 batch = views[start : start + BATCH_SIZES[-1]]
                 size = next(size for size in BATCH_SIZES if size >= len(batch))
-                pixels = pad(np.stack([view.pixels for view in batch]), size, axis=0)
+                pixels = pad(np.stack([view.pixels for view in batch]), size, axis=0).astype(self.segmenter.dtype)
                 draws = []
                 for predictor in predictors:
                     draws.append(self._classes.probability(predictor(pixels))[: len(batch)])

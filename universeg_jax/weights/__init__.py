@@ -1,8 +1,8 @@
 """Weights: named sets, folders, and PyTorch's files."""
 
+from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.weights.named import card, known_weights, load
-from universeg_jax.weights.released import cache_folder
 from universeg_jax.weights.store import save
 from universeg_jax.weights.torch_file import load_torch, save_torch
 from universeg_jax.weights.universeg import export_universeg, import_universeg

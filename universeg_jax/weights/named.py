@@ -6,10 +6,11 @@ from pathlib import Path
 
 from flax import nnx
 
+from universeg_jax.cache import cache_folder
 from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import store
-from universeg_jax.weights.released import RELEASES, Release, cache_folder, load_release
+from universeg_jax.weights.released import RELEASES, Release, load_release
 from universeg_jax.weights.torch_file import load_torch
 from universeg_jax.weights.universeg import universeg_from
 

@@ -6,8 +6,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
+from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import store
@@ -52,11 +51,6 @@ RELEASES = (
         config=UniverSegConfig.v1(),
     ),
 )
-
-
-def cache_folder() -> Path:
-    """Where downloaded weights are kept: $UNIVERSEG_JAX_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("UNIVERSEG_JAX_CACHE") or platformdirs.user_cache_dir("universeg-jax"))
 
 
 def load_release(release: Release) -> UniverSeg:
