@@ -17,6 +17,7 @@ from experiments.benchmark.processes import first_results, peak_memory
 from experiments.benchmark.report import write_plot, write_table
 from experiments.benchmark.sides import official_is_here
 from experiments.benchmark.speed import CASES, QUICK_CASES, measure
+from experiments.benchmark.work import matmul_flops
 
 
 def main() -> None:
@@ -38,6 +39,7 @@ def main() -> None:
     results = {
         "command": shlex.join(["python", "-m", "experiments.benchmark", *sys.argv[1:]]),
         "machine": machine(),
+        "matmul_flops": matmul_flops(),
         "speed": speed,
         "first": [_told(row) for row in first_results(sides, entries=16)],
         "memory": [_told(row) for row in memory],

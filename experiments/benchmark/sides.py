@@ -38,13 +38,8 @@ def official(target: np.ndarray, images: np.ndarray, labels: np.ndarray, *, thre
     """
     import torch
 
-    from universeg_jax import weights
-
     torch.set_num_threads(threads)
-    model = importlib.import_module("universeg").universeg(version="v1")
-    exported = weights.export_universeg(weights.load("open-v0"))
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in exported.items()}, strict=True)
-    model.eval()
+    model = load_official()
     target, images, labels = (torch.from_numpy(np.moveaxis(x, -1, -3).copy()) for x in (target, images, labels))
 
     def run() -> np.ndarray:
@@ -53,6 +48,18 @@ def official(target: np.ndarray, images: np.ndarray, labels: np.ndarray, *, thre
         return np.moveaxis(torch.cat(logits).numpy(), -3, -1)
 
     return run
+
+
+def load_official():
+    """The official PyTorch model with the shipped weights."""
+    import torch
+
+    from universeg_jax import weights
+
+    model = importlib.import_module("universeg").universeg(version="v1")
+    exported = weights.export_universeg(weights.load("open-v0"))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in exported.items()}, strict=True)
+    return model.eval()
 
 
 def official_is_here() -> bool:

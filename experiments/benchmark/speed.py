@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.benchmark.sides import episode, official, ours, processors
+from experiments.benchmark.work import multiply_adds, official_multiply_adds
+from universeg_jax.models.universeg import UniverSegConfig
 
+LARGE = 64 * 128**2  # pixels of support and targets beyond which three runs have to do
 LARGEST_DIFFERENCE = 1e-4  # of logits, relative to their standard deviation
 
 
@@ -37,12 +40,20 @@ def measure(case: Case, *, runs: int, beside_official: bool) -> dict:
     if beside_official:
         sides["official"] = official(*arrays, threads=processors())
     outputs = {name: run() for name, run in sides.items()}  # compiles, and warms up
-    result = {**vars(case), "runs": runs}
+    work = {"entries": case.entries, "size": case.size}
+    result = {
+        **vars(case),
+        "multiply_adds": case.targets * multiply_adds(UniverSegConfig.v1(), **work),
+        "official_multiply_adds": case.targets * official_multiply_adds(UniverSegConfig.v1(), **work),
+    }
     if beside_official:
         difference = np.abs(outputs["ours"] - outputs["official"]).max() / outputs["official"].std()
         if not difference < LARGEST_DIFFERENCE:
             raise AssertionError(f"{case}: logits differ by {difference:.1e} of their standard deviation")
         result["difference"] = float(difference)
+    if case.targets * case.entries * case.size**2 > LARGE:
+        runs = min(runs, 3)
+    result["runs"] = runs
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(runs):
         for name, run in sides.items():
