@@ -156,6 +156,11 @@ def test_shapes_that_do_not_fit_are_named(small, change, message):
         small(*(np.ones(shape, np.float32) for shape in shapes.values()))
 
 
+def test_integer_intensities_are_refused(small):
+    with pytest.raises(ValueError, match="target is uint8"):
+        small(np.zeros((1, 8, 8, 1), np.uint8), np.zeros((1, 1, 8, 8, 1)), np.zeros((1, 1, 8, 8, 1)))
+
+
 def test_configurations_without_sense_are_refused():
     with pytest.raises(ValueError, match="encoder of 3 stages and a decoder of 1"):
         UniverSegConfig(((4, 4),) * 3, ((4, 4),))

@@ -139,7 +139,7 @@ class UniverSeg(nnx.Module):
         Raises:
             ValueError: where shapes do not fit together.
         """
-        arrays = (target, support_images, support_labels, support_mask)
+        arrays = jax.tree.map(jnp.asarray, (target, support_images, support_labels, support_mask))
         options = dict(chunk=chunk, targets_at_once=targets_at_once, support_axis=support_axis)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, arrays))):
             return self._logits(*arrays, **options)
@@ -169,6 +169,8 @@ class UniverSeg(nnx.Module):
         """The support set as one array (B or 1,S,H,W,2), absent entries blanked, and its mask."""
         check_shapes(target.shape, images.shape, labels.shape, None if mask is None else mask.shape)
         check_divisible(target.shape[1:3], 2 ** (len(self.encoder) - 1))
+        if not jnp.issubdtype(target.dtype, jnp.floating):
+            raise ValueError(f"target is {target.dtype}: pass intensities in [0,1] as floating-point numbers")
         support = jnp.concatenate([images.astype(target.dtype), labels.astype(target.dtype)], axis=-1)
         if mask is None:
             return support, jnp.ones((1, support.shape[1]), bool)
