@@ -1,0 +1,158 @@
+"""Small datasets in the layouts that people get when they unpack the originals."""
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+
+def disk(height: int, width: int, *, centre: tuple[float, float], radius: float) -> np.ndarray:
+    """A filled circle, (height,width) bool."""
+    rows, columns = np.indices((height, width))
+    return (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2
+
+
+def pictures(folder: Path, number: int, *, size: tuple[int, int] = (40, 60), values=(1, 2)) -> Path:
+    """images/ and masks/: a bright disk per class value, of another place and size in every image."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for i in range(number):
+        mask = np.zeros(size, np.uint8)
+        for k, value in enumerate(values):
+            mask[
+                disk(
+                    *size,
+                    centre=(size[0] / 3 + i % 7, size[1] * (k + 1) / (len(values) + 1)),
+                    radius=size[0] / 8 + i % 3,
+                )
+            ] = value
+        noise = np.random.default_rng(i).integers(0, 40, size)
+        save(folder / "images" / f"case{i:02d}.png", np.where(mask > 0, 200, 60) + noise)
+        save(folder / "masks" / f"case{i:02d}.png", mask)
+    return folder
+
+
+def npz(file: Path, number: int, *, ids: list[str] | None = None, **about) -> Path:
+    """NAME.npz and NAME.json of 32x32 images with one disk, class 1."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    labels = np.stack([disk(32, 32, centre=(10 + i % 9, 16), radius=6) for i in range(number)]).astype(np.uint8)
+    images = 40 + 150 * labels + np.random.default_rng(0).integers(0, 30, labels.shape).astype(np.uint8)
+    np.savez(file, images=images, labels=labels, ids=np.array(ids or [f"p{i}" for i in range(number)]))
+    file.with_suffix(".json").write_text(json.dumps({"classes": ["background", "disk"], **about}))
+    return file
+
+
+def ball(shape: tuple[int, int, int], *, centre: tuple[float, float, float], radius: float) -> np.ndarray:
+    """A filled ball, (X,Y,Z) bool."""
+    distance = np.sqrt(sum((axis - c) ** 2 for axis, c in zip(np.indices(shape), centre, strict=True)))
+    return distance <= radius
+
+
+def nifti(file: Path, voxels: np.ndarray, *, spacing=(1.0, 1.0, 2.0), affine: np.ndarray | None = None) -> Path:
+    """One NIfTI file, axes to the right, front and head unless an affine says otherwise."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([*spacing, 1.0]) if affine is None else affine), file)
+    return file
+
+
+def nifti_pairs(folder: Path, number: int, *, channels: int = 1, **about) -> Path:
+    """imagesTr/, labelsTr/ and dataset.json as the Decathlon has them: a small ball (2) in a larger one (1)."""
+    for i in range(number):
+        labels = ball((20, 24, 12), centre=(8 + i % 3, 12, 6), radius=5).astype(np.uint8)
+        labels[ball((20, 24, 12), centre=(8 + i % 3, 12, 4), radius=2)] = 2
+        noise = np.random.default_rng(i).normal(0, 5, (*labels.shape, channels))
+        image = (100 * labels[..., None] + 50 + noise).astype(np.float32)
+        nifti(folder / "imagesTr" / f"scan_{i:03d}.nii.gz", image[..., 0] if channels == 1 else image)
+        nifti(folder / "labelsTr" / f"scan_{i:03d}.nii.gz", labels)
+        (folder / "imagesTr" / f"._scan_{i:03d}.nii.gz").write_bytes(b"macOS leaves these in archives")
+    if about:
+        (folder / "dataset.json").write_text(json.dumps(about))
+    return folder
+
+
+def dicom_series(
+    folder: Path, voxels: np.ndarray, *, spacing=(1.0, 2.0, 3.0), shuffle: bool = True, **tags
+) -> list[Path]:
+    """One file per slice (rows, columns, slices) of int16 values; file order is not that of position."""
+    folder.mkdir(parents=True, exist_ok=True)
+    order = np.random.default_rng(0).permutation(voxels.shape[2]) if shuffle else range(voxels.shape[2])
+    series, files = generate_uid(), []
+    for number, k in enumerate(order):
+        dataset = FileDataset(None, {}, file_meta=FileMetaDataset(), preamble=b"\0" * 128)
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", generate_uid()
+        dataset.SeriesInstanceUID, dataset.Modality = series, "CT"
+        dataset.Rows, dataset.Columns = voxels.shape[:2]
+        dataset.PixelSpacing = list(spacing[:2])
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        dataset.ImagePositionPatient = [-10.0, -20.0, 5.0 + spacing[2] * int(k)]
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+        dataset.BitsAllocated = dataset.BitsStored = 16
+        dataset.HighBit, dataset.PixelRepresentation = 15, 1
+        dataset.PixelData = np.ascontiguousarray(voxels[..., k], dtype="<i2").tobytes()
+        for tag, value in tags.items():
+            setattr(dataset, tag, value)
+        files.append(folder / f"IM{number}.dcm")
+        dataset.save_as(files[-1], enforce_file_format=True)
+    return files
+
+
+def wbc(folder: Path) -> Path:
+    """Both subsets of segmentation_WBC, three cells each."""
+    for subset in ("Dataset 1", "Dataset 2"):
+        (folder / subset).mkdir(parents=True)
+        for i in range(1, 4):
+            cell, nucleus = (disk(50, 50, centre=(25, 20 + i), radius=radius) for radius in (18, 8))
+            save(folder / subset / f"{i:03d}.bmp", np.stack([120 - 60 * nucleus + 40 * cell] * 3, axis=-1))
+            save(folder / subset / f"{i:03d}.png", np.where(nucleus, 255, np.where(cell, 128, 0)))
+    return folder
+
+
+def acdc(folder: Path, patients: int = 3) -> Path:
+    """Patients with an Info.cfg, two frames with ground truth, and the whole sequence."""
+    for p in range(1, patients + 1):
+        place = folder / "training" / f"patient{p:03d}"
+        for frame in ("01", "12"):
+            labels = 3 * ball((30, 32, 6), centre=(15, 16, 3), radius=4 + p).astype(np.uint8)
+            labels[2:6, 4:9, 1:5], labels[2:6, 20:25, 1:5] = 1, 2
+            image = (labels * 30 + 40).astype(np.int16)
+            nifti(place / f"patient{p:03d}_frame{frame}.nii.gz", image, spacing=(1.5, 1.5, 10.0))
+            nifti(place / f"patient{p:03d}_frame{frame}_gt.nii.gz", labels, spacing=(1.5, 1.5, 10.0))
+        nifti(place / f"patient{p:03d}_4d.nii.gz", np.stack([image, image], -1), spacing=(1.5, 1.5, 10.0))
+        (place / "Info.cfg").write_text("ED: 1\nES: 12\nGroup: DCM\n")
+    return folder
+
+
+def hc18(folder: Path) -> tuple[Path, np.ndarray]:
+    """Three fetuses, one of them seen twice, and the head (H,W) bool that all outlines surround."""
+    rows, columns = np.indices((80, 100)) - np.array([40.0, 50.0])[:, None, None]
+    distance = np.hypot(rows / 25, columns / 35)
+    (folder / "training_set").mkdir(parents=True)
+    for name in ("000_HC", "001_HC", "001_2HC", "002_HC"):
+        save(folder / "training_set" / f"{name}.png", np.where(distance < 1, 130, 30))
+        save(folder / "training_set" / f"{name}_Annotation.png", np.where(np.abs(distance - 1) < 0.04, 255, 0))
+    (folder / "training_set_pixel_size_and_HC.csv").write_text("filename,pixel size(mm),head circumference (mm)\n")
+    return folder, distance <= 1
+
+
+def bbbc038(folder: Path, images: int = 4) -> Path:
+    """Images with a mask for each of two nuclei."""
+    for i in range(images):
+        place = folder / "stage1_train" / f"{i:064x}"
+        nuclei = [disk(40, 48, centre=(12 + i, column), radius=5) for column in (12, 34)]
+        (place / "images").mkdir(parents=True)
+        (place / "masks").mkdir()
+        pixels = np.where(nuclei[0] | nuclei[1], 220, 20)
+        save(place / "images" / f"{place.name}.png", np.stack([pixels, pixels, pixels, np.full_like(pixels, 255)], -1))
+        for k, nucleus in enumerate(nuclei):
+            save(place / "masks" / f"{k}.png", 255 * nucleus)
+    return folder
+
+
+def save(file: Path, pixels: np.ndarray) -> None:
+    """Save an array as 8-bit picture."""
+    Image.fromarray(pixels.astype(np.uint8)).save(file)

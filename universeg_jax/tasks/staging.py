@@ -1,0 +1,134 @@
+"""Finished work on single items, kept in a folder until a whole dataset can be stored.
+
+Each item is read and cut to slices once, by any process on any machine, and written atomically; what a killed run
+leaves is taken up by the next.
+"""
+
+import hashlib
+import json
+import uuid
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from universeg_jax.errors import InputError
+from universeg_jax.tasks.preprocess import class_values, resize, slices
+from universeg_jax.tasks.source import Item, Scan, Source
+
+RESOLUTIONS = (64, 128, 256)
+FORMAT = 1  # raised when preprocessing changes, so that work of an older version is not taken up
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an item.
+
+    Attributes:
+        problem: why it was not usable, "" where it was.
+        classes: [value, name] of the classes that it holds, in the order of the stored maps.
+        warnings: what reading it complained about.
+    """
+
+    problem: str = ""
+    classes: tuple[tuple[int, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def work_key(source: Source, item: Item) -> str:
+    """A name for finished work: another one when files, options or preprocessing change."""
+    files = [(file.name, *_size_and_time(file)) for file in item.files]
+    made_from = (FORMAT, source.read.func.__qualname__, source.read.keywords, item.name, item.part, files)
+    return hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
+
+
+def stage(source: Source, folder: Path, item: Item) -> Outcome:
+    """Read an item and write its slices into `folder`, or return what an earlier run made of it.
+
+    Items that had a problem are tried again.
+    """
+    file = folder / f"{work_key(source, item)}.json"
+    finished = read_outcome(file)
+    if finished and not finished.problem:
+        return finished
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            if item.problem:
+                raise InputError(item.problem)
+            scans = source.read(item)
+            arrays = _arrays(scans, item.name)
+            classes = tuple((value, scans[0].class_names.get(value, str(value))) for value in class_values(scans[0]))
+            outcome = Outcome(classes=classes)
+        except InputError as error:
+            outcome = Outcome(problem=str(error))
+        except Exception as error:  # no list foresees how damaged files make readers fail; one must not end the run
+            outcome = Outcome(problem=f"{item.files[0]}: cannot be used ({type(error).__name__}: {error})")
+    if not outcome.problem:
+        outcome = Outcome(classes=classes, warnings=tuple(sorted({str(w.message) for w in caught})))
+        _write(file.with_suffix(".npz"), lambda stream: np.savez_compressed(stream, **arrays))
+    # The outcome is written last: where it is, the slices are.
+    _write(file, lambda stream: stream.write(json.dumps(asdict(outcome)).encode()))
+    return outcome
+
+
+def read_outcome(file: Path) -> Outcome | None:
+    """The outcome in a file, None without one."""
+    if not file.exists():
+        return None
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    classes = tuple((value, name) for value, name in stored["classes"])
+    return Outcome(stored["problem"], classes, tuple(stored["warnings"]))
+
+
+def staged_slices(file: Path, resolution: int, classes: tuple[tuple[int, str], ...]) -> Iterator[dict]:
+    """The slices of a finished item, with one label map for each class of the dataset."""
+    present = read_outcome(file).classes
+    positions = [classes.index(own) for own in present]
+    with np.load(file.with_suffix(".npz"), allow_pickle=False) as arrays:
+        columns = {name: arrays[name] for name in ("axis", "modality", "middle", "shown")}
+        images, labels = arrays[f"image_{resolution}"], arrays[f"labels_{resolution}"]
+    for i, (image, maps) in enumerate(zip(images, labels, strict=True)):
+        stacked = np.zeros((resolution, resolution, len(classes)), np.uint8)
+        stacked[..., positions] = maps
+        shown = np.full(len(classes), columns["middle"][i])
+        shown[positions] = columns["shown"][i]
+        yield {
+            "image": image,
+            "labels": stacked,
+            "shown": shown,
+            "axis": str(columns["axis"][i]),
+            "modality": str(columns["modality"][i]),
+        }
+
+
+def _size_and_time(file: Path) -> tuple[int, ...]:
+    try:
+        stat = file.stat()
+    except OSError:
+        return ()  # reading the item will tell what is wrong
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _arrays(scans: list[Scan], name: str) -> dict[str, np.ndarray]:
+    chosen = [(scan.modality, piece) for scan in scans for piece in slices(scan, name)]
+    arrays = {
+        "modality": np.array([modality for modality, _ in chosen]),
+        "axis": np.array([piece.axis for _, piece in chosen]),
+        "middle": np.array([piece.middle for _, piece in chosen]),
+        "shown": np.stack([piece.shown for _, piece in chosen]),
+    }
+    for size in RESOLUTIONS:
+        resized = np.stack([resize(piece.planes, piece.spacing, size) for _, piece in chosen])
+        stored = np.round(255 * resized).astype(np.uint8)
+        arrays |= {f"image_{size}": stored[..., :1], f"labels_{size}": stored[..., 1:]}
+    return arrays
+
+
+def _write(file: Path, write) -> None:
+    unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
+    with unfinished.open("wb") as stream:
+        write(stream)
+    unfinished.replace(file)

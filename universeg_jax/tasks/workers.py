@@ -1,0 +1,116 @@
+"""Ways to work on many items at once: the processes of this machine, or Apache Beam."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+from universeg_jax.errors import InputError
+
+
+class Processes:
+    """Worker processes of this machine, kept from one dataset to the next; with one, work is done in this process.
+
+    Use it in a `with` block. Processes are spawned, so a script that makes one needs `if __name__ == "__main__":`.
+    """
+
+    def __init__(self, workers: int = 1):
+        if workers < 1:
+            raise InputError(f"workers={workers}: pass 1 or more")
+        self._pool = None
+        if workers > 1:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def run(self, function: Callable, items: Sequence) -> Iterator:
+        """The results of `function` for all items, as they come.
+
+        Raises:
+            InputError: a worker was killed.
+        """
+        if self._pool is None:
+            yield from map(function, items)
+            return
+        futures = [self._pool.submit(function, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise InputError(
+                "a worker process was killed, most likely for want of memory: run again with fewer --workers; "
+                "finished work is kept"
+            ) from None
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class Beam:
+    """An Apache Beam runner, for corpora of tens of thousands of scans.
+
+    Its workers must see source and corpus under the same paths: a shared file system.
+
+    Attributes:
+        runner: "DirectRunner", "FlinkRunner", "DataflowRunner", ...
+        options: pipeline options as on the command line, such as "--direct_num_workers=4".
+    """
+
+    runner: str
+    options: tuple[str, ...] = ()
+
+    def __enter__(self) -> "Beam":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        """Nothing is kept between datasets; a `with` block takes either way to work."""
+
+    def __post_init__(self):
+        try:
+            import apache_beam  # noqa: F401
+        except ImportError:
+            raise InputError("--runner needs Apache Beam: pip install universeg-jax[beam]") from None
+
+    def run(self, function: Callable, items: Sequence) -> Iterator:
+        """The results of `function` for all items.
+
+        The runner computes them, and whatever `function` writes is written there; Beam hands nothing back, so each
+        result is asked for again here, where `function` should find it written.
+        """
+        import apache_beam as beam
+
+        with beam.Pipeline(runner=self.runner, options=self.pipeline_options()) as pipeline:
+            _ = pipeline | beam.Create(items) | beam.Reshuffle() | beam.Map(function)
+        yield from map(function, items)
+
+    def flat_map(self, function: Callable, items: Sequence):
+        """The step of a pipeline that yields all that `function` yields for the items."""
+        import apache_beam as beam
+
+        return beam.Create(items) | beam.Reshuffle() | beam.FlatMap(function)
+
+    def pipeline_options(self):
+        """The options as Beam takes them."""
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        return PipelineOptions(list(self.options))
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent was killed; it would wait for work for ever."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
