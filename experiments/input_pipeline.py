@@ -1,0 +1,65 @@
+"""Images per second that the input pipeline delivers, by the number of worker processes.
+
+    python -m experiments.input_pipeline --corpus CORPUS --out experiments/results
+
+CORPUS is any folder that `universeg-jax prepare` made. Nothing else should run on the machine meanwhile: the pipeline
+takes all cores. A minute.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from experiments.benchmark.machine import machine
+from universeg_jax.tasks.episodes import Episodes, EpisodeSource
+from universeg_jax.tasks.stream import batches
+from universeg_jax.tasks.task import Corpus
+
+
+def measure(source: EpisodeSource, *, batch_size: int, workers: int, seconds: float) -> dict:
+    """Seconds to the first batch, and images a second from then on."""
+    begin = time.perf_counter()
+    iterator = batches(source, batch_size=batch_size, workers=workers)
+    first = next(iterator)
+    first_seconds = time.perf_counter() - begin
+    for _ in range(2 * workers + 2):  # what was read ahead while the first one was awaited
+        next(iterator)
+    images, begin = 0, time.perf_counter()
+    while (passed := time.perf_counter() - begin) < seconds:
+        next(iterator)
+        images += batch_size * (1 + first.support_mask.shape[1])
+    iterator.close()
+    return {"workers": workers, "first_batch_seconds": first_seconds, "images_per_second": images / passed}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--resolution", type=int, default=128, choices=(64, 128, 256))
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--support-size", type=int, default=16)
+    parser.add_argument("--workers", type=int, nargs="+", default=(0, 1, 2), metavar="N")
+    parser.add_argument("--seconds", type=float, default=10, help="for each number of workers (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of input_pipeline.json")
+    arguments = parser.parse_args()
+
+    corpus = Corpus(arguments.corpus, resolution=arguments.resolution)
+    source = Episodes(corpus, seed=0, support_size=arguments.support_size, held_out=())  # nothing is trained
+    rows = []
+    for workers in arguments.workers:
+        rows.append(measure(source, batch_size=arguments.batch_size, workers=workers, seconds=arguments.seconds))
+        print(json.dumps(rows[-1]), flush=True)
+    results = {
+        "command": "python -m experiments.input_pipeline --corpus CORPUS --out DIR",
+        "options": {name: getattr(arguments, name) for name in ("resolution", "batch_size", "support_size", "seconds")},
+        "corpus": {"datasets": len(corpus.datasets), "tasks": len(source.tasks)},
+        "machine": machine(),
+        "throughput": rows,
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "input_pipeline.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""A corpus in memory, of images that tell which they are."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from universeg_jax.tasks.task import Example, Task
+
+SIZE = 4
+
+
+class ArrayCorpus:
+    """Every pixel of image i is i/1000; label maps are 0.25 in the upper half and 0.75 in the lower."""
+
+    def __init__(self, examples: Mapping[Task, Sequence[Example]]):
+        self._examples = {task: tuple(examples[task]) for task in sorted(examples, key=lambda task: task.name)}
+        self.tasks = tuple(self._examples)
+
+    def examples(self, task, split=None, *, minimum_area=0.0):
+        return tuple(e for e in self._examples[task] if split in (None, e.split) and e.area >= minimum_area)
+
+    def read(self, task, image):
+        label = np.full((SIZE, SIZE, 1), 0.25, np.float32)
+        label[SIZE // 2 :] = 0.75
+        return np.full((SIZE, SIZE, 1), image / 1000, np.float32), label
+
+
+def examples(train: int, validation: int = 0, test: int = 0, *, per_subject: int = 1, area: float = 0.1):
+    """Examples in three splits, the images of a subject one after the other."""
+    splits = ["train"] * train + ["validation"] * validation + ["test"] * test
+    return [Example(i, f"{split}-{i // per_subject}", split, area) for i, split in enumerate(splits)]
+
+
+def small_corpus() -> ArrayCorpus:
+    """Three datasets: one of a single task, one of two modalities and axes, one of three labels."""
+    names = ["brain/MR/axial/1", "heart/CT/axial/1", "heart/MR/axial/1", "heart/MR/sagittal/1"]
+    names += ["skin/image/2d/1", "skin/image/2d/2", "skin/image/2d/3"]
+    return ArrayCorpus({Task(*name.split("/")): examples(5 + i, 2, 2) for i, name in enumerate(names)})

@@ -1,0 +1,46 @@
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from universeg_jax.errors import InputError
+from universeg_jax.tasks.selection import HELD_OUT, refuse_held_out, split_tasks
+from universeg_jax.tasks.task import Task
+
+TASKS = [Task(f"d{i}", "CT", axis, f"label{k}") for i in range(5) for k in range(4) for axis in ("axial", "coronal")]
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.floats(0, 0.97), st.integers())
+def test_split_tasks_is_a_partition_by_label(validation, seed):
+    train, kept = split_tasks(TASKS, validation=validation, seed=seed)
+    assert sorted(train + kept, key=TASKS.index) == TASKS
+    assert not {(t.dataset, t.label) for t in train} & {(t.dataset, t.label) for t in kept}
+    assert len(kept) == 2 * (max(1, round(20 * validation)) if validation else 0)
+
+
+def test_split_tasks_depends_on_the_seed_and_not_on_the_order():
+    shuffled = random.Random(0).sample(TASKS, len(TASKS))
+    splits = [set(split_tasks(tasks, validation=0.3, seed=seed)[1]) for tasks in (TASKS, shuffled) for seed in (0, 1)]
+    assert splits[0] == splits[2]
+    assert splits[1] == splits[3]
+    assert splits[0] != splits[1]
+
+
+@pytest.mark.parametrize("validation", [-0.5, 0.99, 1.0])
+def test_split_tasks_leaves_something_to_train_on(validation):
+    with pytest.raises(InputError, match=f"validation={validation}: cannot be kept of 20 labels"):
+        split_tasks(TASKS, validation=validation)
+
+
+@pytest.mark.parametrize(
+    "name", ["ACDC", "acdc_train", "PanDental_v1", "dental_panoramic", "STARE", "wbc_jtsc", "HC18"]
+)
+def test_held_out_names(name):
+    with pytest.raises(InputError, match=f"^{name}: held out"):
+        refuse_held_out([Task("hearts", "MR", "axial", "1"), Task(name, "MR", "axial", "1")], HELD_OUT)
+
+
+def test_other_names_pass():
+    refuse_held_out([Task(name, "MR", "axial", "1") for name in ("oasis", "chasedb1", "bbbc038")], HELD_OUT)

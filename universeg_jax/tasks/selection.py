@@ -1,0 +1,133 @@
+"""Which tasks of a corpus are learned from, and from which of their examples."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from universeg_jax.errors import InputError
+from universeg_jax.tasks.splits import SPLITS
+from universeg_jax.tasks.task import Corpus, Example, Task
+
+# The datasets that the UniverSeg paper keeps unseen (table 1), and HC18, on which this library is demonstrated.
+HELD_OUT = ("acdc*", "*dental*", "scd*", "stare*", "spineweb*", "wbc*", "hc18*")
+
+
+def refuse_held_out(tasks: Iterable[Task], held_out: Collection[str]) -> None:
+    """Raise if a task is of a held-out dataset.
+
+    Args:
+        held_out: names of datasets, in which * stands for anything; case does not matter.
+
+    Raises:
+        InputError: naming the datasets.
+    """
+    datasets = sorted({task.dataset for task in tasks})
+    refused = [name for name in datasets if any(fnmatchcase(name.lower(), held.lower()) for held in held_out)]
+    if refused:
+        raise InputError(
+            f"{', '.join(refused)}: held out, so never trained on (held_out is {', '.join(held_out)}); leave its tasks "
+            "out, or pass held_out=() to train on it knowingly"
+        )
+
+
+def split_tasks(tasks: Iterable[Task], *, validation: float, seed: int = 0) -> tuple[list[Task], list[Task]]:
+    """Tasks to train on, and tasks kept from training to validate on.
+
+    A label of a dataset goes to one side with all its modalities and axes. Which side does not depend on the order of
+    the tasks.
+
+    Args:
+        validation: the fraction to keep, of labels; at least one label is kept unless it is 0.
+
+    Raises:
+        InputError: nothing would be left to train on.
+    """
+    tasks = list(tasks)
+    labels = sorted({(task.dataset, task.label) for task in tasks}, key=lambda label: _hash(seed, *label))
+    number = max(1, round(validation * len(labels))) if validation else 0
+    if not (0 <= validation < 1 and number < len(labels)):
+        raise InputError(
+            f"validation={validation}: cannot be kept of {len(labels)} labels; pass a fraction that leaves some"
+        )
+    kept = set(labels[:number])
+    return (
+        [task for task in tasks if (task.dataset, task.label) not in kept],
+        [task for task in tasks if (task.dataset, task.label) in kept],
+    )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What the episodes of one task are drawn from.
+
+    Attributes:
+        targets: what may be the target.
+        support: what may be in the support set, unless it shows the target.
+        same_subject: whether other images of the target's subject may be in the support set.
+    """
+
+    targets: tuple[Example, ...]
+    support: tuple[Example, ...]
+    same_subject: bool
+
+    def support_for(self, target: Example) -> list[Example]:
+        """What may be in the support set of a target."""
+        excluded = self._identity(target)
+        return [example for example in self.support if self._identity(example) != excluded]
+
+    def smallest_support(self) -> int:
+        """How many examples may be in the support set of the target that has fewest; 0 without targets."""
+        number = Counter(map(self._identity, self.support))
+        return min((len(self.support) - number[self._identity(target)] for target in self.targets), default=0)
+
+    def _identity(self, example: Example) -> int | str:
+        return example.image if self.same_subject else example.subject
+
+
+def make_pools(
+    corpus: Corpus,
+    tasks: Iterable[Task],
+    *,
+    split: str,
+    support_split: str,
+    minimum_area: float,
+    same_subject: bool,
+    minimum_support: int,
+) -> tuple[dict[Task, Pool], dict[Task, str]]:
+    """The pools of all tasks that have enough examples, and for each of the others why it has not.
+
+    Args:
+        split, support_split: where targets and support are from.
+        minimum_area: examples whose label covers less of the image are left out.
+        minimum_support: from how many examples, at least, the support set of each target must be drawn.
+
+    Raises:
+        InputError: an unknown split, a task that the corpus lacks, no task with enough examples.
+    """
+    for name, value in (("split", split), ("support_split", support_split)):
+        if value not in SPLITS:
+            raise InputError(f"{name}={value!r}: there are {', '.join(SPLITS)}")
+    pools: dict[Task, Pool] = {}
+    left_out: dict[Task, str] = {}
+    for task in tasks:
+        targets, support = (corpus.examples(task, part, minimum_area=minimum_area) for part in (split, support_split))
+        pool = Pool(targets, support, same_subject)
+        if (smallest := pool.smallest_support()) >= minimum_support:
+            pools[task] = pool
+        elif targets:
+            left_out[task] = f"a target in {split} has {smallest} examples in {support_split} to be its support"
+        else:
+            left_out[task] = f"no targets in {split}"
+    if not pools:
+        first = next((f"; {task.name}: {reason}" for task, reason in left_out.items()), "")
+        raise InputError(
+            f"none of {len(left_out)} tasks has targets, each with {minimum_support} or more examples for its support, "
+            f"that cover {minimum_area} of the image or more{first}"
+        )
+    return pools, left_out
+
+
+def _hash(*key) -> bytes:
+    return hashlib.sha256(repr(key).encode()).digest()
