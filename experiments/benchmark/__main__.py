@@ -12,6 +12,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from experiments.benchmark.artifacts import measure_artifacts
 from experiments.benchmark.machine import machine
 from experiments.benchmark.processes import first_results, peak_memory
 from experiments.benchmark.report import write_plot, write_table
@@ -43,6 +44,7 @@ def main() -> None:
         "speed": speed,
         "first": [_told(row) for row in first_results(sides, entries=16)],
         "memory": [_told(row) for row in memory],
+        "artifacts": [_told(row) for row in measure_artifacts(runs=arguments.runs)],
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "inference.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -23,7 +23,15 @@ def test_a_case_is_measured_and_reported(tmp_path):
     row = measure(Case(targets=1, entries=2, size=16), runs=2, beside_official=False)
     assert row["ours_seconds"] > 0
     machine = {"processor": "p", "cores": 2, "devices": ["cpu"], "python": "3", "versions": {"jax": "0"}}
-    results = {"command": "c", "machine": machine, "matmul_flops": 1e9, "speed": [row], "first": [], "memory": []}
+    results = {
+        "command": "c",
+        "machine": machine,
+        "matmul_flops": 1e9,
+        "speed": [row],
+        "first": [],
+        "memory": [],
+        "artifacts": [],
+    }
     write_table(tmp_path / "table.md", results)
     write_plot(tmp_path / "plot.png", [row])
     assert "| 1 | 2 | 16 | " in (tmp_path / "table.md").read_text()
