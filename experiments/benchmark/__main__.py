@@ -3,7 +3,8 @@
     PYTHONPATH=/path/to/UniverSeg python -m experiments.benchmark --out experiments/results
 
 The official repository (github.com/JJGO/UniverSeg) and PyTorch are needed for the comparison; without them ours is
-measured alone. On a quiet machine of two cores it takes about ten minutes; --quick takes two.
+measured alone, as it is where the official code would need more than 8 GB. On a quiet machine of two cores it takes
+about ten minutes; --quick takes two.
 """
 
 import argparse

@@ -12,6 +12,8 @@ from experiments.benchmark.work import multiply_adds, official_multiply_adds
 from universeg_jax.models.universeg import UniverSegConfig
 
 LARGE = 64 * 128**2  # pixels of support and targets beyond which three runs have to do
+OFFICIAL_BYTES = 3300  # a pixel of the support, at the peak of the official code (measured at S = 64)
+OFFICIAL_LIMIT = 8e9  # bytes beyond which it is left out
 LARGEST_DIFFERENCE = 1e-4  # of logits, relative to their standard deviation
 
 
@@ -36,6 +38,7 @@ QUICK_CASES = tuple(case for case in CASES if case.targets == 1 and case.entries
 def measure(case: Case, *, runs: int, beside_official: bool) -> dict:
     """Median seconds of each side, and the median of the ratios of runs that follow each other."""
     arrays = episode(case.targets, case.entries, case.size)
+    beside_official &= OFFICIAL_BYTES * case.entries * case.size**2 < OFFICIAL_LIMIT
     sides: dict[str, Callable[[], np.ndarray]] = {"ours": ours(*arrays)}
     if beside_official:
         sides["official"] = official(*arrays, threads=processors())
