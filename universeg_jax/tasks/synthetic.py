@@ -1,0 +1,117 @@
+"""Synthetic tasks: a random label map each, warped and painted anew for every subject.
+
+After the synthetic tasks of UniverSeg (Butoi et al., ICCV 2023, appendix): smooth noise makes a label map, smooth
+deformations of it make subjects, each label is painted with a mean intensity and noise, then come blur and a bias
+field. The ranges are the paper's; where it leaves something open, a comment says what is done.
+
+Everything is a function of a random key, for use under `jax.jit` and `jax.vmap`. Lengths are in pixels of 256×256
+images, whatever size is drawn.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from universeg_jax.tasks.augment.geometry import gaussian_matrix
+from universeg_jax.typing import Array, Float, Int
+
+LABELS = 20
+"""The most that a label map has, beside the background; the fewest are 5."""
+
+_SIZE = 256
+_SHAPE_SCALES = (32, 64, 128)
+_WARP_SCALES = (16, 32, 64, 128)
+
+
+class SyntheticTask(NamedTuple):
+    """What the subjects of a task have in common.
+
+    Attributes:
+        template: the label map, 0 for background and 1 to `LABELS`.
+        means, stds: of the intensities of the background and every label.
+        mean_std: of the means, from subject to subject.
+        warp_std: of the deformations, at each of their scales, in pixels.
+        blur_sigma: of the images, in pixels.
+        bias_std: of the logarithm of the bias field.
+    """
+
+    template: Int[Array, "H W"]
+    means: Float[Array, " K"]
+    stds: Float[Array, " K"]
+    mean_std: Float[Array, ""]
+    warp_std: Float[Array, " scales"]
+    blur_sigma: Float[Array, ""]
+    bias_std: Float[Array, ""]
+
+
+@partial(jax.jit, static_argnames="size")
+def synthetic_images(seed: int, task: int, subjects: Array, *, size: int = _SIZE) -> tuple[Array, Array]:
+    """Images of some subjects of a task, the same for the same seed, task and subject.
+
+    Args:
+        seed, task: from 0; there is no end of tasks.
+        subjects: their numbers (N,), from 0; there is no end of them either.
+        size: side of the images in pixels. Other sizes show other tasks, not the same ones resized.
+
+    Returns:
+        Images (N,H,W,1), float32 with range [0,1], and class values (N,H,W), int32 from 0 to `LABELS`.
+    """
+    task_key, subjects_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), task))
+    drawn = draw_task(task_key, size=size)
+    keys = jax.vmap(partial(jax.random.fold_in, subjects_key))(subjects)
+    return jax.vmap(partial(draw_subject, task=drawn))(keys)
+
+
+def draw_task(key: Array, *, size: int = _SIZE) -> SyntheticTask:
+    """A task of images (size,size)."""
+    keys = jax.random.split(key, 6)
+    labels = jnp.arange(1 + LABELS)
+    # Each label weighs the scales in its own way, so that large and small ones lie side by side.
+    weights = jax.random.uniform(keys[0], (len(labels), len(_SHAPE_SCALES)))
+    noise = partial(_smooth_noise, scales=_SHAPE_SCALES, size=size)
+    maps = jax.vmap(noise)(jax.random.split(keys[1], len(labels)), stds=weights)
+    present = labels <= jax.random.randint(keys[2], (), 5, LABELS + 1)
+    template = jnp.where(present[:, None, None], maps, -jnp.inf).argmax(axis=0)
+    # The paper makes labels background whose mean area is this small. Subjects are warps of the template, so its
+    # areas stand for their means.
+    areas = (template == labels[:, None, None]).mean(axis=(1, 2))
+    template = jnp.where(areas[template] < 0.001, 0, template)
+
+    low, high = jnp.array([(0.01, 0.1), (0.2, 1.0), (0.01, 0.1), (0.5, 5.0), (0.1, 1.0)]).T
+    least, most, mean_std, blur_sigma, bias_std = jax.random.uniform(keys[3], low.shape, minval=low, maxval=high)
+    means, spread = jax.random.uniform(keys[4], (2, len(labels)))
+    # Deformations are as much weaker as their scale is smaller, or they would fold.
+    scales = jnp.array(_WARP_SCALES)
+    warp_std = jax.random.uniform(keys[5], scales.shape, minval=1.0, maxval=20.0) * scales / scales.max()
+    return SyntheticTask(template, means, least + spread * (most - least), mean_std, warp_std, blur_sigma, bias_std)
+
+
+def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"], Int[Array, "H W"]]:
+    """An image of a task, with range [0,1], and its class values."""
+    size = task.template.shape[0]
+    warp, level, pixels, bias = jax.random.split(key, 4)
+    displacement = jax.vmap(lambda key: _smooth_noise(key, scales=_WARP_SCALES, stds=task.warp_std, size=size))
+    grid = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij"))
+    moved = grid + displacement(jax.random.split(warp)) * size / _SIZE
+    rows, columns = jnp.clip(jnp.round(moved).astype(int), 0, size - 1)
+    labels = task.template[rows, columns]
+
+    means = task.means + task.mean_std * jax.random.normal(level, task.means.shape)
+    image = means[labels] + task.stds[labels] * jax.random.normal(pixels, labels.shape)
+    smooth = gaussian_matrix(size, task.blur_sigma * size / _SIZE)
+    smooth /= smooth.sum(axis=1, keepdims=True)  # at the border, the mean of what is there
+    image = smooth @ image @ smooth.T
+    image *= jnp.exp(_smooth_noise(bias, scales=_WARP_SCALES[-1:], stds=task.bias_std[None], size=size))
+    image = (image - image.min()) / (image.max() - image.min())
+    return image[..., None], labels
+
+
+def _smooth_noise(key: Array, *, scales: tuple[int, ...], stds: Array, size: int) -> Array:
+    """A sum of smooth noise (size,size): at each scale normal draws that far apart, interpolated."""
+    draws = [
+        jax.random.normal(own, (round(_SIZE / scale) + 1,) * 2)
+        for own, scale in zip(jax.random.split(key, len(scales)), scales, strict=True)
+    ]
+    return sum(std * jax.image.resize(draw, (size, size), "cubic") for std, draw in zip(stds, draws, strict=True))
