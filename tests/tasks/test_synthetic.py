@@ -173,16 +173,27 @@ def test_writing_goes_on_where_it_stopped(tmp_path, monkeypatch):
     write_synthetic(tmp_path, tasks=3, **options)
     assert drawn == [0, "again", 1, 2]
     before = (tmp_path / "synthetic-0000.npz").read_bytes()
-    with pytest.raises(InputError, match=r"synthetic-0000.npz: .*seed 6"):
+    with pytest.raises(InputError, match=r"synthetic-0000.json: .*seed 6"):
         write_synthetic(tmp_path, tasks=3, **{**options, "seed": 6})
     assert (tmp_path / "synthetic-0000.npz").read_bytes() == before
 
 
-@pytest.mark.parametrize("options", [{"seed": -1}, {"tasks": 0}, {"subjects": 1}, {"support_size": 0}, {"size": 8}])
+@pytest.mark.parametrize(
+    "options", [{"seed": -1}, {"tasks": 0}, {"subjects": 1}, {"support_size": 0}, {"size": 8}, {"seed": 2**31}]
+)
 def test_options_out_of_range(options):
     (name, value), *_ = options.items()
     with pytest.raises(InputError, match=f"{name}={value}"):
         SyntheticEpisodes(**{"seed": 0, **options})
+
+
+def test_a_record_of_something_else_is_kept(tmp_path):
+    record = tmp_path / "synthetic-0000.json"
+    record.write_text("{}")
+    with pytest.raises(InputError, match="another folder"):
+        write_synthetic(tmp_path, seed=5, tasks=1, subjects=SUBJECTS, size=SIZE)
+    assert [file.name for file in tmp_path.iterdir()] == [record.name]
+    assert record.read_text() == "{}"
 
 
 def test_numbers_out_of_range(source):

@@ -71,7 +71,7 @@ class SyntheticEpisodes:
 def write_synthetic(folder: Path | str, *, seed: int, tasks: int = 1000, subjects: int = 100, size: int = 256) -> None:
     """Write a NAME.npz and NAME.json for each task, as `universeg-jax prepare` reads them.
 
-    A thousand tasks of the paper's size take 8 GB. What an interrupted run has written is kept by the next.
+    A thousand tasks, the paper's number, take 4 GB. What an interrupted run has written is kept by the next.
 
     Raises:
         InputError: an option out of range, or a folder that holds tasks written with other options.
@@ -103,19 +103,20 @@ def write_synthetic(folder: Path | str, *, seed: int, tasks: int = 1000, subject
 
 
 def _is_written(file: Path, about: dict) -> bool:
-    if not file.exists():
+    record = file.with_suffix(".json")
+    if not file.exists() and not record.exists():
         return False
     try:
-        found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        found = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = None
     if found != about:
-        raise InputError(f"{file}: holds something else than {about['source']}; write to another folder")
-    return True
+        raise InputError(f"{record}: does not tell of {about['source']}; write to another folder")
+    return file.exists()
 
 
 def _shown_by_most(classes: np.ndarray) -> np.ndarray:
-    """Those of the labels that the most of the class value maps (N,H,W) show; the first map is among them."""
+    """Of the labels in the first of the class value maps (N,H,W), those that most of the maps show."""
     areas = (classes[..., None] == np.arange(1, 1 + LABELS)).mean(axis=(1, 2))
     shown = (areas >= SMALLEST_AREA).sum(axis=0) * (areas[0] > 0)
     return 1 + np.flatnonzero(shown == shown.max())
@@ -124,5 +125,5 @@ def _shown_by_most(classes: np.ndarray) -> np.ndarray:
 def _check(*, seed: int, support_size: int, tasks: int, subjects: int, size: int) -> None:
     options = [("seed", seed, 0), ("support_size", support_size, 1), ("tasks", tasks, 1), ("size", size, 32)]
     for name, value, least in [*options, ("subjects", subjects, 2)]:
-        if value < least:
-            raise InputError(f"{name}={value}: pass {least} or more")
+        if not least <= value <= NUMBER:
+            raise InputError(f"{name}={value}: pass {least} to {NUMBER}")

@@ -1,0 +1,1 @@
+"""Augmentation: what it looks like, and what it costs."""
