@@ -36,7 +36,8 @@ def test_three_kinds_in_one_corpus(tmp_path, capsys):
     assert prepare(nifti, "--out", tmp_path / "corpus", *about) == 0
     npz(tmp_path / "sets" / "a.npz", 3)
     npz(tmp_path / "sets" / "b.npz", 3)
-    assert prepare(tmp_path / "sets", "--out", tmp_path / "corpus", "-q") == 0
+    assert prepare(tmp_path / "sets", "--out", tmp_path / "corpus") == 0
+    assert "b: 3 of 3 scans used, 3 images = 1 train + 1 validation + 1 test, 1 task\n" in capsys.readouterr().out
     corpus = Corpus(tmp_path / "corpus")
     assert corpus.datasets == ("a", "b", "cells", "liver")
     assert corpus.about["cells"]["licence"] == "CC0"
@@ -63,7 +64,8 @@ def test_bad_input_is_one_line(tmp_path, capsys):
     assert "holds 2 datasets; give one of them" in message
     assert not (tmp_path / "corpus").exists()
     (tmp_path / "file").write_text("mine")
-    assert "file" in refused(capsys, tmp_path / "sets", "--out", tmp_path / "file")
+    message = refused(capsys, tmp_path / "sets", "--out", tmp_path / "file")
+    assert "file: cannot be made a corpus (Not a directory); pass another folder" in message
     assert (tmp_path / "file").read_text() == "mine"
 
 

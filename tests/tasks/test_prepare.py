@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 
@@ -8,6 +9,7 @@ from make_sources import acdc, nifti_pairs, npz, pictures, save
 from PIL import Image
 
 from universeg_jax.errors import InputError
+from universeg_jax.tasks import staging
 from universeg_jax.tasks.prepare import prepare
 from universeg_jax.tasks.readers.detect import find_sources
 from universeg_jax.tasks.task import Corpus
@@ -101,6 +103,46 @@ def test_a_broken_item_can_stop(tmp_path):
     [prepared] = prepare_all(folder, tmp_path / "corpus", stop=True)
     assert prepared.reused == 2
     assert prepared.about["scans"] == {"found": 3, "used": 3}
+
+
+@pytest.mark.parametrize("step", ["staging", "storing"])
+def test_a_full_disk_keeps_finished_work(tmp_path, monkeypatch, step):
+    folder = pictures(tmp_path / "cells", 4)
+    written = []
+
+    def full(*arguments):
+        written.append(arguments)
+        if len(written) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(*arguments)
+
+    def fail(*_):
+        raise RuntimeError("No space left on device")  # this is how array_record and tensorflow-datasets tell it
+
+    write = staging._write
+    if step == "staging":
+        monkeypatch.setattr(staging, "_write", full)
+    else:
+        monkeypatch.setattr("universeg_jax.tasks.builder.CorpusBuilder.store", fail)
+    with pytest.raises(InputError, match=r"corpus: cannot be written \(.*No space left.*finished work is kept"):
+        prepare_all(folder, tmp_path / "corpus")
+    assert [path.name for path in (tmp_path / "corpus").iterdir()] == [".cells-partial"]
+    assert [path.name for path in (tmp_path / "corpus" / ".cells-partial").iterdir()] == ["items"]
+    monkeypatch.undo()
+    assert prepare_all(folder, tmp_path / "corpus")[0].reused == (1 if step == "staging" else 4)
+    prepare_all(folder, tmp_path / "whole")
+    assert_same(tmp_path / "corpus", tmp_path / "whole")
+
+
+def test_an_outcome_that_was_cut_short_is_made_again(tmp_path):
+    folder = pictures(tmp_path / "cells", 3)
+    (folder / "images" / "case02.png").rename(tmp_path / "away.png")
+    with pytest.raises(InputError):
+        prepare_all(folder, tmp_path / "corpus", stop=True)
+    (tmp_path / "away.png").rename(folder / "images" / "case02.png")
+    first, *_ = (tmp_path / "corpus" / ".cells-partial" / "items").glob("*.json")
+    first.write_bytes(b"")
+    assert prepare_all(folder, tmp_path / "corpus")[0].about["scans"] == {"found": 3, "used": 3}
 
 
 def test_nothing_is_overwritten(tmp_path):

@@ -6,19 +6,32 @@ from make_sources import ball, disk
 from scipy import ndimage
 
 from universeg_jax.errors import InputError
+from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.tasks.preprocess import resize, slices, unit_range
 from universeg_jax.tasks.source import Scan
 
 
 def volume_scan(labels, *, modality="MR", spacing=(1.0, 1.0, 1.0), image=None):
-    image = labels.astype(np.float32) if image is None else image
+    image = np.arange(labels.size, dtype=np.float32).reshape(labels.shape) if image is None else image
     return Scan(image, labels.astype(np.int32), {}, modality, spacing)
 
 
-def test_ct_is_clipped_to_a_fixed_window():
+@pytest.mark.parametrize("modality", ["CT", "ct", "PVP-CT", "CTA", "ct_native"])
+def test_ct_is_clipped_to_a_fixed_window(modality):
     image = np.array([-2000, -500, 250, 1000, 3000], np.float32).reshape(5, 1, 1)
-    unit = unit_range(volume_scan(np.zeros((5, 1, 1)), modality="CT", image=image), "x")
+    unit = unit_range(volume_scan(np.zeros((5, 1, 1)), modality=modality, image=image), "x")
     np.testing.assert_allclose(unit.ravel(), [0, 0, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize("modality", ["MR", "PET", "OCT", "spectral"])
+def test_other_volumes_are_not(modality):
+    image = np.array([1, 2000, 4000], np.float32).reshape(3, 1, 1)
+    assert 0.4 < unit_range(volume_scan(np.zeros((3, 1, 1)), modality=modality, image=image), "x")[1, 0, 0] < 0.6
+
+
+def test_an_image_of_one_intensity_is_noticed():
+    with pytest.warns(SegmentationWarning, match="x: shows nothing"):
+        list(slices(Scan(np.full((4, 4), 7), np.eye(4, dtype=np.int32), {}, "image"), "x"))
 
 
 def test_mr_is_clipped_to_percentiles_of_positive_voxels():

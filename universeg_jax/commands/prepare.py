@@ -134,7 +134,7 @@ def _report(prepared, *, quiet: bool) -> None:
     images = " + ".join(f"{number} {name}" for name, number in split["images"].items())
     print(
         f"{about['name']}: {scans['used']} of {scans['found']} scans used{earlier}, "
-        f"{sum(split['images'].values())} images = {images}, {len(about['tasks'])} tasks"
+        f"{sum(split['images'].values())} images = {images}, {len(about['tasks'])} {'task' if len(about['tasks']) == 1 else 'tasks'}"
     )
     for warning in about["warnings"]:
         print(f"  note: {warning}")

@@ -53,7 +53,7 @@ def prepare(
 
     Raises:
         InputError: a dataset of this name made from something else, an item that cannot be used (with `stop`), no item
-            that can, no classes, two classes of one name.
+            that can, no classes, two classes of one name, a corpus that cannot be written.
     """
     keys = {item: work_key(source, item) for item in source.items}
     fingerprint = _fingerprint(source, keys)
@@ -61,18 +61,46 @@ def prepare(
     if place.exists():
         return _already_there(place, fingerprint)
     files = {item: unfinished / "items" / f"{key}.json" for item, key in keys.items()}
-    (unfinished / "items").mkdir(parents=True, exist_ok=True)
+    try:
+        (unfinished / "items").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{corpus}: cannot be made a corpus ({error.strerror}); pass another folder") from None
     reused = _count_finished(files.values())
+    build = unfinished / f"build-{uuid.uuid4().hex[:8]}"
+    try:
+        outcomes = _stage_all(source, files, workers, stop=stop, quiet=quiet)
+        classes = _classes(source, outcomes, unfinished)
+        about = _store(source, files, outcomes, classes, build, fingerprint, workers, quiet=quiet)
+    except (OSError, RuntimeError) as error:  # tensorflow-datasets turns a full disk into a RuntimeError
+        shutil.rmtree(build, ignore_errors=True)
+        raise InputError(
+            f"{corpus}: cannot be written ({error}); finished work is kept: run the same command again to go on"
+        ) from error
+    try:
+        (build / source.name).rename(place)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be put there ({error.strerror}); perhaps another run just did") from None
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return Prepared(place, about, reused)
 
-    outcomes = _stage_all(source, files, workers, stop=stop, quiet=quiet)
-    classes = _classes(source, outcomes)
+
+def _store(
+    source: Source,
+    files: Mapping[Item, Path],
+    outcomes: Mapping[Item, Outcome],
+    classes: tuple[tuple[int, str], ...],
+    build: Path,
+    fingerprint: str,
+    workers: Processes | Beam,
+    *,
+    quiet: bool,
+) -> dict:
+    """Make the dataset `build`/NAME from staged items; the contents of its dataset.json."""
     splits = split_subjects((item.subject for item in source.items), dataset=source.name)
     by_split: dict[str, list[StagedItem]] = {split: [] for split in SPLITS}
     for item, outcome in outcomes.items():
         if not outcome.problem:
             by_split[splits[item.subject]].append(StagedItem(item, files[item]))
-
-    build = unfinished / f"build-{uuid.uuid4().hex[:8]}"
     for resolution in tqdm(RESOLUTIONS, desc=f"{source.name}: storing", unit="size", disable=quiet, leave=False):
         CorpusBuilder(source.name, build, resolution=resolution, classes=classes, splits=by_split).store(workers)
     dataset, names = build / source.name, [name for _, name in classes]
@@ -81,12 +109,7 @@ def prepare(
     np.savez_compressed(dataset / "index.npz", **index)
     (dataset / "dataset.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_sheet(dataset / "sheet.png", Corpus(build), source.name)
-    try:
-        dataset.rename(place)
-    except OSError as error:
-        raise InputError(f"{place}: cannot be put there ({error.strerror}); perhaps another run just did") from None
-    shutil.rmtree(unfinished, ignore_errors=True)
-    return Prepared(place, about, reused)
+    return about
 
 
 def _fingerprint(source: Source, keys: Mapping[Item, str]) -> str:
@@ -127,10 +150,11 @@ def _stage_all(
     return {item: read_outcome(file) for item, file in files.items()}
 
 
-def _classes(source: Source, outcomes: Mapping[Item, Outcome]) -> tuple[tuple[int, str], ...]:
+def _classes(source: Source, outcomes: Mapping[Item, Outcome], unfinished: Path) -> tuple[tuple[int, str], ...]:
     """Value and name of all classes of the dataset, by value."""
     problems = [outcome.problem for outcome in outcomes.values() if outcome.problem]
     if len(problems) == len(outcomes):
+        shutil.rmtree(unfinished, ignore_errors=True)  # it holds problems only
         raise InputError(f"{source.folder}: none of its {len(outcomes)} items can be used; the first: {problems[0]}")
     classes = sorted({entry for outcome in outcomes.values() for entry in outcome.classes})
     names = [name for _, name in classes]

@@ -1,5 +1,7 @@
 """From a scan to square slices with soft labels, as MegaMedical was made (UniverSeg, arXiv:2304.06131)."""
 
+import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,11 +10,16 @@ import numpy as np
 from scipy import ndimage, sparse
 
 from universeg_jax.errors import InputError
+from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.segment.intensity import to_unit_range
 from universeg_jax.tasks.source import AXES, PICTURE_AXIS, Scan
 
-CT_WINDOW = (-500.0, 1000.0)  # Hounsfield units: fat, soft tissue and bone
+# Both as in MegaMedical's code: github.com/eri820503/MegaMedical at 00249cb, `clip_volume` of
+# megamedical/utils/proc_utils.py, and `clip_args` in megamedical/datasets/*/process_assets/process.py. AMOS, LITS,
+# LUNA, VerSe, WORD and the CT tasks of the Decathlon have this window there, but for its liver, (-250, 250).
+CT_WINDOW = (-500.0, 1000.0)  # Hounsfield units
 MR_PERCENTILES = (0.5, 99.5)  # of the voxels above 0
+_CT = re.compile(r"(^|[^a-z])cta?([^a-z]|$)")  # "CT", "CTA", "PVP-CT", "ct_contrast"
 MILLIMETRES = (8.0, 4096.0)  # what a slice may measure; outside of it the stated spacing is wrong
 
 
@@ -48,7 +55,7 @@ def unit_range(scan: Scan, name: str) -> np.ndarray:
     """
     if scan.spacing is None:
         return to_unit_range(scan.image, name, window=None)
-    if scan.modality.upper() == "CT":
+    if _CT.search(scan.modality.lower()):
         clipped = np.clip(scan.image, *CT_WINDOW)
     else:
         positive = scan.image[scan.image > 0]
@@ -64,12 +71,19 @@ def slices(scan: Scan, name: str) -> Iterator[Slice]:
 
     Raises:
         InputError: an image and labels of different shapes.
+
+    Warns:
+        SegmentationWarning: an image of one intensity.
     """
     if scan.image.shape != scan.labels.shape:
         raise InputError(
             f"{name}: the image measures {_size(scan.image)}, its labels {_size(scan.labels)}; they must match"
         )
     image, values = unit_range(scan, name), class_values(scan)
+    if not image.any():
+        warnings.warn(
+            f"{name}: shows nothing; its intensities, once clipped, are all equal", SegmentationWarning, stacklevel=2
+        )
     if scan.spacing is None:
         yield Slice(PICTURE_AXIS, _planes(image, scan.labels, values), None, True, np.ones(len(values), bool))
         return

@@ -76,9 +76,10 @@ def stage(source: Source, folder: Path, item: Item) -> Outcome:
 
 def read_outcome(file: Path) -> Outcome | None:
     """The outcome in a file, None without one."""
-    if not file.exists():
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # a machine that lost its power leaves empty files
         return None
-    stored = json.loads(file.read_text(encoding="utf-8"))
     classes = tuple((value, name) for value, name in stored["classes"])
     return Outcome(stored["problem"], classes, tuple(stored["warnings"]))
 
@@ -129,6 +130,9 @@ def _arrays(scans: list[Scan], name: str) -> dict[str, np.ndarray]:
 
 def _write(file: Path, write) -> None:
     unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
-    with unfinished.open("wb") as stream:
-        write(stream)
-    unfinished.replace(file)
+    try:
+        with unfinished.open("wb") as stream:
+            write(stream)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -62,7 +62,8 @@ def batches(
         batch_size: episodes of all hosts together.
         host, hosts: `jax.process_index()` and `jax.process_count()`.
         workers: processes that read ahead, 0 for threads of this one. They are spawned, so a script that asks for them
-            needs `if __name__ == "__main__":`; `close()` ends them.
+            needs `if __name__ == "__main__":`; `close()` ends them, as does leaving the function that holds the
+            iterator; those that live until Python exits make grain complain.
 
     Raises:
         InputError: a batch that hosts cannot share evenly, an option out of range.

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 
 import make_sources
@@ -65,8 +66,18 @@ def test_bad_options_are_refused(tmp_path, options, message):
         find_sources(tmp_path, **options)
 
 
+def test_images_without_masks_are_refused(tmp_path):
+    shutil.rmtree(make_sources.pictures(tmp_path, 2) / "masks")
+    with pytest.raises(InputError, match="masks: there is no such folder"):
+        find_sources(tmp_path)
+
+
 def test_unknown_layouts_are_refused(tmp_path):
     with pytest.raises(InputError, match="its layout is none of"):
+        find_sources(tmp_path)
+    for name in ("first", "second"):
+        make_sources.pictures(tmp_path / name, 1)
+    with pytest.raises(InputError, match="prepare the datasets in it one by one: first, second"):
         find_sources(tmp_path)
     with pytest.raises(InputError, match="there is no such file or folder"):
         find_sources(tmp_path / "gone")

@@ -17,7 +17,8 @@ from universeg_jax.tasks.source import Item, Scan, Source
 
 def matches(folder: Path) -> bool:
     """Whether images with their nuclei are here, or in stage1_train/."""
-    return any(_training_set(folder).glob("*/images/*.png")) and any(_training_set(folder).glob("*/masks"))
+    pictures = _training_set(folder).glob("*/images/*.png")
+    return any(file.stem == file.parents[1].name for file in pictures)
 
 
 def find(folder: Path, modality: str | None = None) -> list[Source]:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from universeg_jax.errors import InputError
+from universeg_jax.segment.folder import listing
 from universeg_jax.tasks.readers import acdc, bbbc038, dicom, hc18, nifti, npz, pictures, wbc
 from universeg_jax.tasks.source import Source
 
@@ -39,12 +40,17 @@ def find_sources(
         raise InputError(f"{path}: there is no such file or folder")
     if kind not in (None, *READERS):
         raise InputError(f"kind={kind!r}: pass one of {', '.join(READERS)}")
+    kind = kind or _kind(path)
     if kind is None:
-        kind = next((kind for kind, reader in READERS.items() if reader.matches(path)), None)
-    if kind is None:
+        inner = [folder.name for folder in sorted(path.glob("*/")) if _kind(folder)]
         raise InputError(
-            f"{path}: its layout is none of {', '.join(READERS)}; the simplest one is images/ and masks/ with files of "
-            "the same names (see `universeg-jax prepare --help`)"
+            f"{path}: its layout is none of {', '.join(READERS)}; "
+            + (
+                f"prepare the datasets in it one by one: {listing(inner)}"
+                if inner
+                else "the simplest one is images/ and masks/ with files of the same names "
+                "(see `universeg-jax prepare --help`)"
+            )
         )
     sources = [source for source in READERS[kind].find(path, modality) if source.items]
     if not sources:
@@ -55,6 +61,10 @@ def find_sources(
         dataclasses.replace(source, name=safe_name(source.name), version=source.version or _commit(path))
         for source in sources
     ]
+
+
+def _kind(path: Path) -> str | None:
+    return next((kind for kind, reader in READERS.items() if reader.matches(path)), None)
 
 
 def safe_name(name: str) -> str:

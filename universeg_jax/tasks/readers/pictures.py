@@ -22,8 +22,8 @@ from universeg_jax.tasks.source import Item, Scan, Source
 
 
 def matches(folder: Path) -> bool:
-    """Whether images/ and masks/ lie here, with pictures directly in images/."""
-    return (folder / "masks").is_dir() and any((folder / "images").glob("*.*"))
+    """Whether files lie directly in images/; that masks/ is missing is better said of this layout than of none."""
+    return any((folder / "images").glob("*.*"))
 
 
 def find(folder: Path, modality: str | None = None) -> list[Source]:
