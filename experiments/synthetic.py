@@ -23,7 +23,7 @@ from experiments.benchmark.machine import machine
 from universeg_jax.tasks.synthetic import LABELS, synthetic_images
 from universeg_jax.tasks.synthetic_sources import SyntheticEpisodes, write_synthetic
 
-ROWS, TASKS_A_ROW, SUBJECTS = 8, 3, 3
+ROWS, TASKS_A_ROW, SUBJECTS = 8, 3, 2
 
 
 def main() -> None:
@@ -49,21 +49,26 @@ def main() -> None:
 
 
 def draw() -> Figure:
-    """Tasks of seed 0, each with the label map of its first subject, that subject and others."""
+    """Tasks of seed 0, each with label map and image of two subjects."""
     figure = plt.figure(figsize=(16, 11), facecolor="white")
-    figure.text(0.008, 0.985, "Synthetic tasks. First a label map, then its image and other subjects", va="top")
-    widths = ([1] * (1 + SUBJECTS) + [0.12]) * TASKS_A_ROW
+    figure.text(
+        0.008,
+        0.985,
+        "Synthetic tasks, three in a row. Of each: label map and image of one subject, and of another",
+        va="top",
+    )
+    widths = ([1] * 2 * SUBJECTS + [0.12]) * TASKS_A_ROW
     place = dict(left=0.008, right=1.0, top=0.955, bottom=0.008, wspace=0.03, hspace=0.03, width_ratios=widths)
     grid = figure.add_gridspec(ROWS, len(widths), **place)
     for task in range(ROWS * TASKS_A_ROW):
         row, group = divmod(task, TASKS_A_ROW)
         images, classes = synthetic_images(0, task, np.arange(SUBJECTS))
-        first = group * (2 + SUBJECTS)
-        for column, image in enumerate([classes[0], *images]):
-            axes = figure.add_subplot(grid[row, first + column])
-            colours = dict(cmap="tab20", vmin=0, vmax=LABELS) if column == 0 else dict(cmap="gray", vmin=0, vmax=1)
-            axes.imshow(image, **colours)
-            axes.axis("off")
+        for subject in range(SUBJECTS):
+            for i, picture in enumerate((classes[subject], images[subject])):
+                axes = figure.add_subplot(grid[row, group * (1 + 2 * SUBJECTS) + 2 * subject + i])
+                colours = dict(cmap="gray", vmin=0, vmax=1) if i else dict(cmap="tab20", vmin=0, vmax=LABELS)
+                axes.imshow(picture, **colours)
+                axes.axis("off")
     return figure
 
 

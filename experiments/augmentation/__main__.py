@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=9, help="of each side (default: %(default)s)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    draw().savefig(arguments.out / "augmentation.png", dpi=80)
+    draw().savefig(arguments.out / "augmentation.png", dpi=90)
     command = "python -m experiments.augmentation --out experiments/results"
     results = {"command": command, "machine": machine(), **measure(runs=arguments.runs)}
     text = json.dumps(results, indent=1)

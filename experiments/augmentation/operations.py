@@ -1,0 +1,139 @@
+"""Every operation of the augmentation, at strengths from one end of the paper's range to the other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+
+from universeg_jax.tasks.augment import Policy, geometry, pixels
+from universeg_jax.typing import Array
+
+SIZE = 128
+
+Operation = Callable[[Array, Array], tuple[Array, Array]]
+"""Of an image and its label map, both (H,W,1)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operation at three strengths.
+
+    Attributes:
+        tiles: what is said of each strength, and the operation.
+        pixels: whether single pixels of the image change, which only a close-up shows.
+    """
+
+    title: str
+    tiles: dict[str, Operation]
+    pixels: bool = False
+
+
+def rows() -> list[Row]:
+    """The rows of both tables of the paper's appendix."""
+    noise = jax.random.uniform(jax.random.key(0), (2, SIZE, SIZE), minval=-1)
+    elastic = partial(geometry.elastic, noise=noise)
+    deform = _move(elastic, alpha=2.5, sigma=6.0)
+    tone = pixels.adjust_brightness_contrast
+    add_noise = partial(pixels.add_gaussian_noise, jax.random.key(0))
+    once = _probability("flip_labels")  # all five that whole episodes alone undergo have the same
+    return [
+        Row(
+            f"flips · {once}",
+            {
+                "horizontal": _move(geometry.flip, vertical=False, horizontal=True),
+                "vertical": _move(geometry.flip, vertical=True, horizontal=False),
+                "both": _move(geometry.flip, vertical=True, horizontal=True),
+            },
+        ),
+        Row(
+            f"affine: rotation · {_probability('affine')}",
+            {f"{angle}°": _move(geometry.affine, rotation=float(angle)) for angle in (45, 160, 300)},
+        ),
+        Row(
+            "affine: translation down and right, in image sizes",
+            {
+                said: _move(geometry.affine, translation=shift)
+                for said, shift in (("0.2 up", (-0.2, 0.0)), ("0.1, 0.2", (0.1, 0.2)), ("0.2, -0.2", (0.2, -0.2)))
+            },
+        ),
+        Row("affine: scale", {f"{scale}": _move(geometry.affine, scale=scale) for scale in (0.8, 0.95, 1.1)}),
+        Row(
+            f"elastic: alpha, sigma · {_probability('elastic')}",
+            {
+                f"{alpha:g}, {sigma:g} px": _move(elastic, alpha=alpha, sigma=sigma)
+                for alpha, sigma in ((1.0, 8.0), (1.75, 7.0), (2.5, 6.0))
+            },
+        ),
+        Row(
+            f"Sobel edges of the label · {once}",
+            {
+                "edges": lambda image, label: (image, pixels.edges(label)),
+                "and label flip": lambda image, label: (image, 1 - pixels.edges(label)),
+                "after elastic": lambda image, label: _outlined(*deform(image, label)),
+            },
+        ),
+        Row(
+            f"flip of intensities and of labels · {once} each",
+            {
+                "intensities": lambda image, label: (1 - image, label),
+                "label": lambda image, label: (image, 1 - label),
+                "both": lambda image, label: (1 - image, 1 - label),
+            },
+        ),
+        Row(
+            f"brightness and contrast · {_probability('brightness_contrast')}",
+            {f"{b:+}": _change(tone, brightness=b, contrast=1.0) for b in (-0.1, 0.1)}
+            | {"+0.1, contrast 1.2": _change(tone, brightness=0.1, contrast=1.2)},
+            pixels=True,
+        ),
+        Row(
+            "contrast: 0.8 to 1.2 for a task, 0.5 to 1.5 within it",
+            {f"{c}": _change(tone, brightness=0.0, contrast=c) for c in (0.5, 0.8, 1.5)},
+            pixels=True,
+        ),
+        Row(
+            f"Gaussian blur · {_probability('blur')}",
+            {f"sigma {sigma} px": _change(pixels.gaussian_blur, sigma=sigma) for sigma in (0.4, 0.7, 1.1)},
+            pixels=True,
+        ),
+        Row(
+            f"Gaussian noise · {_probability('noise')}",
+            {
+                f"mean {mean:g}, std {std}": _change(add_noise, mean=mean, std=std)
+                for mean, std in ((0.0, 0.02), (0.0, 0.05), (0.05, 0.05))
+            },
+            pixels=True,
+        ),
+        Row(
+            f"sharpness · {_probability('sharpness')}",
+            {f"factor {factor:g}": _change(pixels.adjust_sharpness, factor=factor) for factor in (0.0, 2.5, 5.0)},
+            pixels=True,
+        ),
+    ]
+
+
+def _probability(name: str) -> str:
+    policy = Policy.universeg()
+    if hasattr(policy, name):
+        return f"task {getattr(policy, name)}"
+    return f"task {getattr(policy.task, name)}, in-task {getattr(policy.in_task, name)}"
+
+
+def _move(function: Callable, **strength) -> Operation:
+    """An operation on image and label, from one on coordinates."""
+
+    def operation(image: Array, label: Array) -> tuple[Array, Array]:
+        coordinates = function(geometry.pixel_grid(SIZE, SIZE), **strength)
+        return geometry.warp(image, coordinates), geometry.warp(label, coordinates)
+
+    return operation
+
+
+def _change(function: Callable, **strength) -> Operation:
+    """An operation on image and label, from one on intensities."""
+    return lambda image, label: (function(image=image, **strength), label)
+
+
+def _outlined(image: Array, label: Array) -> tuple[Array, Array]:
+    return image, pixels.edges(label)
