@@ -19,6 +19,11 @@ def support_chunk() -> int:
     return 1 if jax.default_backend() == "cpu" else 64
 
 
+def kernel_gradient_by_products() -> bool:
+    """Whether gradients of convolution kernels are matrix products (`nn/kernel_gradient.py`) or left to XLA."""
+    return jax.default_backend() == "cpu"
+
+
 def feature_memory() -> int:
     """Bytes that the features of the targets taken at a time may fill."""
     return 2**28 if jax.default_backend() == "cpu" else 2**33

@@ -1,23 +1,56 @@
 """Convolution with zero padding, channels last."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from universeg_jax import backend
+from universeg_jax.nn.kernel_gradient import Padding, kernel_gradient
 from universeg_jax.typing import Array, Float, typed
 
 
-def conv2d(images: Array, kernel: Array, padding: str | tuple = "SAME") -> Array:
+def conv2d(images: Array, kernel: Array, padding: Padding | None = None) -> Array:
     """Correlate images (N,H,W,C) with a kernel (kh,kw,C,F): what deep learning calls a convolution.
 
-    `lax.conv_general_dilated` rather than `nnx.Conv`, whose primitive cannot be exported to ONNX under `vmap`.
+    It can be differentiated in reverse (`jax.grad`, `jax.vjp`), any number of times.
+
+    Args:
+        padding: zeros above and below, left and right; by default as many as keep the size.
     """
-    return lax.conv_general_dilated(
-        images, kernel.astype(images.dtype), (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    if padding is None:
+        padding = tuple(((size - 1) // 2, size // 2) for size in kernel.shape[:2])
+    return _conv2d(images, kernel.astype(images.dtype), padding)
+
+
+def _convolution(images: Array, kernel: Array, padding: Padding) -> Array:
+    # Not `nnx.Conv`, whose primitive cannot be exported to ONNX under `vmap`.
+    return lax.conv_general_dilated(images, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv2d(images: Array, kernel: Array, padding: Padding) -> Array:
+    return _convolution(images, kernel, padding)
+
+
+def _forward(images: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
+    return _conv2d(images, kernel, padding), (images, kernel)
+
+
+def _backward(padding: Padding, operands: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    images, kernel = operands
+    if not backend.kernel_gradient_by_products():
+        return jax.vjp(partial(_convolution, padding=padding), images, kernel)[1](cotangent)
+    sizes = zip(kernel.shape[:2], padding, strict=True)
+    back = tuple((size - 1 - before, size - 1 - after) for size, (before, after) in sizes)
+    gradient = kernel_gradient(images, cotangent, padding).astype(kernel.dtype)
+    return _conv2d(cotangent, kernel[::-1, ::-1].swapaxes(2, 3), back), gradient
+
+
+_conv2d.defvjp(_forward, _backward)
 
 
 LINEAR, RECTIFIED = 1.0, 2**0.5
