@@ -1,0 +1,99 @@
+"""Ways to segment by examples. Whatever meets `Method` is measured by the same protocol."""
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from flax import nnx
+
+from universeg_jax.evaluate.data import Labelled, Pool
+from universeg_jax.segment.diagnose import SegmentationWarning
+from universeg_jax.segment.protocol import InContextModel
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.typing import Array, Float
+
+
+class Method(Protocol):
+    """A way to segment images of a task by a pool of labelled ones.
+
+    Attributes:
+        name: what tables and plots call it.
+        identity: name, options and, where there are any, a digest of the weights: what its numbers depend on.
+    """
+
+    name: str
+    identity: str
+
+    def predict(
+        self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Float[np.ndarray, "B H W 1"]
+    ) -> Float[np.ndarray, "B H W 1"]:
+        """Probabilities of the foreground.
+
+        Args:
+            rng: for whatever is random.
+            pool: in random order, so that its first examples are a random support set.
+            support_size: examples that may be looked at at once.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class InContext:
+    """A model that is shown the first examples of the pool: UniverSeg, or any other `InContextModel`."""
+
+    model: InContextModel
+    name: str
+
+    @property
+    def identity(self) -> str:
+        return f"{self.name}, parameters {digest(self.model)}"
+
+    def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
+        return self.segment(pool.first(support_size), targets)
+
+    def segment(self, support: Labelled, targets: Array) -> np.ndarray:
+        """Probabilities (B,H,W,1) of targets by one support set."""
+        # The images are in [0,1] already; scaling each by its own range would undo windows and augmentation.
+        segmenter = Segmenter(self.model, window=(0, 1))
+        labels = support.labels
+        if np.isin(labels, (0, 1)).all():  # as booleans these may be empty, all of them
+            labels = labels > 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SegmentationWarning)  # it is measured here how good the result is
+            return segmenter.fit(support.images, labels).predict_proba(np.asarray(targets))[..., None]
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """The mean of the probabilities by several random support sets from the pool (UniverSeg, section 3.3).
+
+    Args:
+        base: what is given each of the support sets.
+        draws: their number. The first is the one that `base` alone is given.
+    """
+
+    base: Method
+    draws: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}, ensemble of {self.draws}"
+
+    @property
+    def identity(self) -> str:
+        return f"{self.base.identity}, ensemble of {self.draws}"
+
+    def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
+        drawn = [pool, *(pool.shuffled(rng) for _ in range(self.draws - 1))]
+        return np.mean([self.base.predict(rng, one, support_size, targets) for one in drawn], axis=0)
+
+
+def digest(model: InContextModel) -> str:
+    """A short hash of a model's parameters: the same numbers come from the same ones."""
+    found = hashlib.sha256()
+    if isinstance(model, nnx.Module):
+        for path, value in sorted(nnx.to_flat_state(nnx.state(model, nnx.Param)), key=lambda entry: str(entry[0])):
+            found.update(str(path).encode() + np.asarray(value[...]).tobytes())
+    return found.hexdigest()[:12]

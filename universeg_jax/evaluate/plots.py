@@ -1,0 +1,137 @@
+"""Results as plots: Dice against the support size, what ensembling gains, and bars for every dataset."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from universeg_jax.evaluate.summary import Cells, Condition, Estimate, Summary, difference, summarise
+
+# Okabe and Ito's colours, told apart by people with colour blindness.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINE_STYLES = ("-", "--", ":")
+MARKERS = ("o", "s", "^", "v", "D", "x", "+")
+LABEL = "Dice"
+
+
+def support_size_curve(summaries: Mapping[Condition, Summary]) -> Figure:
+    """Dice against the support size: the mean over tasks with its interval, and of the first method every dataset."""
+    figure = Figure(figsize=(7.4, 4.2), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    curves = _curves(summaries)
+    first = next(iter(curves.values()))
+    of_datasets = {
+        name: [summaries[condition].datasets[name].mean[0] for condition in first]
+        for name in summaries[first[0]].datasets
+    }
+    _thin_lines(axes, first, of_datasets)
+    for (name, conditions), colour in zip(curves.items(), _colours(len(curves)), strict=True):
+        _with_band(axes, conditions, [summaries[c].over_tasks for c in conditions], colour, name)
+    _support_axis(axes, [condition.support for condition in summaries])
+    axes.set_ylabel(f"{LABEL}, mean over tasks")
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    return figure
+
+
+def ensembling_gain(cells: Mapping[Condition, Cells], base: str, ensemble: str) -> Figure:
+    """Dice of an ensemble minus Dice of its base, case by case: mean over tasks with its interval."""
+    figure = Figure(figsize=(7.0, 3.8), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    pairs = [
+        (condition, condition._replace(method=base))
+        for condition in cells
+        if condition.method == ensemble and condition._replace(method=base) in cells and condition.pool is None
+    ]
+    pairs.sort(key=lambda pair: pair[0].support)
+    gains = [summarise(difference(cells[one], cells[other])) for one, other in pairs]
+    conditions = [condition for condition, _ in pairs]
+    _thin_lines(axes, conditions, {name: [g.datasets[name].mean[0] for g in gains] for name in gains[0].datasets})
+    _with_band(axes, conditions, [gain.over_tasks for gain in gains], COLOURS[0], "mean over tasks")
+    axes.axhline(0, color="0.3", linewidth=0.8)
+    _support_axis(axes, [condition.support for condition in conditions])
+    axes.set_ylabel(f"{LABEL} gained by {ensemble.removeprefix(base).lstrip(', ')}")
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    return figure
+
+
+def dataset_bars(summaries: Mapping[str, Summary]) -> Figure:
+    """Dice of every dataset, one bar for each of the named summaries, with intervals."""
+    datasets = sorted({name for summary in summaries.values() for name in summary.datasets})
+    groups = [*datasets, "mean over tasks"]
+    figure = Figure(
+        figsize=(max(5.0, 1.2 + 0.4 * len(groups) * (1 + len(summaries)) ** 0.75), 4.0), layout="constrained", dpi=120
+    )
+    axes = figure.subplots()
+    width = 0.8 / len(summaries)
+    for i, ((name, summary), colour) in enumerate(zip(summaries.items(), _colours(len(summaries)), strict=True)):
+        estimates = [*(summary.datasets.get(dataset) for dataset in datasets), summary.over_tasks]
+        places = [place for place, estimate in enumerate(estimates) if estimate]
+        known = [estimate for estimate in estimates if estimate]
+        means = np.array([estimate.mean[0] for estimate in known])
+        x = np.array(places) + (i - (len(summaries) - 1) / 2) * width
+        axes.bar(x, means, 0.92 * width, color=colour, label=name)
+        certain = np.array([estimate.low is not None for estimate in known])
+        if certain.any():
+            low, high = (
+                np.array([getattr(e, side)[0] for e in known if e.low is not None]) for side in ("low", "high")
+            )
+            axes.errorbar(
+                x[certain],
+                means[certain],
+                np.maximum([means[certain] - low, high - means[certain]], 0),
+                fmt="none",
+                ecolor="0.25",
+                elinewidth=1,
+                capsize=2,
+            )
+    axes.set_xticks(range(len(groups)), [g.replace("_", " ") for g in groups], rotation=30, ha="right", fontsize=8)
+    axes.set(ylabel=LABEL, ylim=(0, 1))
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(summaries) > 1:
+        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=min(3, len(summaries)))
+    return figure
+
+
+def write(figure: Figure, file: Path) -> None:
+    figure.savefig(file, format="png", facecolor="white")
+
+
+def _curves(summaries: Mapping[Condition, Summary]) -> dict[str, list[Condition]]:
+    """The conditions of each method and pool, by support size."""
+    curves: dict[str, list[Condition]] = {}
+    for condition in sorted(summaries, key=lambda condition: condition.support):
+        name = condition.method if condition.pool is None else f"{condition.method}, pool of {condition.pool}"
+        curves.setdefault(name, []).append(condition)
+    order = list(dict.fromkeys(condition.method for condition in summaries))
+    return dict(sorted(curves.items(), key=lambda entry: order.index(entry[1][0].method)))
+
+
+def _with_band(axes: Axes, conditions: list[Condition], estimates: list[Estimate], colour: str, label: str) -> None:
+    sizes = [condition.support for condition in conditions]
+    axes.plot(sizes, [e.mean[0] for e in estimates], color=colour, marker="o", linewidth=2, label=label, zorder=3)
+    if all(estimate.low is not None for estimate in estimates):
+        band = ([e.low[0] for e in estimates], [e.high[0] for e in estimates])
+        axes.fill_between(sizes, *band, color=colour, alpha=0.15, linewidth=0)
+
+
+def _thin_lines(axes: Axes, conditions: list[Condition], means: Mapping[str, Sequence[float]]) -> None:
+    """Of every dataset, without intervals, behind what matters more."""
+    for i, (name, values) in enumerate(means.items()):
+        style, marker = LINE_STYLES[i % len(LINE_STYLES)], MARKERS[i % len(MARKERS)]
+        look = dict(color="0.6", linestyle=style, marker=marker, markersize=3.5, linewidth=1, zorder=1)
+        axes.plot([c.support for c in conditions], values, label=name.replace("_", " "), **look)
+
+
+def _support_axis(axes: Axes, sizes: list[int]) -> None:
+    sizes = sorted(set(sizes))
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, map(str, sizes))
+    axes.minorticks_off()
+    axes.set_xlabel("support size")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _colours(number: int) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(number)]

@@ -1,0 +1,161 @@
+"""Results as tables, in Markdown and LaTeX, and as JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from universeg_jax.evaluate.metrics import METRICS
+from universeg_jax.evaluate.summary import Condition, Estimate, Summary
+
+HEADINGS = {
+    "dice": "Dice",
+    "soft_dice": "soft Dice",
+    "iou": "IoU",
+    "surface_dice": "surface Dice",
+    "hausdorff95": "Hausdorff 95 %",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; the first column names the row."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        lines = [self.headings, ["---"] * len(self.headings), *self.rows]
+        return f"**{self.title}**\n\n" + "\n".join(f"| {' | '.join(_bar_free(line))} |" for line in lines) + "\n"
+
+    def latex(self) -> str:
+        """A floating table for LaTeX with the package booktabs."""
+        lines = [" & ".join(map(_escaped, line)) + r" \\" for line in (self.headings, *self.rows)]
+        columns = "l" + "r" * (len(self.headings) - 1)
+        return "\n".join(
+            [
+                r"\begin{table}",
+                rf"\caption{{{_escaped(self.title)}}}",
+                rf"\begin{{tabular}}{{{columns}}}",
+                r"\toprule",
+                lines[0],
+                r"\midrule",
+                *lines[1:],
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+                "",
+            ]
+        )
+
+    def text(self) -> str:
+        """For a terminal."""
+        widths = [max(map(len, column)) for column in zip(self.headings, *self.rows, strict=True)]
+        lines = [self.headings, ["-" * width for width in widths], *self.rows]
+        cells = (
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+            for line in lines
+        )
+        return "\n".join([self.title, *("  ".join(line).rstrip() for line in cells)])
+
+
+def condition_name(condition: Condition) -> str:
+    pool = "" if condition.pool is None else f", pool of {condition.pool}"
+    return f"{condition.method}, support {condition.support}{pool}"
+
+
+def overview_table(summaries: Mapping[Condition, Summary]) -> Table:
+    """One row for each condition: all metrics, mean over tasks, and Dice over datasets."""
+    rows = [
+        [condition_name(condition), *_cells(s.over_tasks), with_interval(s.over_datasets, 0)]
+        for condition, s in summaries.items()
+    ]
+    headings = ["", *(HEADINGS[m] for m in METRICS), "Dice, mean over datasets"]
+    first = next(iter(summaries.values()))
+    return Table(f"Mean over {len(first.tasks)} tasks of {len(first.datasets)} datasets", headings, rows)
+
+
+def task_table(condition: Condition, summary: Summary) -> Table:
+    """One row for each task, then the means: all metrics of one condition."""
+    rows = [[task, str(summary.cases[task]), *_cells(estimate)] for task, estimate in summary.tasks.items()]
+    rows.append([f"mean over {len(summary.tasks)} tasks", "", *_cells(summary.over_tasks)])
+    rows.append([f"mean over {len(summary.datasets)} datasets", "", *_cells(summary.over_datasets)])
+    return Table(condition_name(condition), ["task", "cases", *(HEADINGS[m] for m in METRICS)], rows)
+
+
+def dice_table(summaries: Mapping[Condition, Summary]) -> Table:
+    """Dice of every task under every condition, one row for each task."""
+    conditions = list(summaries)
+    first = summaries[conditions[0]]
+    rows = [[task, *(_of(summaries[c].tasks.get(task)) for c in conditions)] for task in first.tasks]
+    rows += [
+        [f"{name} (dataset)", *(_of(summaries[c].datasets.get(name)) for c in conditions)] for name in _several(first)
+    ]
+    rows.append(["mean over tasks", *(_of(summaries[c].over_tasks) for c in conditions)])
+    rows.append(["mean over datasets", *(_of(summaries[c].over_datasets) for c in conditions)])
+    return Table("Dice by task", ["", *map(condition_name, conditions)], rows)
+
+
+def with_interval(estimate: Estimate, metric: int, *, signed: bool = False) -> str:
+    """ "0.66 [0.63, 0.69]"; distances with one decimal, overlaps with three."""
+    digits = 1 if METRICS[metric] == "hausdorff95" else 3
+    form = f"{{:{'+' if signed else ''}.{digits}f}}"
+    mean = form.format(estimate.mean[metric])
+    if estimate.low is None:
+        return mean
+    return f"{mean} [{form.format(estimate.low[metric])}, {form.format(estimate.high[metric])}]"
+
+
+def summary_to_json(summary: Summary, spread: Mapping[str, np.ndarray] | None = None) -> dict:
+    """A summary for JSON.
+
+    Args:
+        spread: standard deviation over the draws, by task.
+    """
+    tasks = {}
+    for task, estimate in summary.tasks.items():
+        metrics = _estimate_to_json(estimate)
+        for i, metric in enumerate(METRICS if spread else ()):
+            metrics[metric]["deviation_over_draws"] = _rounded(spread[task][i])
+        tasks[task] = {"cases": summary.cases[task], "subjects": summary.subjects[task], **metrics}
+    return {
+        "mean_over_tasks": _estimate_to_json(summary.over_tasks),
+        "mean_over_datasets": _estimate_to_json(summary.over_datasets),
+        "datasets": {name: _estimate_to_json(estimate) for name, estimate in summary.datasets.items()},
+        "tasks": tasks,
+    }
+
+
+def _estimate_to_json(estimate: Estimate) -> dict[str, dict[str, float]]:
+    parts = {"mean": estimate.mean}
+    if estimate.low is not None:
+        parts |= {"low": estimate.low, "high": estimate.high}
+    return {metric: {k: _rounded(v[i]) for k, v in parts.items()} for i, metric in enumerate(METRICS)}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 5)
+
+
+def _cells(estimate: Estimate) -> list[str]:
+    return [with_interval(estimate, i) for i in range(len(METRICS))]
+
+
+def _of(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else with_interval(estimate, 0)
+
+
+def _several(summary: Summary) -> list[str]:
+    """The datasets of more than one task."""
+    owners = [task.split("/")[0] for task in summary.tasks]
+    return [name for name in summary.datasets if owners.count(name) > 1]
+
+
+def _bar_free(cells: Sequence[str]) -> list[str]:
+    return [cell.replace("|", "\\|") for cell in cells]
+
+
+def _escaped(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
