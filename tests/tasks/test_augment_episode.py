@@ -19,6 +19,8 @@ VARIATIONS = ("affine", "brightness_contrast", "elastic", "blur", "noise", "shar
 WHOLE_EPISODE = ("flip_intensities", "flip_labels", "flip_horizontally", "flip_vertically", "edges")
 GEOMETRY = {"affine": 1.0, "elastic": 1.0}
 
+augment = jax.jit(augment_episode)  # compiled once: policies are arguments
+
 
 def one_episode(seed: int = 0) -> tuple[jax.Array, ...]:
     """An episode of smooth images, and labels that are brighter there."""
@@ -40,13 +42,13 @@ def same(a, b) -> bool:
 
 def test_no_policy_changes_nothing():
     episode = one_episode()
-    for before, after in zip(episode, augment_episode(jax.random.key(0), *episode, policy=Policy.none()), strict=True):
+    for before, after in zip(episode, augment(jax.random.key(0), *episode, policy=Policy.none()), strict=True):
         np.testing.assert_allclose(after, before, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", WHOLE_EPISODE)
 def test_an_operation_on_the_whole_episode(name):
-    target, label, images, labels = augment_episode(jax.random.key(0), *equal_entries(), policy=Policy(**{name: 1.0}))
+    target, label, images, labels = augment(jax.random.key(0), *equal_entries(), policy=Policy(**{name: 1.0}))
     x, y, _, _ = equal_entries()
     image, mask = {
         "flip_intensities": (1 - x, y),
@@ -65,12 +67,10 @@ def test_an_operation_on_the_whole_episode(name):
 @pytest.mark.parametrize("name", VARIATIONS)
 def test_a_variation_of_the_task_is_one_draw_and_one_in_the_task_many(name):
     variation = Variation(**{name: 1.0})
-    target, _, images, _ = augment_episode(jax.random.key(1), *equal_entries(), policy=Policy(task=variation))
+    target, _, images, _ = augment(jax.random.key(1), *equal_entries(), policy=Policy(task=variation))
     if name != "noise":  # its strength is one draw, its pixels are many
         assert same(images, [target] * SUPPORT)
-    target, label, images, labels = augment_episode(
-        jax.random.key(1), *equal_entries(), policy=Policy(in_task=variation)
-    )
+    target, label, images, labels = augment(jax.random.key(1), *equal_entries(), policy=Policy(in_task=variation))
     different = [not bool((image == target).all()) for image in images]
     assert all(different)
     moved = [not bool((mask == label).all()) for mask in labels]
@@ -88,7 +88,7 @@ def test_labels_follow_geometry_exactly(seed, vertical, horizontal):
         flip_horizontally=float(horizontal),
     )
     target, _, images, _ = one_episode(seed % 100)
-    after = augment_episode(jax.random.key(seed), target, target, images, images, policy=policy)
+    after = augment(jax.random.key(seed), target, target, images, images, policy=policy)
     np.testing.assert_allclose(after[0], after[1], atol=1e-5)
     np.testing.assert_allclose(after[2], after[3], atol=1e-5)
     assert jnp.abs(after[2] - images).max() > 0.1
@@ -97,7 +97,7 @@ def test_labels_follow_geometry_exactly(seed, vertical, horizontal):
 @given(seed=st.integers(0, 2**31 - 1))
 @settings(max_examples=8, deadline=None, derandomize=True)
 def test_everything_stays_in_range_and_repeats(seed):
-    run = partial(augment_episode, jax.random.key(seed), *one_episode(seed % 100), policy=Policy.universeg())
+    run = partial(augment, jax.random.key(seed), *one_episode(seed % 100), policy=Policy.universeg())
     first = run()
     assert same(first, run())
     for array in first:
@@ -108,17 +108,22 @@ def test_everything_stays_in_range_and_repeats(seed):
 
 def test_operations_are_as_frequent_as_asked():
     policy = Policy(flip_intensities=0.5, flip_labels=0.25, in_task=Variation(brightness_contrast=0.25))
-    image = jnp.full((8, 8, 1), 0.25)
-    run = jax.vmap(lambda key: augment_episode(key, image, image, image[None], image[None], policy=policy))
-    target, label, images, labels = (x[..., 4, 4, 0] for x in jax.jit(run)(jax.random.split(jax.random.key(0), 2000)))
+    image = np.full((SIZE, SIZE, 1), 0.25, np.float32)
+    images = np.stack([image] * SUPPORT)
+    keys = jax.random.split(jax.random.key(0), 1000)
+    episodes = [[x[..., 4, 4, 0] for x in augment(key, image, image, images, images, policy=policy)] for key in keys]
+    target, label, images, labels = (np.stack(each) for each in zip(*episodes, strict=True))
     flipped, inverse = target > 0.5, label > 0.5
-    assert abs(flipped.mean() - 0.5) < 0.04
-    assert abs(inverse.mean() - 0.25) < 0.04
-    assert abs((flipped & inverse).mean() - 0.125) < 0.03  # independent of each other
-    assert (flipped == (images[:, 0] > 0.5)).all()
-    assert (inverse == (labels[:, 0] > 0.5)).all()
-    varied = jnp.abs(jnp.minimum(target, 1 - target) - 0.25) > 1e-5
-    assert abs(varied.mean() - 0.25) < 0.04
+    assert abs(flipped.mean() - 0.5) < 0.05
+    assert abs(inverse.mean() - 0.25) < 0.05
+    assert abs((flipped & inverse).mean() - 0.125) < 0.04  # independent of each other
+    assert (flipped[:, None] == (images > 0.5)).all()
+    assert (inverse[:, None] == (labels > 0.5)).all()
+    entries = np.concatenate([target[:, None], images], axis=1)
+    varied = np.abs(np.minimum(entries, 1 - entries) - 0.25) > 1e-5
+    assert abs(varied.mean() - 0.25) < 0.03
+    together = varied[:, 0] & varied[:, 1]
+    assert abs(together.mean() - 0.0625) < 0.03  # every entry has a draw of its own
 
 
 def test_a_batch_is_its_episodes_drawn_for_by_their_numbers():
@@ -126,14 +131,14 @@ def test_a_batch_is_its_episodes_drawn_for_by_their_numbers():
     arrays = [np.stack(each) for each in zip(*(one_episode(n) for n in range(3)), strict=True)]
     batch = Episode(*arrays, np.ones((3, SUPPORT), bool), np.arange(3), numbers)
     key, policy = jax.random.key(5), Policy.universeg()
-    run = jax.jit(partial(augment_episodes, policy=policy))
-    after = run(key, batch)
+    run = jax.jit(augment_episodes)
+    after = run(key, batch, policy=policy)
     for i, number in enumerate(numbers):
-        alone = augment_episode(jax.random.fold_in(key, number), *(a[i] for a in arrays), policy=policy)
+        alone = augment(jax.random.fold_in(key, number), *(a[i] for a in arrays), policy=policy)
         for together, one in zip(after[:4], alone, strict=True):
             np.testing.assert_allclose(together[i], one, atol=2e-3)
     np.testing.assert_array_equal(after.number, numbers)
-    turned = run(key, jax.tree.map(lambda x: x[::-1], batch))
+    turned = run(key, jax.tree.map(lambda x: x[::-1], batch), policy=policy)
     for a, b in zip(after, turned, strict=True):
         np.testing.assert_allclose(a, b[::-1], atol=1e-5)
 

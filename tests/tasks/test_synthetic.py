@@ -52,8 +52,8 @@ def test_templates_have_the_papers_number_of_labels_and_no_small_ones(tasks):
     assert counts.max() <= LABELS
     assert counts.max() - counts.min() >= 8
     largest = areas[:, 1:].max(axis=1)
-    assert largest.min() < 0.25
-    assert largest.max() > 0.4
+    assert largest.min() < 0.2
+    assert largest.max() > 0.3
 
 
 def test_strengths_are_in_the_papers_ranges(tasks):

@@ -8,11 +8,13 @@ Everything is a function of a random key, for use under `jax.jit` and `jax.vmap`
 images, whatever size is drawn.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from universeg_jax.tasks.augment.geometry import gaussian_matrix
 from universeg_jax.typing import Array, Float, Int
@@ -66,40 +68,45 @@ def synthetic_images(seed: int, task: int, subjects: Array, *, size: int = _SIZE
 
 def draw_task(key: Array, *, size: int = _SIZE) -> SyntheticTask:
     """A task of images (size,size)."""
-    keys = jax.random.split(key, 6)
+    shapes, options = jax.random.split(key)
     labels = jnp.arange(1 + LABELS)
+    ranges = jnp.array([(0.01, 0.1), (0.2, 1.0), (0.01, 0.1), (0.5, 5.0), (0.1, 1.0), (5, LABELS + 1)])
+    # Drawn all at once: each call of a random function takes as long to compile as all that is done with it.
+    parts = len(labels) * len(_SHAPE_SCALES), len(labels), len(labels), len(_WARP_SCALES), len(ranges)
+    weights, means, spread, warp, strengths = _split(jax.random.uniform(options, (sum(parts),)), parts)
+    least, most, mean_std, blur_sigma, bias_std, number = ranges[:, 0] + strengths * (ranges[:, 1] - ranges[:, 0])
+
     # Each label weighs the scales in its own way, so that large and small ones lie side by side.
-    weights = jax.random.uniform(keys[0], (len(labels), len(_SHAPE_SCALES)))
+    draws = jax.random.normal(shapes, (len(labels), _number_of_draws(_SHAPE_SCALES)))
     noise = partial(_smooth_noise, scales=_SHAPE_SCALES, size=size)
-    maps = jax.vmap(noise)(jax.random.split(keys[1], len(labels)), stds=weights)
-    present = labels <= jax.random.randint(keys[2], (), 5, LABELS + 1)
+    maps = jax.vmap(noise)(draws, stds=weights.reshape(len(labels), -1))
+    present = labels <= jnp.floor(number)
     template = jnp.where(present[:, None, None], maps, -jnp.inf).argmax(axis=0)
     # The paper makes labels background whose mean area is this small. Subjects are warps of the template, so its
     # areas stand for their means.
     areas = (template == labels[:, None, None]).mean(axis=(1, 2))
     template = jnp.where(areas[template] < 0.001, 0, template)
 
-    low, high = jnp.array([(0.01, 0.1), (0.2, 1.0), (0.01, 0.1), (0.5, 5.0), (0.1, 1.0)]).T
-    least, most, mean_std, blur_sigma, bias_std = jax.random.uniform(keys[3], low.shape, minval=low, maxval=high)
-    means, spread = jax.random.uniform(keys[4], (2, len(labels)))
     # Deformations are as much weaker as their scale is smaller, or they would fold.
     scales = jnp.array(_WARP_SCALES)
-    warp_std = jax.random.uniform(keys[5], scales.shape, minval=1.0, maxval=20.0) * scales / scales.max()
+    warp_std = (1 + 19 * warp) * scales / scales.max()
     return SyntheticTask(template, means, least + spread * (most - least), mean_std, warp_std, blur_sigma, bias_std)
 
 
 def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"], Int[Array, "H W"]]:
     """An image of a task, with range [0,1], and its class values."""
     size = task.template.shape[0]
-    warp, level, pixels, bias = jax.random.split(key, 4)
-    displacement = jax.vmap(lambda key: _smooth_noise(key, scales=_WARP_SCALES, stds=task.warp_std, size=size))
+    points, bias_points = _number_of_draws(_WARP_SCALES), _number_of_draws(_WARP_SCALES[-1:])
+    parts = 2 * points, bias_points, len(task.means), size * size
+    warp, bias, level, pixels = _split(jax.random.normal(key, (sum(parts),)), parts)
+    displacement = jax.vmap(partial(_smooth_noise, scales=_WARP_SCALES, stds=task.warp_std, size=size))
     grid = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij"))
-    moved = grid + displacement(jax.random.split(warp)) * size / _SIZE
+    moved = grid + displacement(warp.reshape(2, points)) * size / _SIZE
     rows, columns = jnp.clip(jnp.round(moved).astype(int), 0, size - 1)
     labels = task.template[rows, columns]
 
-    means = task.means + task.mean_std * jax.random.normal(level, task.means.shape)
-    image = means[labels] + task.stds[labels] * jax.random.normal(pixels, labels.shape)
+    means = task.means + task.mean_std * level
+    image = means[labels] + task.stds[labels] * pixels.reshape(labels.shape)
     smooth = gaussian_matrix(size, task.blur_sigma * size / _SIZE)
     smooth /= smooth.sum(axis=1, keepdims=True)  # at the border, the mean of what is there
     image = smooth @ image @ smooth.T
@@ -108,10 +115,20 @@ def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"]
     return image[..., None], labels
 
 
-def _smooth_noise(key: Array, *, scales: tuple[int, ...], stds: Array, size: int) -> Array:
+def _smooth_noise(draws: Array, *, scales: tuple[int, ...], stds: Array, size: int) -> Array:
     """A sum of smooth noise (size,size): at each scale normal draws that far apart, interpolated."""
-    draws = [
-        jax.random.normal(own, (round(_SIZE / scale) + 1,) * 2)
-        for own, scale in zip(jax.random.split(key, len(scales)), scales, strict=True)
-    ]
-    return sum(std * jax.image.resize(draw, (size, size), "cubic") for std, draw in zip(stds, draws, strict=True))
+    sides = [_points(scale) for scale in scales]
+    grids = [part.reshape(side, side) for part, side in zip(_split(draws, [n * n for n in sides]), sides, strict=True)]
+    return sum(std * jax.image.resize(grid, (size, size), "cubic") for std, grid in zip(stds, grids, strict=True))
+
+
+def _number_of_draws(scales: tuple[int, ...]) -> int:
+    return sum(_points(scale) ** 2 for scale in scales)
+
+
+def _points(scale: int) -> int:
+    return round(_SIZE / scale) + 1
+
+
+def _split(array: Array, sizes: Sequence[int]) -> list[Array]:
+    return jnp.split(array, np.cumsum(sizes)[:-1])

@@ -1,6 +1,11 @@
-"""Which operations augment an episode, how often and how strongly."""
+"""Which operations augment an episode, how often and how strongly.
+
+Policies are pytrees of numbers: passed to a compiled function as an argument, another policy needs no new compilation.
+"""
 
 from dataclasses import dataclass, fields, replace
+
+import jax
 
 from universeg_jax.errors import InputError
 
@@ -10,13 +15,17 @@ Range = tuple[float, float]
 def _check(options) -> None:
     for field in fields(options):
         value = getattr(options, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            continue  # a variation, checked on its own; or a number that is traced
         if isinstance(value, tuple):
             if len(value) != 2 or not value[0] <= value[1]:
                 raise InputError(f"{field.name}={value}: pass a range, as in (0.5, 1.5)")
-        elif isinstance(value, (int, float)) and not 0 <= value <= 1:
+        elif not 0 <= value <= 1:
             raise InputError(f"{field.name}={value}: a probability is from 0 to 1")
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Variation:
     """How images vary: the probability of each operation, and the range that its strength is drawn from, uniformly.
@@ -63,6 +72,7 @@ class Variation:
         _check(self)
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Policy:
     """How episodes are augmented. Probabilities are zero by default.
