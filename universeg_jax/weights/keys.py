@@ -4,7 +4,7 @@ A table has one `Entry` for each tensor of the state dict, in its order. It is m
 names in it are plain names: what is missing or too much in a file is then a matter of comparing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from universeg_jax.errors import WeightsError
 from universeg_jax.weights.parameters import get_parameters, set_parameters
 
 VECTOR = (0,)
+MATRIX = (0, 1)  # as it is
 LINEAR = (1, 0)  # (out,in) -> (in,out)
 CONV = (2, 3, 1, 0)  # (out,in,kh,kw) -> (kh,kw,in,out)
 
@@ -61,13 +62,38 @@ class Entry:
         return tuple(self.axes.index(axis) for axis in range(len(self.axes)))
 
 
-def import_tensors(model: nnx.Module, state_dict: Mapping[str, np.ndarray], table: Sequence[Entry]) -> None:
+def linear(theirs: str, ours: str) -> list[Entry]:
+    """A `torch.nn.Linear` as `nnx.Linear`."""
+    return [Entry(f"{theirs}.weight", (f"{ours}.kernel",), LINEAR), Entry(f"{theirs}.bias", (f"{ours}.bias",), VECTOR)]
+
+
+def norm(theirs: str, ours: str) -> list[Entry]:
+    """A `torch.nn.LayerNorm` as `nnx.LayerNorm`."""
+    return [Entry(f"{theirs}.weight", (f"{ours}.scale",), VECTOR), Entry(f"{theirs}.bias", (f"{ours}.bias",), VECTOR)]
+
+
+def conv(theirs: str, ours: str) -> list[Entry]:
+    """A `torch.nn.Conv2d` with bias as a kernel (kh,kw,in,out) and a bias."""
+    return [Entry(f"{theirs}.weight", (f"{ours}.kernel",), CONV), Entry(f"{theirs}.bias", (f"{ours}.bias",), VECTOR)]
+
+
+def import_tensors(
+    model: nnx.Module,
+    state_dict: Mapping[str, np.ndarray],
+    table: Sequence[Entry],
+    *,
+    unused: Collection[str] = (),
+) -> None:
     """Fill a model, in place, with a state dict: every tensor is used, every parameter filled, in float32.
+
+    Args:
+        unused: names of tensors that a state dict may hold and the model does not need.
 
     Raises:
         WeightsError: listing every missing, unexpected, misshapen and unusable tensor; the model is as before.
     """
     parameters = get_parameters(model)
+    state_dict = {name: tensor for name, tensor in state_dict.items() if name not in unused}
     _check(state_dict, {entry.theirs: entry.shape(parameters) for entry in table})
     values = {}
     for entry in table:

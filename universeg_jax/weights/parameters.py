@@ -1,4 +1,7 @@
-"""The parameters of a model by name: "encoder.0.cross.bias" is `model.encoder[0].cross.bias`."""
+"""The parameters of a model by name: "encoder.0.cross.bias" is `model.encoder[0].cross.bias`.
+
+Buffers, which are stored with the parameters but not learned, are among them.
+"""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -7,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx, traverse_util
 
+from universeg_jax.nn.buffer import Buffer
 from universeg_jax.typing import Array
 
 Model = TypeVar("Model", bound=nnx.Module)
@@ -40,4 +44,4 @@ def blueprint(kind: type[Model], *args) -> Model:
 
 
 def _by_path(model: nnx.Module) -> dict[tuple[str | int, ...], Array]:
-    return traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+    return traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(model, (nnx.Param, Buffer))))

@@ -1,0 +1,30 @@
+"""Methods that compile themselves."""
+
+from collections.abc import Callable
+from functools import cache, wraps
+
+import jax
+import jax.numpy as jnp
+
+from universeg_jax import backend
+
+
+def compiled(method: Callable) -> Callable:
+    """Compile a method of a module for each combination of shapes, with `backend.compiler_options`.
+
+    Under `jax.jit`, `jax.grad` and the like it is left to them. Arguments are arrays, or None.
+    """
+
+    @cache
+    def jitted() -> Callable:
+        return jax.jit(method, compiler_options=backend.compiler_options())
+
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        args, kwargs = jax.tree.map(jnp.asarray, (args, kwargs))
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, args, kwargs))):
+            return method(self, *args, **kwargs)
+        with jax.ensure_compile_time_eval():  # compiler options are refused inside of another jit
+            return jitted()(self, *args, **kwargs)
+
+    return call
