@@ -116,6 +116,7 @@ class UniverSeg(nnx.Module):
         chunk: int | None = None,
         targets_at_once: int | None = None,
         support_axis: str | None = None,
+        checkpoint: bool = False,
     ) -> Array:
         """Segment targets by the example of a support set.
 
@@ -132,6 +133,7 @@ class UniverSeg(nnx.Module):
             targets_at_once: targets taken at a time, with one pass over what depends on a shared support alone;
                 None takes as many as keep the features of all entries within a bound.
             support_axis: the named axis (of `jax.pmap` or `jax.shard_map`) over whose devices the support is spread.
+            checkpoint: for gradients, compute the features of support entries once more rather than keep them.
 
         Returns:
             Logits (B,H,W,1), in the dtype of `target`.
@@ -140,7 +142,7 @@ class UniverSeg(nnx.Module):
             ValueError: where shapes do not fit together.
         """
         arrays = jax.tree.map(jnp.asarray, (target, support_images, support_labels, support_mask))
-        options = dict(chunk=chunk, targets_at_once=targets_at_once, support_axis=support_axis)
+        options = dict(chunk=chunk, targets_at_once=targets_at_once, support_axis=support_axis, checkpoint=checkpoint)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, arrays))):
             return self._logits(*arrays, **options)
         with jax.ensure_compile_time_eval():  # compiler options are refused inside of another jit
@@ -188,9 +190,15 @@ class UniverSeg(nnx.Module):
         chunk: int | None,
         targets_at_once: int | None,
         support_axis: str | None,
+        checkpoint: bool,
     ) -> Array:
         support, mask = self._checked(target, images, labels, mask)
-        run = partial(self._run_one, chunk=chunk or backend.support_chunk(), axis_name=support_axis)
+        run = partial(
+            self._run_one,
+            chunk=chunk or backend.support_chunk(),
+            axis_name=support_axis,
+            checkpoint=checkpoint,
+        )
         at_once = targets_at_once or max(1, backend.feature_memory() // self._feature_bytes(support))
         return _for_each(run, target, support, mask, at_once=at_once)
 
@@ -221,9 +229,10 @@ class UniverSeg(nnx.Module):
         *,
         chunk: int,
         axis_name: str | None,
+        checkpoint: bool,
     ) -> Float[Array, "H W 1"]:
         weights = mean_weights(mask, axis_name=axis_name)
-        over_support = partial(map_support, weights=weights, chunk=chunk, axis_name=axis_name)
+        over_support = partial(map_support, weights=weights, chunk=chunk, axis_name=axis_name, checkpoint=checkpoint)
         linear = self.config.cross_activation is None
         hand_to_last = _average if linear else _keep  # a linear last block asks for means, never for entries
         *inner, last = self.decoder
@@ -264,7 +273,7 @@ class UniverSeg(nnx.Module):
 
 @cache
 def _compiled_logits() -> Callable:
-    static = ("chunk", "targets_at_once", "support_axis")
+    static = ("chunk", "targets_at_once", "support_axis", "checkpoint")
     return jax.jit(UniverSeg._logits, static_argnames=static, compiler_options=backend.compiler_options())
 
 

@@ -45,6 +45,7 @@ def map_support(
     *,
     chunk: int,
     axis_name: str | None = None,
+    checkpoint: bool = False,
 ) -> tuple[PyTree, PyTree]:
     """Apply `function` to chunks of the support; keep one part of what it returns, average the other.
 
@@ -54,6 +55,7 @@ def map_support(
         weights: (S,), summing to one (`mean_weights`).
         chunk: entries at a time; what is left over after full chunks comes last, on its own.
         axis_name: the named axis over whose devices the support set is spread.
+        checkpoint: apply `function` once more for a gradient rather than keep what it computes on the way.
 
     Returns:
         kept, with leading axis S, and the weighted means, with leading axis 1.
@@ -68,6 +70,8 @@ def map_support(
         kept, averaged = function(part_entries)
         return kept, weighted_mean(averaged, part_weights)
 
+    if checkpoint:
+        apply = jax.checkpoint(apply)
     if size == chunk:
         kept, means = apply(parts)
     else:

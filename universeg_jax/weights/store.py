@@ -15,30 +15,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from universeg_jax.errors import WeightsError
-from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
+from universeg_jax.weights.architectures import ARCHITECTURES, Architecture, Model, ModelConfig, architecture_of
 from universeg_jax.weights.parameters import blueprint, get_parameters, set_parameters
 
 FORMAT = 1
 DESCRIPTION = "universeg.json"
 PARAMETERS = "parameters"
 
-ACTIVATIONS = {
-    "elu": jax.nn.elu,
-    "gelu": jax.nn.gelu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "relu": jax.nn.relu,
-    "silu": jax.nn.silu,
-    "tanh": jax.nn.tanh,
-}
-"""The activations of a cross-convolution that a folder can name."""
-
 
 def save(
-    model: UniverSeg,
+    model: Model,
     folder: str | os.PathLike,
     *,
     provenance: Mapping[str, Any] | None = None,
@@ -59,8 +48,8 @@ def save(
     parameters = {name: np.asarray(value, np.float32) for name, value in get_parameters(model).items()}
     description = {
         "format": FORMAT,
-        "model": "UniverSeg",
-        "config": _config_to_json(model.config),
+        "model": architecture_of(model.config).name,
+        "config": config_to_json(model.config),
         "provenance": dict(provenance or {}),
         "versions": {name: version(name) for name in ("jax", "flax", "orbax-checkpoint")},
     }
@@ -77,8 +66,8 @@ def save(
         (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: str | os.PathLike) -> UniverSeg:
-    """Read a model that `save` wrote, onto the default device whatever it was saved from.
+def load(folder: str | os.PathLike) -> Model:
+    """Read a model that `save` wrote, of the kind it was, onto the default device whatever it was saved from.
 
     Raises:
         WeightsError: the folder does not exist, is not one of weights, is damaged or incomplete.
@@ -87,7 +76,12 @@ def load(folder: str | os.PathLike) -> UniverSeg:
 
     folder = Path(folder).absolute()
     description = read_description(folder)
-    model = blueprint(UniverSeg, _config_from_json(description["config"], folder))
+    path = folder / DESCRIPTION
+    architecture = _architecture(description["model"], path)
+    try:
+        model = blueprint(architecture.model, architecture.from_json(description["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: the configuration makes no sense: {error}") from error
     found = _sha256(folder / PARAMETERS)
     damaged = [name for name, digest in description["sha256"].items() if found.get(name) != digest]
     if damaged:
@@ -113,8 +107,9 @@ def read_description(folder: str | os.PathLike) -> dict[str, Any]:
         raise WeightsError(f"{folder}: is not a folder of weights: {DESCRIPTION}: {error.strerror}") from error
     except ValueError as error:
         raise WeightsError(f"{path}: is damaged: {error}") from error
-    if not isinstance(description, dict) or description.get("model") != "UniverSeg":
-        raise WeightsError(f"{path}: does not describe the weights of a UniverSeg")
+    if not isinstance(description, dict):
+        raise WeightsError(f"{path}: is damaged: it holds a {type(description).__name__}")
+    _architecture(description.get("model"), path)
     if description.get("format") != FORMAT:
         raise WeightsError(f"{path}: has format {description.get('format')}, this version reads {FORMAT}: update it")
     if not all(isinstance(description.get(part), dict) for part in ("config", "provenance", "sha256")):
@@ -160,36 +155,18 @@ def _sha256(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _config_to_json(config: UniverSegConfig) -> dict[str, Any]:
-    activation = config.cross_activation
-    name = next((name for name, known in ACTIVATIONS.items() if known is activation), None)
-    if activation is not None and name is None:
-        known = ", ".join(f"jax.nn.{name}" for name in ACTIVATIONS)
-        raise WeightsError(f"cross_activation={activation} cannot be written by name; these can: {known}")
-    return {
-        "encoder_features": config.encoder_features,
-        "decoder_features": config.decoder_features,
-        "cross_activation": name,
-        "input_size": config.input_size,
-    }
+def config_to_json(config: ModelConfig) -> dict[str, Any]:
+    """A configuration as a folder of weights holds it.
+
+    Raises:
+        WeightsError: for an activation without a name.
+    """
+    return architecture_of(config).to_json(config)
 
 
-def _config_from_json(values: Mapping[str, Any], folder: Path) -> UniverSegConfig:
-    def stages(features: Any) -> tuple[tuple[int, int], ...]:
-        pairs = tuple(tuple(map(int, pair)) for pair in features)
-        if not all(len(pair) == 2 and min(pair) > 0 for pair in pairs):
-            raise ValueError(f"{features} are not pairs of positive numbers")
-        return pairs
-
-    try:
-        activation, decoder = values["cross_activation"], values["decoder_features"]
-        if activation is not None and activation not in ACTIVATIONS:
-            raise ValueError(f"cross_activation is {activation!r}, known are {', '.join(ACTIVATIONS)}")
-        return UniverSegConfig(
-            encoder_features=stages(values["encoder_features"]),
-            decoder_features=None if decoder is None else stages(decoder),
-            cross_activation=None if activation is None else ACTIVATIONS[activation],
-            input_size=int(values["input_size"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{folder / DESCRIPTION}: the configuration makes no sense: {error}") from error
+def _architecture(name: Any, path: Path) -> Architecture:
+    found = next((kind for kind in ARCHITECTURES if kind.name == name), None)
+    if found is None:
+        known = ", ".join(kind.name for kind in ARCHITECTURES)
+        raise WeightsError(f"{path}: does not describe the weights of a model that this version knows: {known}")
+    return found

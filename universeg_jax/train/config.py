@@ -1,0 +1,216 @@
+"""What a training run is made of. A config is a Python file with one of these, `config = TrainConfig(...)`."""
+
+import dataclasses
+import difflib
+import runpy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from universeg_jax.errors import InputError
+from universeg_jax.models.universeg import UniverSegConfig
+from universeg_jax.tasks.augment import Policy
+from universeg_jax.tasks.selection import HELD_OUT
+from universeg_jax.weights.store import config_to_json
+
+_FREE = ("workers", "validate_every", "save_every", "picture_every", "validation_episodes")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run in which sizes stay the same: small images first, then larger ones.
+
+    Attributes:
+        size: side of the images in pixels; a resolution of the corpus.
+        steps: updates of the parameters.
+        batch_size: episodes of a step, over all devices.
+        support_size: entries of a support set; a pair (low, high) draws their number for each episode.
+        learning_rate: the highest, reached after `warmup_steps` and lowered to `final_learning_rate` along a cosine.
+    """
+
+    size: int
+    steps: int
+    batch_size: int
+    support_size: int | tuple[int, int]
+    learning_rate: float
+    final_learning_rate: float = 0.0
+    warmup_steps: int = 0
+
+    def __post_init__(self):
+        low, high = self.support_sizes
+        _check(self, "size steps batch_size", lambda value: value >= 1, "1 or more")
+        _check(self, "learning_rate", lambda value: value > 0, "more than 0")
+        _check(self, "final_learning_rate", lambda value: value >= 0, "0 or more")
+        _check(self, "warmup_steps", lambda value: 0 <= value < self.steps, f"0 or more and below steps={self.steps}")
+        if not 1 <= low <= high:
+            raise InputError(f"support_size={self.support_size}: pass a number from 1, or a pair (low, high) of such")
+
+    @property
+    def support_sizes(self) -> tuple[int, int]:
+        """The least and the most."""
+        return (self.support_size, self.support_size) if isinstance(self.support_size, int) else self.support_size
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run: network, data, loss, optimiser, and when to look at it.
+
+    Attributes:
+        stages: one after the other, with parameters and optimiser kept.
+        model: of the network, if it starts from random weights.
+        weights: where it starts from, what `Segmenter` takes: a name or a folder; None for random weights.
+        seed: of weights, episodes and augmentation.
+        synthetic: share of episodes that are of synthetic tasks, from 0 to 1.
+        policy: how episodes are augmented.
+        held_out: names of datasets that are refused; * stands for anything.
+        validation: fraction of the labels of the corpus that is kept from training, to validate on.
+        validation_episodes: of each task that is validated on, the same every time.
+        dice, cross_entropy: weights of the two losses in their sum.
+        weight_decay: of AdamW; 0 is Adam.
+        clip_norm: gradients are scaled down to this global norm.
+        ema: decay of the moving average of the parameters, which is validated and kept as the result; 0 for none.
+        dtype: of features, "float32" or "bfloat16"; parameters and losses are float32.
+        checkpoint_activations: compute the features of support entries again for the gradient instead of keeping
+            them. For support sets that would not fit.
+        workers: processes that read ahead, 0 for threads.
+        validate_every, save_every, picture_every: steps.
+    """
+
+    stages: tuple[Stage, ...]
+    model: UniverSegConfig = field(default_factory=UniverSegConfig.v1)
+    weights: str | None = None
+    seed: int = 0
+    synthetic: float = 0.0
+    policy: Policy = field(default_factory=Policy.universeg)
+    held_out: tuple[str, ...] = HELD_OUT
+    validation: float = 0.1
+    validation_episodes: int = 8
+    dice: float = 1.0
+    cross_entropy: float = 0.5
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    ema: float = 0.999
+    dtype: str = "float32"
+    checkpoint_activations: bool = False
+    workers: int = 0
+    validate_every: int = 500
+    save_every: int = 250
+    picture_every: int = 1000
+
+    def __post_init__(self):
+        if not self.stages:
+            raise InputError("stages=(): a run has at least one stage")
+        _check(self, "synthetic validation", lambda value: 0 <= value <= 1, "from 0 to 1")
+        _check(self, "ema", lambda value: 0 <= value < 1, "from 0 to below 1")
+        _check(self, "dice cross_entropy weight_decay", lambda value: value >= 0, "0 or more")
+        _check(self, "clip_norm", lambda value: value > 0, "more than 0")
+        _check(self, "dtype", lambda value: value in ("float32", "bfloat16"), "float32 or bfloat16")
+        _check(self, "workers", lambda value: value >= 0, "0 or more")
+        _check(self, "validation_episodes save_every", lambda value: value >= 1, "1 or more")
+        _check(self, "validate_every picture_every", lambda value: value >= 1, "1 or more")
+        if self.dice == self.cross_entropy == 0:
+            raise InputError("dice=0, cross_entropy=0: one of the losses needs a weight")
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[int, int]:
+        """Which stage a step (from 0) belongs to, and the first step of that stage."""
+        first = 0
+        for index, stage in enumerate(self.stages):
+            if step < first + stage.steps:
+                return index, first
+            first += stage.steps
+        raise ValueError(f"step {step} of {self.steps}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As checkpoints keep it."""
+        values = dataclasses.asdict(dataclasses.replace(self, model=None))
+        return values | {"model": config_to_json(self.model)}
+
+
+def read_config(file: Path | str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The `config` of a Python file, which is run for it.
+
+    Args:
+        overrides: fields to change.
+
+    Raises:
+        InputError: no such file, no `config` in it, an unknown field, a value out of range.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file")
+    try:
+        config = runpy.run_path(str(file)).get("config")
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    except Exception as error:
+        raise InputError(f"{file}: {_explained(error)}") from error
+    if not isinstance(config, TrainConfig):
+        raise InputError(f"{file}: has no config = TrainConfig(...), but {type(config).__name__}")
+    return override(config, overrides or {})
+
+
+def override(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """A config with other values of some fields.
+
+    Raises:
+        InputError: an unknown field, named with the nearest known one, or a value out of range.
+    """
+    known = [f.name for f in dataclasses.fields(TrainConfig)]
+    for name in values:
+        if name not in known:
+            raise InputError(f"{name}: is no field of a TrainConfig{_nearest(name, known)}")
+    return dataclasses.replace(config, **values)
+
+
+def check_same_run(config: TrainConfig, saved: Mapping[str, Any], folder: Path) -> None:
+    """Raise unless a run saved with one configuration can go on with another.
+
+    It can if they differ in nothing but how often it is looked at, or in further stages.
+
+    Raises:
+        InputError: naming every other field that differs, with both values.
+    """
+    now = _plain(config.to_json())
+    then = dict(saved)
+    if now["stages"][: len(then.get("stages", ()))] == then.get("stages"):
+        then["stages"] = now["stages"]
+    differing = [name for name in now if name not in _FREE and now[name] != then.get(name)]
+    if differing:
+        told = "; ".join(f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in differing)
+        raise InputError(
+            f"{folder}: holds a run with another configuration: {told}. Restore it, or choose another --out"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """With lists for tuples, as JSON gives them back."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _explained(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, TypeError) and "unexpected keyword argument" in text:
+        name = text.split("'")[1]
+        fields = [f.name for kind in (TrainConfig, Stage) for f in dataclasses.fields(kind)]
+        return f"{name}: is no field of {text.split('.')[0].split()[-1]}{_nearest(name, fields)}"
+    return text
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _check(options: Any, names: str, holds, wanted: str) -> None:
+    for name in names.split():
+        value = getattr(options, name)
+        if not holds(value):
+            raise InputError(f"{name}={value!r}: pass {wanted}")

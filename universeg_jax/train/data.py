@@ -1,0 +1,82 @@
+"""The episodes of a training run: to learn from, and to validate on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from universeg_jax.tasks.episodes import Episode, Episodes, EpisodeSource
+from universeg_jax.tasks.selection import split_tasks
+from universeg_jax.tasks.stream import Mixture, batches
+from universeg_jax.tasks.synthetic_sources import SyntheticEpisodes
+from universeg_jax.tasks.task import Corpus, Task
+from universeg_jax.train.config import Stage, TrainConfig
+
+
+class TrainingData:
+    """What a corpus gives a run: episodes of most of its tasks to learn from, the other tasks to validate on.
+
+    Args:
+        corpus: folder of a prepared corpus.
+
+    Attributes:
+        training, validation: the tasks.
+
+    Raises:
+        InputError: a corpus that cannot be read or lacks the resolution of a stage, a held-out dataset in it.
+    """
+
+    def __init__(self, config: TrainConfig, corpus: Path | str):
+        self._config, self._folder = config, corpus
+        for stage in config.stages[::-1]:
+            tasks = Corpus(corpus, resolution=stage.size).tasks
+        self.training, self.validation = split_tasks(tasks, validation=config.validation, seed=config.seed)
+        self._sources = {}
+
+    def source(self, stage: Stage) -> EpisodeSource:
+        """Episodes to learn from."""
+        if stage not in self._sources:
+            config = self._config
+            real = Episodes(
+                Corpus(self._folder, resolution=stage.size),
+                seed=config.seed,
+                support_size=stage.support_size,
+                tasks=self.training,
+                held_out=config.held_out,
+            )
+            shares = [(1 - config.synthetic, real)]
+            if config.synthetic:
+                most = stage.support_sizes[1]
+                made = SyntheticEpisodes(seed=config.seed, support_size=most, size=stage.size)
+                shares.append((config.synthetic, made))
+            self._sources[stage] = Mixture([share for share in shares if share[0] > 0])
+        return self._sources[stage]
+
+    def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
+        """This process's share of the batches of a stage, from batch `start` on."""
+        return batches(
+            self.source(stage),
+            batch_size=stage.batch_size,
+            start=start,
+            host=jax.process_index(),
+            hosts=jax.process_count(),
+            workers=self._config.workers,
+        )
+
+    def validation_episodes(self, stage: Stage) -> dict[Task, list[Episode]]:
+        """Episodes of the tasks kept from training, the same at every call: targets of the test split.
+
+        Tasks without a target there, or without examples to support it, are left out.
+        """
+        corpus = Corpus(self._folder, resolution=stage.size)
+        tasks = [
+            t for t in self.validation if all(corpus.examples(t, s, minimum_area=0.001) for s in ("test", "train"))
+        ]
+        if not tasks:
+            return {}
+        options = dict(seed=self._config.seed, split="test", support_size=stage.support_sizes[1])
+        found = {}
+        for task in tasks:
+            of_task = Episodes(corpus, tasks=[task], **options)
+            found[task] = [of_task[i] for i in range(self._config.validation_episodes)]
+        return found

@@ -1,0 +1,87 @@
+"""Where a run computes: on one device, on all by `jax.pmap`, or on a mesh that support sets are spread over too."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from universeg_jax.errors import InputError
+from universeg_jax.parallel import DATA, device_mesh
+from universeg_jax.tasks.episodes import Episode
+from universeg_jax.train.state import TrainState
+from universeg_jax.train.step import Step, on_one_device, over_data, over_mesh
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Devices of all processes together.
+
+    Attributes:
+        data: how many share the episodes of a batch.
+        support: how many share the support set of an episode. More than one is for support sets larger than a device.
+    """
+
+    data: int
+    support: int = 1
+
+    def __post_init__(self):
+        number = self.data * self.support
+        if not 1 <= number <= jax.device_count():
+            raise InputError(f"devices {self.data} x {self.support}: there are {jax.device_count()}")
+        if jax.process_count() > 1 and number != jax.device_count():
+            raise InputError(f"devices {self.data} x {self.support}: several processes take all {jax.device_count()}")
+
+    @classmethod
+    def all(cls, *, support: int = 1) -> "Devices":
+        """All there are."""
+        return cls(jax.device_count() // support, support)
+
+    @property
+    def mesh(self) -> Mesh:
+        return device_mesh(data=self.data, support=self.support)
+
+    def step(self, make: Callable[..., Step], augment: Callable[[Episode], Episode]) -> Step:
+        """A training step over these devices."""
+        if self.support > 1:
+            return over_mesh(make, augment, self.mesh)
+        return on_one_device(make, augment) if self.data == 1 else over_data(make, augment, self._devices)
+
+    def check(self, *, batch_size: int, support_size: int) -> None:
+        """Raise unless a batch can be shared evenly.
+
+        Raises:
+            InputError: it cannot.
+        """
+        for name, size, number in (("batch_size", batch_size, self.data), ("support_size", support_size, self.support)):
+            if size % number:
+                raise InputError(f"{name}={size}: {number} devices cannot share it evenly; pass a multiple of {number}")
+
+    def replicate(self, state: TrainState) -> TrainState:
+        """A state on every device."""
+        if self.data == self.support == 1:
+            return jax.tree.map(jnp.asarray, state)
+        return jax.device_put(state, NamedSharding(self.mesh, P()))
+
+    def put(self, batch: Episode) -> tuple[Episode, Episode]:
+        """This process's episodes as they are, and on the devices as the step takes them."""
+        if self.support > 1:
+            arrays = (
+                jax.make_array_from_process_local_data(NamedSharding(self.mesh, P(DATA)), np.asarray(x)) for x in batch
+            )
+            return batch, Episode(*arrays)
+        if self.data > 1:
+            local = self.data // jax.process_count()
+            return batch, Episode(*(np.asarray(x).reshape(local, -1, *x.shape[1:]) for x in batch))
+        return batch, jax.device_put(batch)
+
+    def fetch(self, value: jax.Array) -> np.ndarray:
+        """A value that all devices hold."""
+        return np.asarray(value.addressable_data(0))
+
+    @property
+    def _devices(self) -> list[jax.Device] | None:
+        return None if jax.process_count() > 1 else jax.devices()[: self.data]

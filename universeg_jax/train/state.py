@@ -1,0 +1,69 @@
+"""The state of a training run: all that changes from step to step."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
+from universeg_jax.train.config import TrainConfig
+from universeg_jax.typing import Array, Int
+from universeg_jax.weights.named import load
+from universeg_jax.weights.parameters import blueprint, get_parameters, set_parameters
+
+Parameters = dict[str, Array]
+"""Arrays by name, as `weights.parameters` names them."""
+
+
+class TrainState(NamedTuple):
+    """Parameters, their moving average, the optimiser's state, and how many steps were taken."""
+
+    parameters: Parameters
+    average: Parameters
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Clipping, then Adam with the learning rates of all stages."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(learning_rates(config), weight_decay=config.weight_decay),
+    )
+
+
+def learning_rates(config: TrainConfig) -> optax.Schedule:
+    """The learning rate of every step: in each stage a linear rise and a cosine down."""
+    schedules = [
+        optax.warmup_cosine_decay_schedule(
+            stage.learning_rate if stage.warmup_steps == 0 else 0.0,
+            stage.learning_rate,
+            stage.warmup_steps,
+            stage.steps,
+            stage.final_learning_rate,
+        )
+        for stage in config.stages
+    ]
+    ends = [sum(stage.steps for stage in config.stages[: i + 1]) for i in range(len(config.stages) - 1)]
+    return optax.join_schedules(schedules, ends)
+
+
+def initial_model(config: TrainConfig) -> UniverSeg:
+    """The network that a run starts from."""
+    return UniverSeg(config.model, rngs=nnx.Rngs(config.seed)) if config.weights is None else load(config.weights)
+
+
+def initial_state(model: UniverSeg, optimizer: optax.GradientTransformation) -> TrainState:
+    parameters = get_parameters(model)
+    # Copies: a step may reuse the memory of one part of the state for another.
+    average = jax.tree.map(jnp.copy, parameters)
+    return TrainState(parameters, average, optimizer.init(parameters), jnp.zeros((), jnp.int32))
+
+
+def with_parameters(config: UniverSegConfig, parameters: Parameters) -> UniverSeg:
+    """A network with these parameters, which may be traced."""
+    model = blueprint(UniverSeg, config)
+    set_parameters(model, parameters)
+    return model

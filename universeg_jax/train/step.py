@@ -1,0 +1,123 @@
+"""One training step, written once for one device and for many.
+
+The body of a step sees the episodes, and the entries of their support sets, that its device holds. It takes the
+gradient of its own loss, then the mean over the devices. (The mean of the losses inside of the differentiated
+function would give gradients that are wrong by a factor, without any error.)
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from universeg_jax import backend
+from universeg_jax.models.universeg import UniverSegConfig
+from universeg_jax.parallel import DATA, SUPPORT
+from universeg_jax.tasks.augment import augment_episodes
+from universeg_jax.tasks.episodes import Episode
+from universeg_jax.train.config import TrainConfig
+from universeg_jax.train.loss import cross_entropy_loss, soft_dice_loss
+from universeg_jax.train.state import Parameters, TrainState, with_parameters
+from universeg_jax.typing import Array, Float
+
+Step = Callable[[TrainState, Episode], tuple[TrainState, "Measures"]]
+
+EPISODES = Episode(*[P(DATA)] * 2, *[P(DATA, SUPPORT)] * 3, *[P(DATA)] * 2)
+"""Which axes of a mesh the arrays of a batch of episodes are spread over."""
+
+
+class Measures(NamedTuple):
+    """Of one step: means over the batch."""
+
+    loss: Float[Array, ""]
+    dice: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+
+
+def make_body(
+    config: TrainConfig, model: UniverSegConfig, optimizer: optax.GradientTransformation, *, axes: Sequence[str] = ()
+) -> Step:
+    """The step as one device takes it.
+
+    Args:
+        axes: named axes that episodes (DATA) and support entries (SUPPORT) are spread over; none on one device.
+    """
+    dtype = jnp.dtype(config.dtype)
+
+    def loss(parameters: Parameters, episodes: Episode) -> tuple[Array, Array]:
+        logits = with_parameters(model, parameters)(
+            *(x.astype(dtype) for x in (episodes.target, episodes.support_images, episodes.support_labels)),
+            episodes.support_mask,
+            targets_at_once=len(episodes.target),
+            support_axis=SUPPORT if SUPPORT in axes else None,
+            checkpoint=config.checkpoint_activations,
+        )
+        dice = soft_dice_loss(logits, episodes.target_label)
+        entropy = cross_entropy_loss(logits, episodes.target_label)
+        return (config.dice * dice + config.cross_entropy * entropy).mean(), 1 - dice.mean()
+
+    def body(state: TrainState, episodes: Episode) -> tuple[TrainState, Measures]:
+        (value, dice), gradients = jax.value_and_grad(loss, has_aux=True)(state.parameters, episodes)
+        if axes:
+            value, dice, gradients = lax.pmean((value, dice, gradients), tuple(axes))
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
+        parameters = optax.apply_updates(state.parameters, updates)
+        # A young average forgets its random beginning faster.
+        decay = jnp.minimum(config.ema, (1 + state.step) / (10 + state.step))
+        average = optax.incremental_update(parameters, state.average, 1 - decay)
+        measures = Measures(value, dice, optax.global_norm(gradients))
+        return TrainState(parameters, average, optimizer_state, state.step + 1), measures
+
+    return body
+
+
+def augmented(config: TrainConfig) -> Callable[[Episode], Episode]:
+    """The augmentation of a batch, a function of the seed and the numbers of its episodes."""
+    key = jax.random.key(config.seed)
+    return partial(augment_episodes, key, policy=config.policy)
+
+
+def on_one_device(make: Callable[..., Step], augment: Callable[[Episode], Episode]) -> Step:
+    """The step on the default device."""
+    body = make(axes=())
+    # Two programs: in one, a longer one, XLA's CPU backend chooses slower code for the network.
+    augment = jax.jit(augment)
+    step = jax.jit(body, donate_argnums=0, compiler_options=backend.compiler_options())
+    return lambda state, episodes: step(state, augment(episodes))
+
+
+def over_data(
+    make: Callable[..., Step], augment: Callable[[Episode], Episode], devices: Sequence | None = None
+) -> Step:
+    """The step over devices by `jax.pmap`, each with its share of the episodes.
+
+    Episodes come as the arrays of this process, with an axis of its devices in front; the state is copied to each.
+    """
+    body = make(axes=(DATA,))
+    return jax.pmap(
+        lambda state, episodes: body(state, augment(episodes)),
+        axis_name=DATA,
+        in_axes=(None, 0),
+        out_axes=None,
+        devices=devices,
+    )
+
+
+def over_mesh(make: Callable[..., Step], augment: Callable[[Episode], Episode], mesh: Mesh) -> Step:
+    """The same over a mesh (`parallel.device_mesh`): episodes over one axis, their support sets over the other."""
+    body = jax.shard_map(
+        make(axes=(DATA, SUPPORT)), mesh=mesh, in_specs=(P(), EPISODES), out_specs=(P(), P()), check_vma=False
+    )
+    # Augmentation sees whole episodes: geometry that all entries have in common is drawn once.
+    whole = jax.shard_map(augment, mesh=mesh, in_specs=P(DATA), out_specs=P(DATA), check_vma=False)
+    return jax.jit(
+        lambda state, episodes: body(state, whole(episodes)),
+        donate_argnums=0,
+        compiler_options=backend.compiler_options(),
+    )
