@@ -5,8 +5,9 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 
@@ -99,6 +100,67 @@ def dicom_series(
         files.append(folder / f"IM{number}.dcm")
         dataset.save_as(files[-1], enforce_file_format=True)
     return files
+
+
+def dicom_frames(file: Path, frames: np.ndarray, slices, *, segments=(), spacing=(1.0, 2.0, 3.0), **tags) -> Path:
+    """One multi-frame file on the voxels of `dicom_series`.
+
+    Args:
+        frames: (rows, columns, frames) of int16 values, or of bytes for a segmentation.
+        slices: the slice that each frame shows.
+        segments: of a segmentation, the segment that each frame shows.
+    """
+    [classic] = dicom_series(file.parent, frames[..., :1].astype(np.int16), spacing=spacing, **tags)
+    dataset = pydicom.dcmread(classic)
+    classic.unlink()
+    measures, orientation, rescale = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, orientation.ImageOrientationPatient = dataset.PixelSpacing, dataset.ImageOrientationPatient
+    rescale.RescaleSlope, rescale.RescaleIntercept = tags.get("RescaleSlope", 1), tags.get("RescaleIntercept", 0)
+    shared = Dataset()
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    shared.PixelValueTransformationSequence = [rescale]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [Dataset() for _ in slices]
+    for i, (group, k) in enumerate(zip(dataset.PerFrameFunctionalGroupsSequence, slices, strict=True)):
+        place, segment = Dataset(), Dataset()
+        place.ImagePositionPatient = [-10.0, -20.0, 5.0 + spacing[2] * int(k)]
+        group.PlanePositionSequence = [place]
+        if len(segments):
+            segment.ReferencedSegmentNumber = int(segments[i])
+            group.SegmentIdentificationSequence = [segment]
+    for tag in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept"):
+        if tag in dataset:
+            delattr(dataset, tag)
+    dataset.NumberOfFrames = len(slices)
+    bits = 8 * frames.dtype.itemsize
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    dataset.PixelRepresentation = int(frames.dtype.kind == "i")
+    dataset.PixelData = np.ascontiguousarray(np.moveaxis(frames, -1, 0)).tobytes()
+    dataset["PixelData"].VR = "OW" if bits == 16 else "OB"
+    dataset.save_as(file, enforce_file_format=True)
+    return file
+
+
+def dicom_segmentation(file: Path, labels: np.ndarray, names: dict[int, str], *, binary: bool = True, **tags) -> Path:
+    """A SEG object: for each segment, the slices that show it, in an order of its own."""
+    pairs = [(value, k) for value in names for k in range(labels.shape[2]) if (labels[..., k] == value).any()]
+    pairs = [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]
+    frames = np.stack([(labels[..., k] == value) for value, k in pairs], axis=-1).astype(np.uint8)
+    segments = [Dataset() for _ in names]
+    for segment, (value, name) in zip(segments, names.items(), strict=True):
+        segment.SegmentNumber, segment.SegmentLabel = value, name
+    about = {"Modality": "SEG", "SegmentSequence": segments, "SegmentationType": "BINARY" if binary else "FRACTIONAL"}
+    if not binary:
+        frames, about["MaximumFractionalValue"] = frames * 200 + 20, 220
+    values, slices = zip(*pairs, strict=True)
+    dicom_frames(file, frames, slices, segments=values, **about, **tags)
+    if binary:  # one bit a pixel, frames end to end
+        dataset = pydicom.dcmread(file)
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 1, 1, 0
+        bits = np.packbits(np.moveaxis(frames, -1, 0).ravel(), bitorder="little").tobytes()
+        dataset.PixelData = bits + b"\0" * (len(bits) % 2)
+        dataset.save_as(file, enforce_file_format=True)
+    return file
 
 
 def wbc(folder: Path) -> Path:

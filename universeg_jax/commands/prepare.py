@@ -11,7 +11,7 @@ Add datasets to a corpus: labelled images and volumes become tasks to train on a
   images    SOURCE/images/*  SOURCE/masks/*  of the same names; SOURCE/classes.json {"1": "nucleus"} optional
   nifti     SOURCE/imagesTr/*.nii.gz  SOURCE/labelsTr/*.nii.gz  (or images/, masks/); dataset.json optional;
             also the Medical Segmentation Decathlon, one task or a folder of them
-  dicom     SOURCE/images/NAME/*  SOURCE/masks/NAME.nii.gz, or SOURCE/masks/NAME/* (DICOM or PNG slices)
+  dicom     SOURCE/images/NAME/*  SOURCE/masks/NAME.nii.gz, NAME.dcm (a SEG object), or NAME/* (DICOM or PNG slices)
   npz       NAME.npz or a folder of them: images (N,H,W), labels (N,H,W), ids (N,); NAME.json optional
   acdc bbbc038 hc18 wbc    the datasets of these names, as they are unpacked
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from make_sources import ball, dicom_series, nifti, save
+from make_sources import ball, dicom_frames, dicom_segmentation, dicom_series, nifti, save
 
 from universeg_jax.errors import InputError
+from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.tasks.readers.dicom import find
 
 SHAPE = (16, 20, 6)  # rows, columns, slices
@@ -98,4 +99,72 @@ def test_damage_is_refused(tmp_path, labels, series, content):
     dicom_series(tmp_path / "masks" / "p1", labels)
     series[2].write_bytes(series[2].read_bytes()[:-300] if content is None else content)
     with pytest.raises(InputError, match=r"IM2\.dcm"):
+        read(tmp_path)
+
+
+def test_a_multi_frame_file_is_a_series(tmp_path, labels):
+    order = np.random.default_rng(1).permutation(SHAPE[2])
+    about = dict(RescaleSlope=2, RescaleIntercept=-2000, Modality="CT")
+    (tmp_path / "images").mkdir()
+    dicom_frames(tmp_path / "images" / "p1.dcm", (1000 + 50 * labels[..., order]).astype(np.int16), order, **about)
+    (tmp_path / "masks").mkdir()
+    dicom_frames(tmp_path / "masks" / "p1.dcm", labels, range(SHAPE[2]))
+    scan = read(tmp_path)
+    np.testing.assert_array_equal(scan.image, upright(100 * labels))
+    np.testing.assert_array_equal(scan.labels, upright(labels))
+    assert (scan.modality, scan.spacing) == ("CT", (2, 1, 3))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("place", ["p1.dcm", "p1/seg.dcm"])
+def test_segmentations(tmp_path, labels, series, binary, place):
+    labels[labels == 1] = 2
+    labels[3:5, 3:6, 4:6] = 1
+    (tmp_path / "masks" / place).parent.mkdir(parents=True)
+    dicom_segmentation(tmp_path / "masks" / place, labels, {1: "spleen", 2: "liver"}, binary=binary)
+    scan = read(tmp_path)
+    np.testing.assert_array_equal(scan.labels, upright(labels))
+    assert scan.class_names == {1: "spleen", 2: "liver"}
+    (tmp_path / "classes.json").write_text('{"2": "Leber"}')
+    assert read(tmp_path).class_names == {1: "spleen", 2: "Leber"}
+
+
+def test_segments_that_overlap(tmp_path, labels, series):
+    (tmp_path / "masks").mkdir()
+    frames = np.ones((*SHAPE[:2], 2), np.uint8)
+    dicom_frames(tmp_path / "masks" / "p1.dcm", frames, [3, 3], segments=[2, 1], Modality="SEG")
+    with pytest.warns(SegmentationWarning, match="segments overlap in 320 voxels; the higher number wins"):
+        scan = read(tmp_path)
+    assert np.unique(scan.labels).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"spacing": (1.0, 2.0, 2.0)}, "voxels off the slices"),
+        ({"spacing": (1.0, 2.5, 3.0)}, "voxels off the slices"),
+        ({"spacing": (1.0, 2.0, 9.0)}, "is not one of the slices"),
+    ],
+)
+def test_segmentations_of_another_series_are_refused(tmp_path, labels, series, about, message):
+    (tmp_path / "masks").mkdir()
+    dicom_segmentation(tmp_path / "masks" / "p1.dcm", labels, {1: "liver"}, **about)
+    with pytest.raises(InputError, match=message):
+        read(tmp_path)
+
+
+def test_contours_are_refused(tmp_path, labels, series):
+    (tmp_path / "masks").mkdir()
+    dicom_frames(tmp_path / "masks" / "p1.dcm", labels, range(SHAPE[2]), Modality="RTSTRUCT")
+    with pytest.raises(InputError, match="contours"):
+        read(tmp_path)
+
+
+def test_colours_are_refused(tmp_path, labels):
+    frames = labels[..., :3].astype(np.uint8)
+    (tmp_path / "images").mkdir()
+    dicom_frames(tmp_path / "images" / "a.dcm", frames, [0], SamplesPerPixel=3, PlanarConfiguration=1)
+    (tmp_path / "masks").mkdir()
+    save(tmp_path / "masks" / "a.png", labels[..., 2])
+    with pytest.raises(InputError, match="has colours"):
         read(tmp_path)
