@@ -1,6 +1,7 @@
 """What is evaluated on: the tasks of some data, the labelled images and the cases of each, and how they are split."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -65,11 +66,15 @@ class Data(Protocol):
 
 
 class CorpusData:
-    """A prepared corpus, as `Data`. Every stored image is a case: of volumes, a corpus keeps single slices."""
+    """A prepared corpus, as `Data`. Every stored image is a case: of volumes, a corpus keeps single slices.
 
-    def __init__(self, corpus: Corpus):
+    Args:
+        datasets: only these; None for all.
+    """
+
+    def __init__(self, corpus: Corpus, *, datasets: Collection[str] | None = None):
         self._corpus = corpus
-        self.tasks = corpus.tasks
+        self.tasks = tuple(task for task in corpus.tasks if datasets is None or task.dataset in datasets)
         self.read = corpus.read
 
     def examples(self, task: Task) -> tuple[Example, ...]:

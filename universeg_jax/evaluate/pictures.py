@@ -51,7 +51,8 @@ def make_section(
         for example, image, label in zip(pool.examples, *pool.first(shown), strict=False)
     ]
     note = (
-        f"{record.shown} labelled examples{'' if shown == record.shown else f' ({shown} shown)'}, above; "
+        f"{record.shown} labelled examples{' of one fold' if len(folds) > 1 else ''}"
+        f"{'' if shown == record.shown else f' ({shown} shown)'}, above; "
         f"of {len(record.cases)} cases the best, middle and worst, below; mean Dice {record.scores[:, 0].mean():.3f}"
     )
     title = f"{task.name}, segmented by {method.name}"

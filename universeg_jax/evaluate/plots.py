@@ -117,7 +117,9 @@ def _with_band(axes: Axes, conditions: list[Condition], estimates: list[Estimate
 
 
 def _thin_lines(axes: Axes, conditions: list[Condition], means: Mapping[str, Sequence[float]]) -> None:
-    """Of every dataset, without intervals, behind what matters more."""
+    """Of every dataset, if there are several: without intervals, behind what matters more."""
+    if len(means) == 1:
+        return
     for i, (name, values) in enumerate(means.items()):
         style, marker = LINE_STYLES[i % len(LINE_STYLES)], MARKERS[i % len(MARKERS)]
         look = dict(color="0.6", linestyle=style, marker=marker, markersize=3.5, linewidth=1, zorder=1)

@@ -10,7 +10,6 @@ OUT/pictures/TASK.png   best, middle and worst predictions
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from universeg_jax.tasks.readers.detect import safe_name
 from universeg_jax.tasks.task import Task
 
 RECORDS = "records.jsonl"
+OUTPUTS = (RECORDS, "results.json", "tables.md", "tables.tex", "datasets.png", "support_size.png", "ensembling.png")
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,15 @@ def evaluate(
 
 
 def tables_of(evaluation: Evaluation) -> list[Table]:
-    """An overview if there are several conditions, Dice of all of them by task, and all metrics of the first method."""
+    """Of several conditions an overview and Dice by task; all metrics by task of the first method."""
     summaries = evaluation.summaries
     largest = largest_support(summaries)
     tables = [task_table(largest, summaries[largest])]
-    return tables if len(summaries) == 1 else [overview_table(summaries), dice_table(summaries), *tables]
+    if len(summaries) == 1:
+        return tables
+    if len(evaluation.plan.folds) == 1:
+        return [overview_table(summaries)]
+    return [overview_table(summaries), dice_table(summaries), *tables]
 
 
 def largest_support(summaries: Mapping[Condition, Summary]) -> Condition:
@@ -205,8 +209,7 @@ def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method]) -
 def _write_pictures(
     folder: Path, evaluation: Evaluation, data: Data, methods: Sequence[Method], protocol: Protocol
 ) -> None:
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, perhaps of other tasks
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     condition = largest_support(evaluation.summaries)
     method = next(method for method in methods if method.name == condition.method)
     for task, folds in evaluation.plan.folds.items():

@@ -67,20 +67,23 @@ def condition_name(condition: Condition) -> str:
 
 def overview_table(summaries: Mapping[Condition, Summary]) -> Table:
     """One row for each condition: all metrics, mean over tasks, and Dice over datasets."""
+    first = next(iter(summaries.values()))
+    several = len(first.datasets) > 1
     rows = [
-        [condition_name(condition), *_cells(s.over_tasks), with_interval(s.over_datasets, 0)]
+        [condition_name(condition), *_cells(s.over_tasks), *([_of(s.over_datasets)] if several else [])]
         for condition, s in summaries.items()
     ]
-    headings = ["", *(HEADINGS[m] for m in METRICS), "Dice, mean over datasets"]
-    first = next(iter(summaries.values()))
-    return Table(f"Mean over {len(first.tasks)} tasks of {len(first.datasets)} datasets", headings, rows)
+    headings = ["", *(HEADINGS[m] for m in METRICS), *(["Dice, mean over datasets"] if several else [])]
+    return Table(_mean_over(first), headings, rows)
 
 
 def task_table(condition: Condition, summary: Summary) -> Table:
     """One row for each task, then the means: all metrics of one condition."""
     rows = [[task, str(summary.cases[task]), *_cells(estimate)] for task, estimate in summary.tasks.items()]
-    rows.append([f"mean over {len(summary.tasks)} tasks", "", *_cells(summary.over_tasks)])
-    rows.append([f"mean over {len(summary.datasets)} datasets", "", *_cells(summary.over_datasets)])
+    if len(summary.tasks) > 1:
+        rows.append([f"mean over {len(summary.tasks)} tasks", "", *_cells(summary.over_tasks)])
+    if len(summary.datasets) > 1:
+        rows.append([f"mean over {len(summary.datasets)} datasets", "", *_cells(summary.over_datasets)])
     return Table(condition_name(condition), ["task", "cases", *(HEADINGS[m] for m in METRICS)], rows)
 
 
@@ -92,8 +95,10 @@ def dice_table(summaries: Mapping[Condition, Summary]) -> Table:
     rows += [
         [f"{name} (dataset)", *(_of(summaries[c].datasets.get(name)) for c in conditions)] for name in _several(first)
     ]
-    rows.append(["mean over tasks", *(_of(summaries[c].over_tasks) for c in conditions)])
-    rows.append(["mean over datasets", *(_of(summaries[c].over_datasets) for c in conditions)])
+    if len(first.tasks) > 1:
+        rows.append(["mean over tasks", *(_of(summaries[c].over_tasks) for c in conditions)])
+    if len(first.datasets) > 1:
+        rows.append(["mean over datasets", *(_of(summaries[c].over_datasets) for c in conditions)])
     return Table("Dice by task", ["", *map(condition_name, conditions)], rows)
 
 
@@ -136,6 +141,13 @@ def _estimate_to_json(estimate: Estimate) -> dict[str, dict[str, float]]:
 
 def _rounded(value: float) -> float:
     return round(float(value), 5)
+
+
+def _mean_over(summary: Summary) -> str:
+    tasks, datasets = len(summary.tasks), len(summary.datasets)
+    if tasks == 1:
+        return next(iter(summary.tasks))
+    return f"Mean over {tasks} tasks of {datasets} dataset{'' if datasets == 1 else 's'}"
 
 
 def _cells(estimate: Estimate) -> list[str]:

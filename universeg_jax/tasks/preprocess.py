@@ -93,11 +93,28 @@ def slices(scan: Scan, name: str) -> Iterator[Slice]:
         middle = scan.labels.shape[along] // 2
         largest = [int(np.argmax((scan.labels == value).sum(across))) for value in values]
         for index in sorted({middle, *largest}):
-            # As radiologists look: rows from head to foot (or front to back), columns from right to left (or front).
-            image_plane, label_plane = (np.moveaxis(a, along, 0)[index].T[::-1, ::-1] for a in (image, scan.labels))
+            planes, spacing = cut(scan, image, axis, index, values)
             shown = np.array([index in (middle, best) for best in largest], bool)
-            spacing = (scan.spacing[across[1]], scan.spacing[across[0]])
-            yield Slice(axis, _planes(image_plane, label_plane, values), spacing, index == middle, shown)
+            yield Slice(axis, planes, spacing, index == middle, shown)
+
+
+def cut(
+    scan: Scan, image: np.ndarray, axis: str, index: int, values: list[int]
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """One slice of a volume, as radiologists look: rows from head to foot (or front to back), columns from right to
+    left (or front).
+
+    Args:
+        image: the intensities of the scan in [0,1].
+        values: of the classes to make maps of.
+
+    Returns:
+        (H,W,1+K), the image and a map per class, and millimetres per row and column.
+    """
+    along = AXES.index(axis)
+    image_plane, label_plane = (np.moveaxis(a, along, 0)[index].T[::-1, ::-1] for a in (image, scan.labels))
+    columns, rows = (size for other, size in enumerate(scan.spacing) if other != along)
+    return _planes(image_plane, label_plane, values), (rows, columns)
 
 
 def resize(planes: np.ndarray, spacing: tuple[float, float] | None, size: int) -> np.ndarray:
