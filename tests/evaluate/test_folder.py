@@ -6,9 +6,9 @@ from corpora import prepare_all
 
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import CorpusData
+from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.folder import read_folder
 from universeg_jax.evaluate.protocol import Protocol
-from universeg_jax.evaluate.report import evaluate
 from universeg_jax.tasks.task import Corpus
 
 

@@ -1,14 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from random_networks import SMALL, model_with_biases
 
+from universeg_jax.evaluate.augmented import TestTimeAugmentation
 from universeg_jax.evaluate.data import Labelled, Pool
 from universeg_jax.evaluate.methods import Ensemble, InContext
+from universeg_jax.evaluate.retrieval import NearestMask, Retrieval, similarity
+
+
+def small(seed=0):
+    return model_with_biases(replace(SMALL, input_size=16), seed=seed)
 
 
 @pytest.fixture(scope="module")
 def network():
-    return InContext(model_with_biases(SMALL), "small")
+    return InContext(small(), "small")
 
 
 @pytest.fixture
@@ -23,7 +31,6 @@ def sigmoid(x):
 
 def test_a_network_sees_images_and_labels_as_they_are(network, pool):
     # Neither rescaled nor resized: what the network itself makes of them.
-    network.model.config = type(SMALL)(**{**vars(SMALL), "input_size": 16})
     images, labels = pool.first(3)
     targets = 0.3 + 0.4 * pool.take([10, 11]).images
     expected = sigmoid(network.model(targets, images[None], labels[None]))
@@ -36,12 +43,12 @@ def test_a_network_sees_images_and_labels_as_they_are(network, pool):
 
 def test_an_empty_support_is_segmented_too(network, pool):
     images, labels = pool.first(3)
-    assert network.segment(Labelled(images, 0 * labels), images).shape == images.shape
+    assert network.segment(Labelled(images, 0 * labels), images[:2]).shape == (2, 16, 16, 1)
 
 
 def test_identity_tells_weights_apart(network):
-    assert network.identity == InContext(model_with_biases(SMALL), "small").identity
-    assert network.identity != InContext(model_with_biases(SMALL, seed=1), "small").identity
+    assert network.identity == InContext(small(), "small").identity
+    assert network.identity != InContext(small(seed=1), "small").identity
 
 
 def test_an_ensemble_averages_random_supports(pool):
@@ -59,3 +66,55 @@ def test_an_ensemble_averages_random_supports(pool):
     assert (many[0] == many[1]).all()
     assert (many[0] != many[2]).any()
     assert Ensemble(FirstLabel(), 5).name == "first, ensemble of 5"
+
+
+def test_augmentation_at_test_time_leaves_masks_alone_and_follows_the_seed(pool):
+    seen = []
+
+    class Recording:
+        name = identity = "recording"
+
+        def segment(self, support, targets):
+            seen.append((support, targets))
+            return np.full_like(targets, len(seen))
+
+    support, targets = pool.first(3), pool.take([10, 11]).images
+    method = TestTimeAugmentation(Recording(), 4)
+    found = method.predict(np.random.default_rng(0), pool, 3, targets)
+    np.testing.assert_array_equal(found, np.full_like(targets, 2.5))
+    method.predict(np.random.default_rng(0), pool, 3, targets)
+    for first, again in zip(seen[:4], seen[4:], strict=True):
+        for one, other in zip((*first[0], first[1]), (*again[0], again[1]), strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(first[0].labels, support.labels)
+    assert any(np.abs(one.images - support.images).max() > 0.05 for one, _ in seen[:4])
+    assert any(np.abs(shown - targets).max() > 0.05 for _, shown in seen[:4])
+    # Nothing is moved: images stay correlated with themselves, inverted or not.
+    for one, _ in seen[:4]:
+        for image, original in zip(one.images, support.images, strict=True):
+            assert abs(np.corrcoef(image.ravel(), original.ravel())[0, 1]) > 0.7
+
+
+def test_similarity_is_a_correlation():
+    images = np.random.default_rng(0).random((3, 40, 30, 1)).repeat(2, axis=1)
+    found = similarity(images, np.concatenate([0.5 * images + 0.2, 1 - images, np.ones_like(images[:1])]))
+    np.testing.assert_allclose(np.diag(found[:, :3]), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.diag(found[:, 3:6]), -1, rtol=1e-6)
+    assert (found[:, 6] == 0).all()
+
+
+def test_retrieval_shows_each_target_its_likes(pool):
+    class Labels:
+        name = identity = "labels"
+
+        def segment(self, support, targets):
+            np.testing.assert_array_equal(support.images[0], targets[0])
+            return support.labels.mean(axis=0)[None]
+
+    everything = pool.first(len(pool))
+    rng = np.random.default_rng(0)
+    assert Retrieval(Labels()).predict(rng, pool, 4, everything.images).shape == everything.images.shape
+    copied = NearestMask().predict(rng, pool, len(pool), everything.images)
+    np.testing.assert_array_equal(copied, everything.labels)
+    first = NearestMask().predict(rng, pool, 1, everything.images)
+    np.testing.assert_array_equal(first, np.broadcast_to(everything.labels[:1], first.shape))

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from universeg_jax.errors import InputError
+from universeg_jax.evaluate.evaluation import evaluate, merged
 from universeg_jax.evaluate.methods import Ensemble
 from universeg_jax.evaluate.metrics import METRICS, score
 from universeg_jax.evaluate.protocol import Protocol, make_plan
-from universeg_jax.evaluate.report import evaluate, write_report
+from universeg_jax.evaluate.report import write_report
 
 PROTOCOL = Protocol(support_sizes=(1, 4), draws=2, targets=3)
 
@@ -137,6 +138,22 @@ def test_everything_is_written(discs, threshold, tmp_path):
     assert largest["tasks"]["cells/image/2d/a"]["cases"] == 3
     assert largest["mean_over_tasks"]["dice"]["low"] < largest["mean_over_tasks"]["dice"]["mean"]
     assert "Over images, for subjects are unknown, in skin" in (tmp_path / "tables.md").read_text()
+
+
+def test_all_examples_as_support_and_comparison_with_a_baseline(discs, threshold, tmp_path):
+    data, protocol = discs(), Protocol(support_sizes=(1, None), draws=2)
+    evaluation = evaluate(data, [threshold], protocol, tmp_path)
+    assert threshold.calls == [(12, 1, 4), (12, 12, 4)] * 6
+    one, every = evaluation.summaries
+    assert (one.support, every.support) == (1, None)
+    both = merged(evaluation, evaluation)
+    assert list(both.summaries) == [one, every]
+    write_report(tmp_path, both, data, [threshold], protocol, about={}, baseline=one, with_pictures=False)
+    (compared,) = json.loads((tmp_path / "results.json").read_text())["differences"]
+    gained = evaluation.summaries[every].over_tasks.mean[0] - evaluation.summaries[one].over_tasks.mean[0]
+    assert compared["mean_over_tasks"]["dice"]["mean"] == pytest.approx(gained, abs=1e-4)
+    assert "Difference from threshold, support 1" in (tmp_path / "tables.md").read_text()
+    assert (tmp_path / "differences.png").exists()
 
 
 def test_tasks_without_support_or_targets_are_named(discs):

@@ -78,9 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
 
     from universeg_jax.commands.outputs import check_apart, check_outputs, complete_or_nothing
     from universeg_jax.commands.report import environment, warnings_on_stderr
+    from universeg_jax.evaluate.evaluation import RECORDS, evaluate
     from universeg_jax.evaluate.methods import Ensemble, InContext
     from universeg_jax.evaluate.protocol import Protocol, with_defaults
-    from universeg_jax.evaluate.report import OUTPUTS, RECORDS, evaluate, notes, tables_of, write_report
+    from universeg_jax.evaluate.report import OUTPUTS, notes, tables_of, write_report
     from universeg_jax.weights import load
 
     protocol = Protocol(

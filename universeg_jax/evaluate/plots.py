@@ -20,7 +20,7 @@ def support_size_curve(summaries: Mapping[Condition, Summary]) -> Figure:
     """Dice against the support size: the mean over tasks with its interval, and of the first method every dataset."""
     figure = Figure(figsize=(7.4, 4.2), layout="constrained", dpi=120)
     axes = figure.subplots()
-    curves = _curves(summaries)
+    curves = _curves([condition for condition in summaries if condition.support is not None])
     first = next(iter(curves.values()))
     of_datasets = {
         name: [summaries[condition].datasets[name].mean[0] for condition in first]
@@ -29,7 +29,7 @@ def support_size_curve(summaries: Mapping[Condition, Summary]) -> Figure:
     _thin_lines(axes, first, of_datasets)
     for (name, conditions), colour in zip(curves.items(), _colours(len(curves)), strict=True):
         _with_band(axes, conditions, [summaries[c].over_tasks for c in conditions], colour, name)
-    _support_axis(axes, [condition.support for condition in summaries])
+    _support_axis(axes, [condition.support for conditions in curves.values() for condition in conditions])
     axes.set_ylabel(f"{LABEL}, mean over tasks")
     figure.legend(frameon=False, fontsize=8, loc="outside right center")
     return figure
@@ -94,17 +94,43 @@ def dataset_bars(summaries: Mapping[str, Summary]) -> Figure:
     return figure
 
 
+def differences(summaries: Mapping[str, Summary], baseline: str) -> Figure:
+    """Dice minus that of a baseline, one row for each of the named differences, with intervals."""
+    figure = Figure(figsize=(7.0, 1.0 + 0.3 * len(summaries)), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    for row, summary in enumerate(summaries.values()):
+        estimate = summary.over_tasks
+        for i, of_dataset in enumerate(summary.datasets.values()):
+            marker = MARKERS[i % len(MARKERS)]
+            axes.plot(of_dataset.mean[0], row, marker=marker, markersize=4, color="0.65", zorder=1)
+        if estimate.low is not None:
+            axes.plot([estimate.low[0], estimate.high[0]], [row, row], color=COLOURS[0], linewidth=2, zorder=2)
+        axes.plot(estimate.mean[0], row, "o", color=COLOURS[0], zorder=3)
+    datasets = next(iter(summaries.values())).datasets
+    for i, dataset in enumerate(datasets):
+        label, marker = dataset.replace("_", " "), MARKERS[i % len(MARKERS)]
+        axes.plot([], [], marker=marker, linestyle="none", markersize=4, color="0.65", label=label)
+    axes.plot([], [], marker="o", color=COLOURS[0], linewidth=2, label="mean over tasks")
+    axes.axvline(0, color="0.3", linewidth=0.8)
+    axes.set_yticks(range(len(summaries)), list(summaries), fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{LABEL} minus that of {baseline}")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    return figure
+
+
 def write(figure: Figure, file: Path) -> None:
     figure.savefig(file, format="png", facecolor="white")
 
 
-def _curves(summaries: Mapping[Condition, Summary]) -> dict[str, list[Condition]]:
+def _curves(conditions: list[Condition]) -> dict[str, list[Condition]]:
     """The conditions of each method and pool, by support size."""
     curves: dict[str, list[Condition]] = {}
-    for condition in sorted(summaries, key=lambda condition: condition.support):
+    for condition in sorted(conditions, key=lambda condition: condition.size):
         name = condition.method if condition.pool is None else f"{condition.method}, pool of {condition.pool}"
         curves.setdefault(name, []).append(condition)
-    order = list(dict.fromkeys(condition.method for condition in summaries))
+    order = list(dict.fromkeys(condition.method for condition in conditions))
     return dict(sorted(curves.items(), key=lambda entry: order.index(entry[1][0].method)))
 
 

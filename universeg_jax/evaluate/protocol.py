@@ -25,8 +25,8 @@ class Protocol:
     """How to measure.
 
     Attributes:
-        support_sizes: examples shown; where a task has fewer, all it has. Of one draw, the smaller sets are the first
-            entries of the larger ones.
+        support_sizes: examples shown, None for all there are; where a task has fewer, all it has. Of one draw, the
+            smaller sets are the first entries of the larger ones.
         pools: the support may be chosen from at most so many examples, None for all. It matters to methods that
             choose, like ensembles. Sizes above a pool's are not measured with it.
         draws: random draws of the support.
@@ -42,7 +42,7 @@ class Protocol:
         InputError: a value out of range.
     """
 
-    support_sizes: tuple[int, ...] = (16,)
+    support_sizes: tuple[int | None, ...] = (16,)
     pools: tuple[int | None, ...] = (None,)
     draws: int = 3
     targets: int | None = None
@@ -70,12 +70,12 @@ class Protocol:
         """The options that every number depends on; sizes, pools and draws can be added to a run."""
         return {k: v for k, v in asdict(self).items() if k not in ("support_sizes", "pools", "draws")}
 
-    def grid(self) -> Iterator[tuple[int, int | None, int]]:
+    def grid(self) -> Iterator[tuple[int, int | None, int | None]]:
         """(draw, pool, support size) of all measurements of a task by a method."""
         for draw in range(self.draws):
             for pool in self.pools:
                 for size in self.support_sizes:
-                    if pool is None or size <= pool:
+                    if pool is None or size is None or size <= pool:
                         yield draw, pool, size
 
 
@@ -118,7 +118,7 @@ class TaskRun:
         """The probabilities (images,H,W) of each case of a fold, and how many examples were shown."""
         pool, cases = self.pool(key, fold), self.folds[fold].cases
         targets = np.concatenate([self.read(case)[0] for case in cases])
-        shown = min(key.support, len(pool))
+        shown = len(pool) if key.support is None else min(key.support, len(pool))
         probability = np.asarray(method.predict(self._generator("method", fold, key.draw), pool, shown, targets))
         ends = np.cumsum([len(case.images) for case in cases])
         return np.split(probability[..., 0], ends[:-1]), shown
@@ -135,19 +135,19 @@ class TaskRun:
         return tuple(np.stack(arrays) for arrays in zip(*pairs, strict=True))
 
     def measure(self, method: Method, key: Key) -> Record:
-        cases, scores, seconds, fewest = [], [], 0.0, key.support
+        cases, scores, seconds, numbers = [], [], 0.0, []
         for fold, (_, of_fold) in enumerate(self.folds):
             began = time.perf_counter()
             probabilities, shown = self.predict(method, key, fold)
             seconds += time.perf_counter() - began
-            fewest = min(fewest, shown)
+            numbers.append(shown)
             cases += of_fold
             scores += [self._score(*pair) for pair in zip(of_fold, probabilities, strict=True)]
         return Record(
             key,
             method.identity,
             self.data.fingerprint(self.task.dataset),
-            fewest,
+            min(numbers),
             tuple(case.name for case in cases),
             tuple(case.subject for case in cases),
             np.round(as_array(scores), 6),  # as they are written, so that a run that goes on gives the same digits

@@ -20,13 +20,13 @@ class Key(NamedTuple):
     """Which measurement: a method on a task with one random draw.
 
     Attributes:
-        support: examples shown.
+        support: examples shown; None for all there are.
         pool: examples they were chosen from, at most; None for all there are.
     """
 
     task: str
     method: str
-    support: int
+    support: int | None
     pool: int | None
     draw: int
 
@@ -38,7 +38,7 @@ class Record:
     Attributes:
         identity: of the method.
         data: fingerprint of the dataset.
-        shown: examples shown in fact, fewer than asked for where there are not so many.
+        shown: examples shown in fact: fewer than asked for where there are not so many, the fewest of all folds.
         cases, subjects: names, one for each case.
         scores: of each case, in the order of METRICS.
         seconds: of the prediction of all cases.

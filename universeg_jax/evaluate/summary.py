@@ -21,8 +21,13 @@ class Condition(NamedTuple):
     """What is compared in a table: a method, shown so many examples from a pool."""
 
     method: str
-    support: int
+    support: int | None
     pool: int | None
+
+    @property
+    def size(self) -> float:
+        """To sort by: all examples are more than any number."""
+        return float("inf") if self.support is None else self.support
 
 
 @dataclass(frozen=True)

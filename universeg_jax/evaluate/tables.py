@@ -62,7 +62,7 @@ class Table:
 
 def condition_name(condition: Condition) -> str:
     pool = "" if condition.pool is None else f", pool of {condition.pool}"
-    return f"{condition.method}, support {condition.support}{pool}"
+    return f"{condition.method}, support {'all' if condition.support is None else condition.support}{pool}"
 
 
 def overview_table(summaries: Mapping[Condition, Summary]) -> Table:
@@ -100,6 +100,15 @@ def dice_table(summaries: Mapping[Condition, Summary]) -> Table:
     if len(first.datasets) > 1:
         rows.append(["mean over datasets", *(_of(summaries[c].over_datasets) for c in conditions)])
     return Table("Dice by task", ["", *map(condition_name, conditions)], rows)
+
+
+def difference_table(baseline: Condition, differences: Mapping[Condition, Summary]) -> Table:
+    """One row for each condition: its metrics minus those of the baseline, case by case, mean over tasks."""
+    rows = [
+        [condition_name(condition), *(with_interval(s.over_tasks, i, signed=True) for i in range(len(METRICS)))]
+        for condition, s in differences.items()
+    ]
+    return Table(f"Difference from {condition_name(baseline)}", ["", *(HEADINGS[m] for m in METRICS)], rows)
 
 
 def with_interval(estimate: Estimate, metric: int, *, signed: bool = False) -> str:

@@ -1,0 +1,89 @@
+"""What the experiments by the protocol share: their options, the held-out tasks, and what they write."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from experiments.benchmark.machine import machine
+from universeg_jax.evaluate.data import CorpusData
+from universeg_jax.evaluate.evaluation import Evaluation
+from universeg_jax.evaluate.methods import InContext, Method
+from universeg_jax.evaluate.protocol import Protocol
+from universeg_jax.evaluate.report import notes, tables_of, write_report
+from universeg_jax.evaluate.summary import Condition
+from universeg_jax.tasks.selection import HELD_OUT
+from universeg_jax.tasks.task import Corpus, Task
+from universeg_jax.weights import load
+
+
+def make_parser(description: str, *, support: list[int], draws: int, targets: int) -> argparse.ArgumentParser:
+    """The options that all experiments take, with the scale that one is run at."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="with the held-out datasets")
+    parser.add_argument("--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="records, tables and plots")
+    parser.add_argument("--support", type=int, nargs="+", default=support, help="support sizes (default: %(default)s)")
+    parser.add_argument("--draws", type=int, default=draws, help="of the support (default: %(default)s)")
+    parser.add_argument("--targets", type=int, default=targets, help="per task, at most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tasks", nargs="+", metavar="PATTERN", help="only these (default: all that are held out)")
+    return parser
+
+
+def protocol_of(arguments: argparse.Namespace) -> Protocol:
+    return Protocol(
+        support_sizes=tuple(arguments.support),
+        draws=arguments.draws,
+        targets=arguments.targets,
+        seed=arguments.seed,
+    )
+
+
+def network_of(arguments: argparse.Namespace) -> InContext:
+    """The network whose weights were asked for, called by their name, or that of their folder."""
+    return InContext(load(arguments.weights), Path(arguments.weights).name)
+
+
+def held_out(arguments: argparse.Namespace) -> tuple[CorpusData, list[Task]]:
+    """The corpus and, of its tasks, those of the held-out datasets."""
+    data = CorpusData(Corpus(arguments.corpus))
+    tasks = [task for task in data.tasks if any(fnmatchcase(task.dataset, name) for name in HELD_OUT)]
+    if arguments.tasks:
+        tasks = [task for task in tasks if any(fnmatchcase(task.name, pattern) for pattern in arguments.tasks)]
+    return data, tasks
+
+
+def report(
+    arguments: argparse.Namespace,
+    evaluation: Evaluation,
+    data: CorpusData,
+    methods: Sequence[Method],
+    protocol: Protocol,
+    *,
+    baseline: Condition | None = None,
+    with_pictures: bool = False,
+) -> None:
+    """Write tables and plots, and print the tables."""
+    write_report(
+        arguments.out,
+        evaluation,
+        data,
+        methods,
+        protocol,
+        about=about_run(),
+        baseline=baseline,
+        with_pictures=with_pictures,
+    )
+    print(*(table.text() for table in tables_of(evaluation, baseline)), sep="\n\n", end="\n\n")
+    print(*notes(data, evaluation.plan, protocol), sep="\n")
+
+
+def about_run() -> dict:
+    """The command, without the folders of this machine, and the machine."""
+    places = {"--corpus": "CORPUS", "--out": "DIR"}
+    words = [places.get(before, word) for before, word in zip(sys.argv, sys.argv[1:], strict=False)]
+    module = Path(sys.argv[0]).stem
+    return {"command": shlex.join(["python", "-m", f"experiments.{module}", *words]), "machine": machine()}

@@ -1,0 +1,30 @@
+"""Claim: what ensembling, augmenting at test time and choosing the support by similarity do to Dice.
+
+    python -m experiments.inference --corpus CORPUS --weights open-v0 --out experiments/results/inference
+
+Compared case by case with the plain network on the same targets and the same random support: an ensemble of random
+support sets, intensity-only augmentation of targets and support (Tyche's in-context test-time augmentation) of the same
+cost, and the examples most similar to each target as its support. CORPUS and protocol are those of
+experiments/evaluate.py, reduced to 12 targets a task and 2 draws. Two quiet CPU cores take eight minutes.
+"""
+
+from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
+from universeg_jax.evaluate.augmented import TestTimeAugmentation
+from universeg_jax.evaluate.evaluation import evaluate, largest_support
+from universeg_jax.evaluate.methods import Ensemble
+from universeg_jax.evaluate.retrieval import Retrieval
+
+ROUNDS = 4
+
+
+def main() -> None:
+    arguments = make_parser(__doc__, support=[16], draws=2, targets=12).parse_args()
+    network, protocol = network_of(arguments), protocol_of(arguments)
+    methods = [network, Ensemble(network, ROUNDS), TestTimeAugmentation(network, ROUNDS), Retrieval(network)]
+    data, tasks = held_out(arguments)
+    evaluation = evaluate(data, methods, protocol, arguments.out, tasks=tasks, progress=True)
+    report(arguments, evaluation, data, methods, protocol, baseline=largest_support(evaluation.summaries))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Claim: how far Dice falls when targets are unlike the support, and when the support is labelled badly.
+
+    python -m experiments.robustness --corpus CORPUS --weights open-v0 --out experiments/results/robustness
+
+One thing is changed at a time and compared case by case with the same network on the same targets and support.
+Targets: noise, blur, contrast, inverted intensities, rotation; predictions of rotated targets are rotated back, and
+scored by the truth as it is. Support: masks grown or shrunk, shifted, and entries of a wrong class. CORPUS and protocol
+are those of experiments/evaluate.py, reduced to 12 targets a task and 1 draw. Two quiet CPU cores take eight minutes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy import ndimage
+
+from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
+from universeg_jax.evaluate.data import Labelled, Pool
+from universeg_jax.evaluate.evaluation import evaluate, largest_support
+from universeg_jax.evaluate.methods import InContext
+from universeg_jax.tasks.task import Task
+from universeg_jax.typing import Array
+
+Change = Callable[[np.random.Generator, Array], Array]
+"""Of images or masks (N,H,W,1) in [0,1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Changed:
+    """A network whose targets, or the masks of its support, are changed.
+
+    Args:
+        name: what is changed.
+        targets, masks: how.
+        undo: what brings predictions of changed targets back to where they belong.
+    """
+
+    base: InContext
+    name: str
+    targets: Change | None = None
+    masks: Change | None = None
+    undo: Change | None = None
+
+    @property
+    def identity(self) -> str:
+        return f"{self.base.identity}, {self.name}"
+
+    def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
+        support = pool.first(support_size)
+        if self.masks:
+            support = support._replace(labels=self.masks(rng, support.labels))
+        shown = self.targets(rng, targets) if self.targets else targets
+        probability = self.base.segment(support, shown.astype(np.float32))
+        return self.undo(rng, probability) if self.undo else probability
+
+
+@dataclass(frozen=True, eq=False)
+class WrongEntries:
+    """A network in whose support a part of the entries is of the wrong class.
+
+    Where a dataset has several classes, the image stays and the mask is that of another class (empty, if the image does
+    not show it). Otherwise image and mask are of another dataset.
+    """
+
+    base: InContext
+    tasks: Sequence[Task]
+    part: float
+
+    @property
+    def name(self) -> str:
+        return f"support: {self.part:.1%} of the entries of a wrong class"
+
+    @property
+    def identity(self) -> str:
+        return f"{self.base.identity}, {self.name}"
+
+    def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
+        images, labels = (array.copy() for array in pool.first(support_size))
+        of_dataset = [t for t in self.tasks if t.dataset == pool.task.dataset and t != pool.task]
+        elsewhere = [t for t in self.tasks if t.dataset != pool.task.dataset]
+        for place in range(round(self.part * len(images))):
+            if of_dataset:
+                task = of_dataset[rng.integers(len(of_dataset))]
+                labels[place] = pool.data.read(task, pool.examples[place].image)[1]
+            else:
+                task = elsewhere[rng.integers(len(elsewhere))]
+                candidates = [e for e in pool.data.examples(task) if e.split == "train" and e.area >= 0.001]
+                example = candidates[rng.integers(len(candidates))]
+                images[place], labels[place] = pool.data.read(task, example.image)
+        return self.base.segment(Labelled(images, labels), targets)
+
+
+def conditions(network: InContext, tasks: Sequence[Task]) -> list:
+    """The network as it is, and with each of the changes."""
+
+    def on_targets(name: str, change: Change, undo: Change | None = None) -> Changed:
+        return Changed(network, name, targets=change, undo=undo)
+
+    rotations = [
+        on_targets(
+            f"target: rotation by {degrees}°", partial(rotate, degrees=degrees), partial(rotate, degrees=-degrees)
+        )
+        for degrees in (15, 45, 90)
+    ]
+    return [
+        network,
+        *(on_targets(f"target: noise, deviation {std}", partial(add_noise, std=std)) for std in (0.05, 0.1, 0.2)),
+        *(on_targets(f"target: blur, sigma {sigma} pixels", partial(blur, sigma=sigma)) for sigma in (1, 2)),
+        *(on_targets(f"target: contrast times {factor}", partial(contrast, factor=factor)) for factor in (0.5, 2)),
+        on_targets("target: inverted intensities", lambda _, images: 1 - images),
+        *rotations,
+        Changed(network, "support: masks grown or shrunk by 3 pixels", masks=partial(grow_or_shrink, pixels=3)),
+        Changed(network, "support: masks shifted by 6 pixels", masks=partial(shift, pixels=6)),
+        *(WrongEntries(network, tasks, part) for part in (0.125, 0.25, 0.5)),
+    ]
+
+
+def add_noise(rng: np.random.Generator, images: Array, *, std: float) -> Array:
+    return np.clip(images + std * rng.standard_normal(images.shape), 0, 1)
+
+
+def blur(rng: np.random.Generator, images: Array, *, sigma: float) -> Array:
+    return ndimage.gaussian_filter(images, sigma, axes=(1, 2))
+
+
+def contrast(rng: np.random.Generator, images: Array, *, factor: float) -> Array:
+    """Intensities nearer to the mean of their image, or farther from it."""
+    mean = images.mean(axis=(1, 2), keepdims=True)
+    return np.clip(mean + factor * (images - mean), 0, 1)
+
+
+def rotate(rng: np.random.Generator, images: Array, *, degrees: float) -> Array:
+    """About the centre, linearly interpolated; what comes from outside is zero."""
+    return ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1).clip(0, 1)
+
+
+def grow_or_shrink(rng: np.random.Generator, masks: Array, *, pixels: int) -> Array:
+    """Each at random; masks so small that nothing would be left are grown."""
+    changed = []
+    for mask in masks[..., 0] >= 0.5:
+        small = ndimage.binary_erosion(mask, iterations=pixels, border_value=1)
+        grown = ndimage.binary_dilation(mask, iterations=pixels)
+        changed.append(small if rng.random() < 0.5 and small.any() else grown)
+    return np.stack(changed)[..., None].astype(np.float32)
+
+
+def shift(rng: np.random.Generator, masks: Array, *, pixels: int) -> Array:
+    """Each in a direction of its own."""
+    angles = rng.uniform(0, 2 * np.pi, len(masks))
+    moved = [
+        ndimage.shift(mask[..., 0], (pixels * np.sin(angle), pixels * np.cos(angle)), order=1)
+        for mask, angle in zip(masks, angles, strict=True)
+    ]
+    return np.stack(moved)[..., None].clip(0, 1)
+
+
+def main() -> None:
+    arguments = make_parser(__doc__, support=[16], draws=1, targets=12).parse_args()
+    network, protocol = network_of(arguments), protocol_of(arguments)
+    data, tasks = held_out(arguments)
+    methods = conditions(network, tasks)
+    evaluation = evaluate(data, methods, protocol, arguments.out, tasks=tasks, progress=True)
+    report(arguments, evaluation, data, methods, protocol, baseline=largest_support(evaluation.summaries))
+
+
+if __name__ == "__main__":
+    main()
