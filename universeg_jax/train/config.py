@@ -14,7 +14,7 @@ from universeg_jax.tasks.augment import Policy
 from universeg_jax.tasks.selection import HELD_OUT
 from universeg_jax.weights.store import config_to_json
 
-_FREE = ("workers", "validate_every", "save_every", "picture_every", "validation_episodes")
+_FREE = ("workers", "patience", "validate_every", "save_every", "picture_every", "validation_episodes")
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class TrainConfig:
         checkpoint_activations: compute the features of support entries again for the gradient instead of keeping
             them. For support sets that would not fit.
         workers: processes that read ahead, 0 for threads.
+        patience: the run ends early when this many validations in a row were no better than the best; None never.
         validate_every, save_every, picture_every: steps.
     """
 
@@ -94,6 +95,7 @@ class TrainConfig:
     dtype: str = "float32"
     checkpoint_activations: bool = False
     workers: int = 0
+    patience: int | None = None
     validate_every: int = 500
     save_every: int = 250
     picture_every: int = 1000
@@ -107,6 +109,7 @@ class TrainConfig:
         _check(self, "clip_norm", lambda value: value > 0, "more than 0")
         _check(self, "dtype", lambda value: value in ("float32", "bfloat16"), "float32 or bfloat16")
         _check(self, "workers", lambda value: value >= 0, "0 or more")
+        _check(self, "patience", lambda value: value is None or value >= 1, "1 or more, or None")
         _check(self, "validation_episodes save_every", lambda value: value >= 1, "1 or more")
         _check(self, "validate_every picture_every", lambda value: value >= 1, "1 or more")
         if self.dice == self.cross_entropy == 0:
@@ -171,7 +174,7 @@ def override(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 def check_same_run(config: TrainConfig, saved: Mapping[str, Any], folder: Path) -> None:
     """Raise unless a run saved with one configuration can go on with another.
 
-    It can if they differ in nothing but how often it is looked at, or in further stages.
+    It can if they differ in nothing but how often it is looked at and how long it is waited for, or in further stages.
 
     Raises:
         InputError: naming every other field that differs, with both values.

@@ -54,14 +54,7 @@ class TrainingData:
 
     def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
         """This process's share of the batches of a stage, from batch `start` on."""
-        return batches(
-            self.source(stage),
-            batch_size=stage.batch_size,
-            start=start,
-            host=jax.process_index(),
-            hosts=jax.process_count(),
-            workers=self._config.workers,
-        )
+        return own_batches(self.source(stage), stage, start=start, workers=self._config.workers)
 
     def validation_episodes(self, stage: Stage) -> dict[Task, list[Episode]]:
         """Episodes of the tasks kept from training, the same at every call: targets of the test split.
@@ -80,3 +73,15 @@ class TrainingData:
             of_task = Episodes(corpus, tasks=[task], **options)
             found[task] = [of_task[i] for i in range(self._config.validation_episodes)]
         return found
+
+
+def own_batches(source: EpisodeSource, stage: Stage, *, start: int, workers: int = 0) -> Iterator[Episode]:
+    """This process's share of the batches of a source, from batch `start` on."""
+    return batches(
+        source,
+        batch_size=stage.batch_size,
+        start=start,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
+        workers=workers,
+    )

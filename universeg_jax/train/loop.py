@@ -9,13 +9,14 @@ OUT/pictures/        what it makes of the tasks it is validated on
 """
 
 import contextlib
+import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -60,6 +61,7 @@ def train(
     devices: Devices | None = None,
     quiet: bool = False,
     data: TrainingData | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Path:
     """Run a training to its end, going on from the latest checkpoint in `out`.
 
@@ -69,6 +71,7 @@ def train(
         devices: that the steps are spread over; all of them by default.
         quiet: without progress bar.
         data: episodes from elsewhere than a corpus.
+        provenance: kept with the weights, as JSON can hold it.
 
     Returns:
         The folder of the best weights; of the last, where nothing was validated.
@@ -81,7 +84,8 @@ def train(
     data = TrainingData(config, corpus) if data is None else data
     out.mkdir(parents=True, exist_ok=True)
     with Checkpoints(out / "checkpoints") as checkpoints, _asked_to_stop() as asked:
-        return _Run(config, data, out, devices or Devices.all(), checkpoints, asked, quiet).to_its_end()
+        run = _Run(config, data, out, devices or Devices.all(), checkpoints, asked, quiet, provenance or {})
+        return run.to_its_end()
 
 
 class _Run:
@@ -94,14 +98,18 @@ class _Run:
         checkpoints: Checkpoints,
         asked_to_stop: Callable[[], bool],
         quiet: bool,
+        provenance: Mapping[str, Any],
     ):
         self.config, self.data, self.out, self.devices = config, data, out, devices
         self.checkpoints, self.asked_to_stop, self.quiet = checkpoints, asked_to_stop, quiet
+        self.provenance = provenance
         self.leads = jax.process_index() == 0  # one process writes what people read
         optimizer = make_optimizer(config)
         model = initial_model(config)
-        self.model: UniverSegConfig = model.config
+        # Weights are for images of the size that they were trained on last.
+        self.model: UniverSegConfig = dataclasses.replace(model.config, input_size=config.stages[-1].size)
         self.best = Best()
+        self.worse = 0  # validations in a row that were no better than the best
         self.state = devices.replicate(initial_state(model, optimizer))
         self.take_step = devices.step(partial(make_body, config, self.model, optimizer), augmented(config))
         self._resume()
@@ -113,12 +121,12 @@ class _Run:
         self.state, about = found
         check_same_run(self.config, about["config"], self.out)
         self.checkpoints.forget_after(int(self.state.step))
-        self.best = Best(*about["best"])
+        self.best, self.worse = Best(*about["best"]), about.get("worse", 0)
 
     def to_its_end(self) -> Path:
         first = int(self.state.step)
         with self._watch(first) as watch:
-            while (step := int(self.state.step)) < self.config.steps:
+            while (step := int(self.state.step)) < self.config.steps and not self._hopeless():
                 index, begin = self.config.stage_at(step)
                 self._run_stage(watch, index, begin, step)
             self._save()
@@ -149,6 +157,8 @@ class _Run:
                     self._validate(watch, validation, now, index)
                 if now % config.save_every == 0:
                     self._save()
+                if self._hopeless():
+                    return
                 if self.asked_to_stop():
                     self._save()
                     self.checkpoints.wait()
@@ -163,17 +173,22 @@ class _Run:
         if self.leads and step % self.config.picture_every == 0:
             (self.out / "pictures").mkdir(exist_ok=True)
             validation.draw(self.out / "pictures" / f"{step:06d}.png", f"step {step}", scores, masks)
+        self.worse += 1
         if Best(stage, mean) > self.best:
-            self.best = Best(stage, mean)
+            self.best, self.worse = Best(stage, mean), 0
             if self.leads:
                 self._write_weights("best")
 
+    def _hopeless(self) -> bool:
+        return self.config.patience is not None and self.worse >= self.config.patience
+
     def _save(self) -> None:
-        self.checkpoints.save(self.state, {"config": self.config.to_json(), "best": list(self.best)})
+        about = {"config": self.config.to_json(), "best": list(self.best), "worse": self.worse}
+        self.checkpoints.save(self.state, about)
 
     def _write_weights(self, name: str) -> None:
         average = jax.tree.map(self.devices.fetch, self.state.average)
-        provenance = {"trained": self.config.to_json(), "step": int(self.state.step)}
+        provenance = {**self.provenance, "trained": self.config.to_json(), "step": int(self.state.step)}
         if name == "best":
             provenance["validation_dice"] = self.best.dice
         save(with_parameters(self.model, average), self.out / name, provenance=provenance, overwrite=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from universeg_jax.errors import InputError
@@ -82,16 +83,27 @@ def _commit(folder: Path) -> str:
         return ""
 
 
-def _with_subjects(source: Source, pattern: str) -> Source:
+def find_subjects(names: Sequence[str], pattern: str, *, source: str) -> list[str]:
+    """What a regular expression finds in each name: its first group if it has one.
+
+    Raises:
+        InputError: it is no regular expression, or misses a name.
+    """
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise InputError(f"--subject-pattern {pattern!r} is no regular expression ({error})") from None
-    items = []
-    for item in source.items:
-        # Readers without subjects have put the item's name there; that of npz has put the id.
-        found = expression.search(item.subject)
+    subjects = []
+    for name in names:
+        found = expression.search(name)
         if not found:
-            raise InputError(f"--subject-pattern {pattern!r} does not match {item.subject!r} of {source.name}")
-        items.append(dataclasses.replace(item, subject=found[1] if expression.groups else found[0]))
+            raise InputError(f"--subject-pattern {pattern!r} does not match {name!r} of {source}")
+        subjects.append(found[1] if expression.groups else found[0])
+    return subjects
+
+
+def _with_subjects(source: Source, pattern: str) -> Source:
+    # Readers without subjects have put the item's name there; that of npz has put the id.
+    subjects = find_subjects([item.subject for item in source.items], pattern, source=source.name)
+    items = (dataclasses.replace(item, subject=one) for item, one in zip(source.items, subjects, strict=True))
     return dataclasses.replace(source, items=tuple(items), subjects_known=True)
