@@ -9,8 +9,9 @@ import numpy as np
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.weights import store
+from universeg_jax.weights.architectures import ACTIVATIONS
+from universeg_jax.weights.digest import GitBlobId
 from universeg_jax.weights.parameters import get_parameters
-from universeg_jax.weights.released import git_blob_sha1
 from universeg_jax.weights.torch_file import load_torch
 from universeg_jax.weights.universeg import universeg_from
 
@@ -27,10 +28,10 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a folder of weights that is there")
     parser.add_argument(
         "--cross-activation",
-        choices=sorted(store.ACTIVATIONS),
+        choices=sorted(ACTIVATIONS),
         metavar="NAME",
         help="the activation after the cross-convolution, which a file does not show: none in the released network, "
-        f"or {', '.join(sorted(store.ACTIVATIONS))}",
+        f"or {', '.join(sorted(ACTIVATIONS))}",
     )
     parser.add_argument("--source", metavar="TEXT", help="recorded with the weights: where FILE is from")
     parser.add_argument("--licence", metavar="TEXT", help="recorded with the weights")
@@ -46,9 +47,9 @@ def run(arguments: argparse.Namespace) -> None:
     provenance = {"source": arguments.source, "licence": arguments.licence, "file": arguments.file.name}
     with store.new_folder(arguments.out, overwrite=arguments.overwrite) as new:
         tensors = load_torch(arguments.file)
-        provenance["git_blob_sha1"] = git_blob_sha1(arguments.file)
+        provenance["git_blob_sha1"] = GitBlobId.of(arguments.file).value
         try:
-            model = universeg_from(tensors, cross_activation=store.ACTIVATIONS.get(arguments.cross_activation))
+            model = universeg_from(tensors, cross_activation=ACTIVATIONS.get(arguments.cross_activation))
         except WeightsError as error:
             raise WeightsError(f"{arguments.file}: {error}") from None
         store.save(model, new, provenance=provenance)

@@ -1,6 +1,6 @@
 """Methods that compile themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 
 import jax
@@ -9,22 +9,29 @@ import jax.numpy as jnp
 from universeg_jax import backend
 
 
-def compiled(method: Callable) -> Callable:
+def compiled(*, static: Sequence[str] = ()) -> Callable[[Callable], Callable]:
     """Compile a method of a module for each combination of shapes, with `backend.compiler_options`.
 
-    Under `jax.jit`, `jax.grad` and the like it is left to them. Arguments are arrays, or None.
+    Under `jax.jit`, `jax.grad` and the like it is left to them. Arguments are arrays or None.
+
+    Args:
+        static: names of keyword arguments that are no arrays; they must be hashable.
     """
 
-    @cache
-    def jitted() -> Callable:
-        return jax.jit(method, compiler_options=backend.compiler_options())
+    def decorate(method: Callable) -> Callable:
+        @cache
+        def jitted() -> Callable:
+            return jax.jit(method, static_argnames=static, compiler_options=backend.compiler_options())
 
-    @wraps(method)
-    def call(self, *args, **kwargs):
-        args, kwargs = jax.tree.map(jnp.asarray, (args, kwargs))
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, args, kwargs))):
-            return method(self, *args, **kwargs)
-        with jax.ensure_compile_time_eval():  # compiler options are refused inside of another jit
-            return jitted()(self, *args, **kwargs)
+        @wraps(method)
+        def call(self, *args, **kwargs):
+            options = {name: kwargs.pop(name) for name in static if name in kwargs}
+            args, kwargs = jax.tree.map(jnp.asarray, (args, kwargs))
+            if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, args, kwargs))):
+                return method(self, *args, **kwargs, **options)
+            with jax.ensure_compile_time_eval():  # compiler options are refused inside of another jit
+                return jitted()(self, *args, **kwargs, **options)
 
-    return call
+        return call
+
+    return decorate

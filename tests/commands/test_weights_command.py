@@ -24,11 +24,12 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_the_list_says_what_there_is_under_which_licence_and_where(run):
-    shipped, released = run().splitlines()
+    shipped, released, *others = run().splitlines()
     assert shipped.split("  ")[0] == "open-v0"
     assert shipped.endswith("shipped")
     assert "OpenRAIL++-M, research use only" in released
-    assert released.endswith("downloaded when first used")
+    assert released.endswith("downloaded when first used, 5 MB")
+    assert [line.split()[0] for line in others[:2]] == ["lite-medsam", "sam-vit-b"]
 
 
 def test_a_name_gets_its_model_card(run):

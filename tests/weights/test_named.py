@@ -59,7 +59,7 @@ def test_unknown_names_list_the_known():
 def test_the_card_of_a_release_names_licence_and_source():
     text = card("universeg-v1")
     assert "OpenRAIL++-M, research use only" in text
-    assert RELEASES[0].url in text
+    assert RELEASES[0].source.url in text
 
 
 def test_untrained_networks_have_the_configuration_and_seed_asked_for():

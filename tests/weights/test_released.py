@@ -16,8 +16,10 @@ from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.weights import named, store
+from universeg_jax.weights.digest import GitBlobId, Sha256
 from universeg_jax.weights.named import known_weights, load
-from universeg_jax.weights.released import RELEASES, Release, git_blob_sha1
+from universeg_jax.weights.released import RELEASES, Release
+from universeg_jax.weights.sources import Address
 from universeg_jax.weights.torch_file import save_torch
 from universeg_jax.weights.universeg import export_universeg
 
@@ -48,8 +50,9 @@ def server(file, cache, monkeypatch):
     with serve(file.read_bytes()) as server:
         release = Release(
             name="universeg-v1",
-            url=server.url,
-            git_blob_sha1=git_blob_sha1(file),
+            source=Address(server.url),
+            digest=GitBlobId.of(file),
+            megabytes=1,
             licence="none",
             about="For tests.",
             config=UniverSegConfig(SMALL),
@@ -77,12 +80,12 @@ def test_a_download_broken_off_is_resumed_and_converted(server, cache):
 
 
 def test_without_network_the_error_says_how_and_following_it_works(server, cache, file, monkeypatch):
-    offline = replace(named.RELEASES[0], url="http://127.0.0.1:9/weights/file.pt")
+    offline = replace(named.RELEASES[0], source=Address("http://127.0.0.1:9/weights/file.pt"))
     monkeypatch.setattr(named, "RELEASES", (offline,))
     with pytest.raises(WeightsError) as caught:
         load("universeg-v1")
     url, place = re.search(r"by hand, fetch (\S+)\nand save it as (\S+)$", str(caught.value)).groups()
-    assert url == offline.url
+    assert url == offline.source.url
     Path(place).parent.mkdir(parents=True, exist_ok=True)
     Path(place).write_bytes(file.read_bytes())
     assert f"in {place}" in known_weights()[-1].state
@@ -90,12 +93,12 @@ def test_without_network_the_error_says_how_and_following_it_works(server, cache
 
 
 def test_another_file_that_fits_is_used_with_a_warning_every_time(server, tmp_path):
-    expected = named.RELEASES[0].git_blob_sha1
+    expected = named.RELEASES[0].digest
     others = official_state_dict(SMALL, seed=5)
     save_torch(others, tmp_path / "other.pt")
     server.content = (tmp_path / "other.pt").read_bytes()
     for _ in range(2):
-        with pytest.warns(UserWarning, match=f"{git_blob_sha1(tmp_path / 'other.pt')}; expected {expected}"):
+        with pytest.warns(UserWarning, match=f"{GitBlobId.of(tmp_path / 'other.pt')}; expected {expected}"):
             assert_holds(load("universeg-v1"), others)
 
 
@@ -139,10 +142,11 @@ def test_two_processes_download_once(server, cache):
     program = (
         "import sys; from dataclasses import replace; from universeg_jax.weights import named; "
         "from universeg_jax.models.universeg import UniverSegConfig; "
-        "named.RELEASES = (replace(named.RELEASES[0], url=sys.argv[1], git_blob_sha1=sys.argv[2], "
+        "from universeg_jax.weights.digest import GitBlobId; from universeg_jax.weights.sources import Address; "
+        "named.RELEASES = (replace(named.RELEASES[0], source=Address(sys.argv[1]), digest=GitBlobId(sys.argv[2]), "
         "config=UniverSegConfig(((2, 3), (4, 5), (3, 2)))),); named.load('universeg-v1')"
     )
-    arguments = [sys.executable, "-W", "error", "-c", program, server.url, named.RELEASES[0].git_blob_sha1]
+    arguments = [sys.executable, "-W", "error", "-c", program, server.url, named.RELEASES[0].digest.value]
     processes = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
@@ -151,21 +155,32 @@ def test_two_processes_download_once(server, cache):
 
 
 def test_the_release_is_the_authors():
-    (release,) = RELEASES
-    assert release.url == ("https://github.com/JJGO/UniverSeg/releases/download/weights/universeg_v1_nf64_ss64_STA.pt")
-    assert release.git_blob_sha1 == "eedd25b13679d2f06ec4f9b59bcf02fc9205e06b"
+    release = RELEASES[0]
+    assert release.source.url == (
+        "https://github.com/JJGO/UniverSeg/releases/download/weights/universeg_v1_nf64_ss64_STA.pt"
+    )
+    assert release.digest == GitBlobId("eedd25b13679d2f06ec4f9b59bcf02fc9205e06b")
     assert release.file_name == "universeg_v1_nf64_ss64_STA.pt"
 
 
-def test_a_blob_id_is_the_one_git_gives(tmp_path):
+def test_names_and_files_of_releases_are_their_own_and_their_addresses_are_secure():
+    for values in zip(*((release.name, release.file_name, release.digest) for release in RELEASES), strict=True):
+        assert len(set(values)) == len(RELEASES)
+    addresses = [release.source.url for release in RELEASES if isinstance(release.source, Address)]
+    assert len(addresses) == len(RELEASES) - 1
+    assert all(address.startswith("https://") for address in addresses)
+
+
+def test_digests_are_those_that_git_and_sha256sum_give(tmp_path):
     (tmp_path / "hello").write_bytes(b"hello world\n")
-    assert git_blob_sha1(tmp_path / "hello") == "3b18e512dba79e4c8300dd08aeb37f8e728b8dad"
+    assert GitBlobId.of(tmp_path / "hello").value == "3b18e512dba79e4c8300dd08aeb37f8e728b8dad"
+    assert Sha256.of(tmp_path / "hello").value == "a948904f2f0f479b8f8197694b30184b0d2ed1c1cd2a1ec0fb85d299a192a447"
 
 
 def test_known_weights_say_where_they_are(server, cache):
     shipped, release = known_weights()
     assert (shipped.name, shipped.state, shipped.licence) == ("open-v0", "shipped", "research use only")
-    assert release.state == "downloaded when first used"
+    assert release.state == "downloaded when first used, 1 MB"
     load("universeg-v1")
     assert known_weights()[-1].state == f"in {cache / 'universeg-v1'}"
 

@@ -8,9 +8,9 @@ def add_parser(subparsers) -> None:
         "weights",
         help="list the known weights, show a model card, download",
         description="List the weights that have a name: shipped, downloaded or to be downloaded. "
-        "With a name, print its model card.",
+        "With a name, print its model card. `protosam` downloads what ProtoSAM needs.",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="print the model card of these weights")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="print the model card of these weights, or `protosam`")
     parser.add_argument(
         "--download", action="store_true", help="download NAME now, for use without network later, instead"
     )
@@ -26,7 +26,10 @@ def run(arguments: argparse.Namespace) -> None:
     # Imported here so that --help need not wait for JAX.
     from universeg_jax.errors import InputError
     from universeg_jax.weights import card, known_weights, load
+    from universeg_jax.weights.named import PROTOSAM
 
+    if arguments.name == "protosam":
+        arguments.name, arguments.download = PROTOSAM, True
     if arguments.download and arguments.name is None:
         raise InputError("--download needs the name of the weights to download: universeg-jax weights NAME --download")
     if arguments.name is None:

@@ -4,4 +4,4 @@ from flax import nnx
 
 
 class Buffer(nnx.Variable):
-    """Statistics of batch norms, frequencies drawn once: in weight files, but no `nnx.Param`: no training moves them."""
+    """Statistics of batch norms, frequencies drawn once: in weight files, but no `nnx.Param`, so not to be trained."""

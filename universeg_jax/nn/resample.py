@@ -1,9 +1,10 @@
-"""Pooling and upsampling as PyTorch computes them, channels last."""
+"""Pooling and resizing as PyTorch computes them, channels last."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from universeg_jax.typing import Array, Float, typed
+from universeg_jax.typing import Array, Float, Shaped, typed
 
 
 @typed
@@ -37,3 +38,56 @@ def _upsample_axis(images: Array, *, axis: int) -> Array:
     return (
         jnp.take(images, lower, axis=axis) * (1 - upper_weight) + jnp.take(images, lower + 1, axis=axis) * upper_weight
     )
+
+
+@typed
+def resize_linear(images: Float[Array, "N H W C"], size: tuple[int, int]) -> Float[Array, "N h w C"]:
+    """Bilinear, edges aligned, each pixel from its two nearest on each axis also where the image shrinks.
+
+    `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`.
+    """
+    shape = (images.shape[0], *size, images.shape[3])
+    return jax.image.resize(images, shape, "linear", antialias=False)
+
+
+@typed
+def resize_nearest(images: Shaped[Array, "N H W C"], size: tuple[int, int]) -> Shaped[Array, "N h w C"]:
+    """Pixel floor(i · in / out) for pixel i: `torch.nn.functional.interpolate(mode="nearest")`.
+
+    `jax.image.resize` takes the pixel under the centre of the new one, which is another.
+    """
+    rows, columns = (np.arange(new) * old // new for new, old in zip(size, images.shape[1:3], strict=True))
+    return images[:, rows][:, :, columns]
+
+
+@typed
+def resize_cubic(
+    images: Float[Array, "N H W C"], size: tuple[int, int], *, scale: tuple[float, float]
+) -> Float[Array, "N h w C"]:
+    """Bicubic with Keys' kernel at a = -0.75, border pixels repeated, without antialiasing.
+
+    `torch.nn.functional.interpolate(mode="bicubic", align_corners=False, scale_factor=scale)`. With antialiasing
+    PyTorch has a = -0.5, and `jax.image.resize(…, "cubic")` is the same.
+
+    Args:
+        scale: of rows and columns, by which positions are computed; the size need not be exactly this multiple.
+    """
+    rows, columns = (
+        jnp.asarray(_cubic_weights(old, new, factor), images.dtype)
+        for old, new, factor in zip(images.shape[1:3], size, scale, strict=True)
+    )
+    return jnp.einsum("ny,xm,iyxc->inmc", rows, columns.T, images)
+
+
+def _cubic_weights(old: int, new: int, scale: float, a: float = -0.75) -> np.ndarray:
+    """What each of `old` pixels contributes to each of `new`: (new, old)."""
+    position = (np.arange(new) + 0.5) / scale - 0.5
+    first = np.floor(position).astype(int) - 1
+    weights = np.zeros((new, old))
+    for tap in range(4):
+        distance = np.abs(position - first - tap)
+        near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+        far = a * (((distance - 5) * distance + 8) * distance - 4)
+        pixel = np.clip(first + tap, 0, old - 1)
+        np.add.at(weights, (np.arange(new), pixel), np.where(distance <= 1, near, far))
+    return weights

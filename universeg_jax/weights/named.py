@@ -10,13 +10,18 @@ from universeg_jax.cache import cache_folder
 from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import store
-from universeg_jax.weights.released import RELEASES, Release, load_release
+from universeg_jax.weights.architectures import Model
+from universeg_jax.weights.install import load_release
+from universeg_jax.weights.recognise import model_from
+from universeg_jax.weights.released import LITE_MEDSAM, RELEASES, Release
 from universeg_jax.weights.torch_file import load_torch
-from universeg_jax.weights.universeg import universeg_from
 
 SHIPPED_FOLDER = Path(__file__).parents[1] / "assets" / "weights"
 SHIPPED = ("open-v0",)
 """Sets of weights in the package, each a folder of `store.save` with its MODEL_CARD.md."""
+
+PROTOSAM = LITE_MEDSAM.name
+"""The weights that ProtoSAM works with where none are chosen."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ def known_weights() -> list[Known]:
     for release in RELEASES:
         places = (cache_folder() / release.name, cache_folder() / release.file_name)
         found = next((place for place in places if place.exists()), None)
-        listed.append(Known(release.name, f"in {found}" if found else "downloaded when first used", release.licence))
+        state = f"in {found}" if found else f"downloaded when first used, {release.megabytes} MB"
+        listed.append(Known(release.name, state, release.licence))
     return listed
 
 
@@ -52,15 +58,16 @@ def card(name: str) -> str:
     release = _release(name)
     if release is None:
         raise WeightsError(f"unknown weights {name!r}; known are {_names()}")
-    return f"# {release.name}\n{release.about}\n\n- Licence: {release.licence}\n- File: {release.url}\n"
+    return f"# {release.name}\n{release.about}\n\n- Licence: {release.licence}\n- File: {release.source}\n"
 
 
-def load(weights: str | os.PathLike) -> UniverSeg:
-    """The model of a set of weights.
+def load(weights: str | os.PathLike) -> Model:
+    """The model of a set of weights: a UniverSeg, a SAM or a DINOv2.
 
     Args:
-        weights: a name (`known_weights`), a folder that `store.save` or `python -m convert` wrote, or a .pt file of the
-            official code, which is taken to have no cross activation. Names go before paths: "./open-v0" is a folder.
+        weights: a name (`known_weights`), a folder that `store.save` or `python -m convert` wrote, or a released file
+            of PyTorch. Names go before paths: "./open-v0" is a folder. What no file shows is taken as released: a
+            UniverSeg has no cross activation, a ViT-B is SAM's and not MedSAM's.
 
     Raises:
         WeightsError: unknown, damaged, of another network, or not to be downloaded.
@@ -80,7 +87,7 @@ def load(weights: str | os.PathLike) -> UniverSeg:
         raise WeightsError(f"unknown weights {str(weights)!r}: no such file or folder, and known names are {_names()}")
     state_dict = load_torch(path)
     try:
-        return universeg_from(state_dict)
+        return model_from(state_dict)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
 
@@ -106,7 +113,11 @@ def universeg(
         return UniverSeg(config or UniverSegConfig.v1(), rngs=rngs or nnx.Rngs(0))
     if config is not None or rngs is not None:
         raise InputError("trained weights come with their configuration: pass config and rngs without pretrained")
-    return load("universeg-v1" if pretrained is True else pretrained)
+    weights = "universeg-v1" if pretrained is True else pretrained
+    model = load(weights)
+    if not isinstance(model, UniverSeg):
+        raise WeightsError(f"{weights} is a {type(model).__name__}, not a UniverSeg; weights.load loads it")
+    return model
 
 
 def _release(name: str | os.PathLike) -> Release | None:

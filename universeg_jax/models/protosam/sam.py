@@ -120,7 +120,7 @@ class SAM(nnx.Module):
             rngs=rngs,
         )
 
-    @compiled
+    @compiled()
     @typed
     def encode(self, images: Float[Array, "B H W 3"]) -> Features:
         """Features of images, for `decode` and for prototypes.
@@ -145,7 +145,7 @@ class SAM(nnx.Module):
         images = (images - mean) / deviation
         return self.image_encoder(jnp.pad(images, ((0, 0), (0, size - height), (0, size - width), (0, 0))))
 
-    @compiled
+    @compiled()
     @typed
     def decode(
         self,

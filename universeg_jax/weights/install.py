@@ -1,0 +1,83 @@
+"""Released weights, fetched once, checked, converted and kept."""
+
+import warnings
+from pathlib import Path
+
+from universeg_jax.cache import cache_folder
+from universeg_jax.errors import WeightsError
+from universeg_jax.weights import store
+from universeg_jax.weights.architectures import Model, architecture_of
+from universeg_jax.weights.download import alone_in
+from universeg_jax.weights.parameters import blueprint
+from universeg_jax.weights.released import Release
+from universeg_jax.weights.torch_file import load_torch
+
+
+def load_release(release: Release) -> Model:
+    """The model of a release, which is downloaded and converted if it is not in the cache folder.
+
+    The folder holds `release.file_name`, as downloaded or put there by hand, and `release.name`, converted.
+
+    Raises:
+        WeightsError: it cannot be downloaded (then saying how to do it by hand), is not of this network, or the cache
+            folder cannot be used or is damaged.
+
+    Warns:
+        UserWarning: where the file is another than expected.
+    """
+    folder = cache_folder() / release.name
+    if not folder.exists():
+        _install(release, folder)
+    try:
+        model = store.load(folder)
+    except WeightsError as error:
+        raise WeightsError(f"{error}\nDelete {folder} to have it made again") from None
+    found = store.read_description(folder)["provenance"].get("digest")
+    if found != str(release.digest):
+        warnings.warn(
+            f"{release.name} was converted from a file with {found}; expected {release.digest}. "
+            "It fits the network, but it is not the file known as the authors'",
+            stacklevel=3,
+        )
+    return model
+
+
+def _install(release: Release, folder: Path) -> None:
+    """Download a release, unless its file was put in the cache folder by hand, and convert it."""
+    file = folder.parent / release.file_name
+    try:
+        with alone_in(folder.parent):
+            if folder.exists():  # made by another process while this one waited
+                return
+            downloaded = not file.exists()
+            if downloaded:
+                _download(release, file)
+            _convert(release, file, folder, downloaded=downloaded)
+    except OSError as error:
+        raise WeightsError(
+            f"{folder.parent}: cannot be used as cache folder: {error.strerror}; set UNIVERSEG_JAX_CACHE to another"
+        ) from error
+
+
+def _download(release: Release, file: Path) -> None:
+    try:
+        release.source.fetch(file)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{release.name} cannot be downloaded: {error}\nTo do it by hand, {release.source.by_hand(file)}"
+        ) from error
+
+
+def _convert(release: Release, file: Path, folder: Path, *, downloaded: bool) -> None:
+    architecture = architecture_of(release.config)
+    model = blueprint(architecture.model, release.config)
+    try:
+        architecture.import_tensors(model, load_torch(file))
+    except WeightsError as error:
+        if not downloaded:
+            raise WeightsError(f"{error}\nRemove {file} to have it downloaded from {release.source}") from None
+        rejected = file.replace(file.with_name(f"{file.name}.rejected"))
+        raise WeightsError(f"{release.source} is not {release.name}: {error}\nThe file is kept as {rejected}") from None
+    digest = str(release.digest.of(file))
+    provenance = {"source": str(release.source), "licence": release.licence, "digest": digest}
+    store.save(model, folder, provenance=provenance)

@@ -1,0 +1,58 @@
+"""Tell from the names in a PyTorch file which network it is for."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from universeg_jax.errors import WeightsError
+from universeg_jax.weights.architectures import Model
+from universeg_jax.weights.dinov2 import dinov2_from
+from universeg_jax.weights.sam import sam_from
+from universeg_jax.weights.universeg import universeg_from
+
+Tensors = Mapping[str, np.ndarray]
+
+# A name that each kind of file has and no other: what the file is, and the converter for it.
+_SIGNS = {
+    "enc_blocks.0.cross.cross_conv.weight": ("of a UniverSeg", "universeg"),
+    "image_encoder.patch_embed.seq.0.c.weight": ("of a SAM with a TinyViT, as MobileSAM and LiteMedSAM are", "sam"),
+    "image_encoder.patch_embed.proj.weight": ("of a SAM", "sam"),
+    "blocks.0.ls1.gamma": ("of a DINOv2", "dinov2"),
+}
+# The same networks under other names, which no converter here reads.
+_ELSEWHERE = {
+    "vision_encoder.patch_embed.projection.weight": "of a SAM in the names of Hugging Face",
+    "embeddings.patch_embeddings.projection.weight": "of a DINOv2 in the names of Hugging Face",
+    "image_encoder.trunk.pos_embed": "of a SAM 2",
+}
+
+
+def converter_for(state_dict: Tensors) -> str | None:
+    """The converter that reads a state dict, "universeg", "sam" or "dinov2"; None if there is none."""
+    return next((converter for name, (_, converter) in _SIGNS.items() if name in state_dict), None)
+
+
+def looks_like(state_dict: Tensors) -> str:
+    """What a state dict seems to be, as a sentence that can follow an error; empty if nothing is known of it."""
+    for name, (what, converter) in _SIGNS.items():
+        if name in state_dict:
+            return f"These are the weights {what}: python -m convert {converter}"
+    for name, what in _ELSEWHERE.items():
+        if name in state_dict:
+            return f"These seem to be the weights {what}: take the file that the authors released"
+    return ""
+
+
+def model_from(state_dict: Tensors) -> Model:
+    """The model a state dict is for; a UniverSeg where nothing tells.
+
+    Raises:
+        WeightsError: listing what does not fit.
+    """
+    make = {"sam": sam_from, "dinov2": dinov2_from}.get(converter_for(state_dict), universeg_from)
+    try:
+        return make(state_dict)
+    except WeightsError as error:
+        if converter_for(state_dict) is not None or not looks_like(state_dict):
+            raise
+        raise WeightsError(f"{looks_like(state_dict)}") from error
