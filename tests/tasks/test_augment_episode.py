@@ -129,12 +129,15 @@ def test_operations_are_as_frequent_as_asked():
 def test_a_batch_is_its_episodes_drawn_for_by_their_numbers():
     numbers = np.array([7, 2, 30], np.int32)
     arrays = [np.stack(each) for each in zip(*(one_episode(n) for n in range(3)), strict=True)]
-    batch = Episode(*arrays, np.ones((3, SUPPORT), bool), np.arange(3), numbers)
+    present = np.array([[True] * SUPPORT, [True, True, False], [True] * SUPPORT])
+    batch = Episode(*arrays, present, np.arange(3), numbers)
     key, policy = jax.random.key(5), Policy.universeg()
     run = jax.jit(augment_episodes)
     after = run(key, batch, policy=policy)
     for i, number in enumerate(numbers):
         alone = augment(jax.random.fold_in(key, number), *(a[i] for a in arrays), policy=policy)
+        absent = ~present[i]
+        alone = *alone[:2], *(support.at[absent].set(0) for support in alone[2:])
         for together, one in zip(after[:4], alone, strict=True):
             np.testing.assert_allclose(together[i], one, atol=2e-3)
     np.testing.assert_array_equal(after.number, numbers)

@@ -47,6 +47,11 @@ def test_beam_makes_the_same_corpus(tmp_path):
     assert_same(tmp_path / "processes", tmp_path / "beam")
 
 
+def test_an_unknown_runner_is_refused():
+    with pytest.raises(InputError, match="--runner FastRunner: .*DirectRunner"):
+        Beam("FastRunner")
+
+
 def test_without_beam_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "apache_beam", None)
     pictures(tmp_path, 1)

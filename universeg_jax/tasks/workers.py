@@ -80,6 +80,12 @@ class Beam:
             import apache_beam  # noqa: F401
         except ImportError:
             raise InputError("--runner needs Apache Beam: pip install universeg-jax[beam]") from None
+        from apache_beam.runners.runner import create_runner
+
+        try:
+            create_runner(self.runner)
+        except (ValueError, ImportError) as error:  # no such runner; one whose own packages are missing
+            raise InputError(f"--runner {self.runner}: {error}") from None
 
     def run(self, function: Callable, items: Sequence) -> Iterator:
         """The results of `function` for all items.

@@ -16,12 +16,16 @@ from universeg_jax.typing import Array, Float, typed
 def augment_episodes(key: Array, episodes: Episode, *, policy: Policy) -> Episode:
     """Augment a batch of episodes.
 
-    Each is drawn for by its number in the source, so it comes out the same in any batch and on any host.
+    Each is drawn for by its number in the source, so it comes out the same in any batch and on any host. Entries that
+    are absent from the support stay zeros.
     """
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(episodes.number))
     arrays = episodes.target, episodes.target_label, episodes.support_images, episodes.support_labels
     target, target_label, images, labels = jax.vmap(partial(augment_episode, policy=policy))(keys, *arrays)
-    return episodes._replace(target=target, target_label=target_label, support_images=images, support_labels=labels)
+    present = episodes.support_mask[..., None, None, None]
+    return episodes._replace(
+        target=target, target_label=target_label, support_images=images * present, support_labels=labels * present
+    )
 
 
 @typed
