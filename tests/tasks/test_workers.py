@@ -48,7 +48,7 @@ def test_beam_makes_the_same_corpus(tmp_path):
 
 
 def test_an_unknown_runner_is_refused():
-    with pytest.raises(InputError, match="--runner FastRunner: .*DirectRunner"):
+    with pytest.raises(InputError, match=r"--runner FastRunner: .*DirectRunner"):
         Beam("FastRunner")
 
 
