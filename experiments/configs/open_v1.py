@@ -48,7 +48,7 @@ config = TrainConfig(
             final_learning_rate=1e-4,
             warmup_steps=100,
         ),
-        Stage(size=128, steps=2000, batch_size=1, support_size=16, learning_rate=3e-4, warmup_steps=50),
+        Stage(size=128, steps=1800, batch_size=1, support_size=12, learning_rate=3e-4, warmup_steps=50),
     ),
     policy=POLICY,
     synthetic=0.2,
