@@ -1,0 +1,249 @@
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from painting_sam import PaintingSAM
+
+from universeg_jax.models.protosam.config import (
+    ALPConfig,
+    ComponentsConfig,
+    Keep,
+    MaskChoice,
+    MaskPrompt,
+    PromptsConfig,
+    ProtoSAMConfig,
+    RefinementConfig,
+    Turn,
+)
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.models.protosam.sam import SAM, SAMConfig
+from universeg_jax.models.protosam.tiny_vit import TinyViTConfig
+from universeg_jax.segment.protocol import InContextModel
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.weights.parameters import blueprint, get_parameters, set_parameters
+
+SIZE = 32
+GREY, RED, BLUE = (0.5, 0.5, 0.5), (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
+ALL = ComponentsConfig(keep=Keep.ALL)
+ALWAYS = RefinementConfig(support_dice=0.0, largest_box=1.0, coarse_weight=0.0)
+
+
+def scene(*squares):
+    """An image (H,W,3) of squares (top, left, side, colour) on grey, and the mask of the red ones."""
+    image, mask = np.tile(np.float32(GREY), (SIZE, SIZE, 1)), np.zeros((SIZE, SIZE), np.float32)
+    for top, left, side, colour in squares:
+        part = slice(top, top + side), slice(left, left + side)
+        image[part], mask[part] = colour, colour == RED
+    return image, mask
+
+
+def corner(top, left, side):
+    """A red square without its lower right quarter, so that its box is not its mask."""
+    image, mask = scene((top, left, side, RED), (top + side // 2, left + side // 2, side // 2, BLUE))
+    return image, mask
+
+
+SUPPORT = scene((4, 4, 12, RED), (20, 20, 8, BLUE))
+
+
+def predictor(support=SUPPORT, *, sam=None, **options):
+    images, masks = np.stack([support[0]]), np.stack([support[1]])[None, ..., None]
+    model = ProtoSAM(sam or PaintingSAM(), config=ProtoSAMConfig(**options))
+    return model.prepare(images, masks, np.ones((1, 1), bool))
+
+
+def masks_of(task, *images):
+    return np.asarray(task(np.stack(images)))[0, ..., 0] > 0
+
+
+def test_it_is_an_in_context_model():
+    assert isinstance(ProtoSAM(PaintingSAM()), InContextModel)
+
+
+def test_coarse_only_finds_what_looks_like_the_foreground():
+    sam = PaintingSAM()
+    image, truth = corner(8, 12, 16)
+    task = predictor(sam=sam, refinement=None)
+    assert (masks_of(task, image)[0] != (truth > 0)).sum() <= 2  # corners, rounded when resized
+    assert sam.decoded == []
+
+
+def test_the_decoder_is_asked_for_the_box_of_each_component():
+    image, truth = scene((2, 2, 6, RED), (20, 12, 8, RED), (2, 20, 6, BLUE))
+    task = predictor(refinement=RefinementConfig(MaskChoice.BEST_OF_FOUR, 0.0, coarse_weight=0.0), components=ALL)
+    expected = np.zeros_like(truth)
+    expected[0:10, 0:10] = expected[18:30, 10:22] = 1  # mask 2, whose predicted IoU is highest, is 2 pixels wider
+    np.testing.assert_array_equal(masks_of(task, image)[0], expected > 0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "wider"),
+    [
+        (MaskChoice.SINGLE, 0),
+        (MaskChoice.FIRST_OF_THREE, 1),
+        (MaskChoice.BEST_OF_THREE, 2),
+        (MaskChoice.UNION_OF_THREE, 3),
+    ],
+)
+def test_which_mask_is_taken(choice, wider):
+    image, _ = scene((8, 8, 10, RED))
+    task = predictor(refinement=RefinementConfig(choice, 0.0, coarse_weight=0.0))
+    (mask,) = masks_of(task, image)
+    assert mask.sum() == (10 + 2 * wider) ** 2
+
+
+def test_which_components_are_kept():
+    image, _ = scene((2, 2, 6, RED), (20, 12, 8, RED))
+    for keep, pixels in [(Keep.ALL, 100), (Keep.MOST_CONFIDENT, 64), (Keep.AS_SUPPORT, 64)]:
+        task = predictor(components=ComponentsConfig(keep=keep), refinement=ALWAYS)
+        assert masks_of(task, image)[0].sum() == pixels
+    two = predictor(support=scene((2, 2, 6, RED), (20, 12, 8, RED)), refinement=None)
+    assert two.in_support == (2,)
+    assert masks_of(two, image)[0].sum() == 100
+
+
+def test_components_beyond_the_limit_stay_coarse():
+    image, truth = scene((2, 2, 6, RED), (20, 12, 8, RED))
+    refinement = RefinementConfig(MaskChoice.FIRST_OF_THREE, 0.0, coarse_weight=0.0)
+    task = predictor(components=ComponentsConfig(keep=Keep.ALL, at_most=1), refinement=refinement)
+    expected = truth.copy()
+    expected[19:29, 11:21] = 1
+    np.testing.assert_array_equal(masks_of(task, image)[0], expected > 0)
+
+
+def test_a_decoder_that_cannot_draw_the_support_is_not_asked():
+    sam = PaintingSAM()
+    task = predictor(support=corner(4, 4, 12), sam=sam, refinement=RefinementConfig(support_dice=0.9))
+    assert task.refined == (False,)
+    image, truth = corner(8, 12, 16)
+    assert (masks_of(task, image)[0] != (truth > 0)).sum() <= 2
+    assert sam.decoded == [1]  # for the support alone
+    assert predictor(refinement=RefinementConfig(support_dice=0.9)).refined == (True,)
+
+
+def test_disagreement_and_boxes_of_the_whole_image_stay_coarse():
+    image, truth = corner(8, 12, 16)  # the box has an IoU of 3/4 with the mask
+    for agreement, refined in [(0.7, True), (0.8, False)]:
+        task = predictor(refinement=RefinementConfig(support_dice=0.0, agreement=agreement, coarse_weight=0.0))
+        assert (masks_of(task, image)[0].sum() > truth.sum()) == refined
+    for largest, refined in [(0.3, True), (0.2, False)]:
+        task = predictor(refinement=RefinementConfig(support_dice=0.0, largest_box=largest, coarse_weight=0.0))
+        assert (masks_of(task, image)[0].sum() > truth.sum()) == refined
+
+
+def test_coarse_logits_have_their_weight():
+    image, truth = corner(8, 12, 16)
+    strong = predictor(refinement=RefinementConfig(support_dice=0.0, coarse_weight=5.0))
+    assert (masks_of(strong, image)[0] != (truth > 0)).sum() <= 2
+
+
+def test_nothing_found_is_an_empty_mask():
+    image, _ = scene((8, 8, 10, BLUE))
+    constant = np.full_like(image, 0.5)
+    for task in (predictor(refinement=ALWAYS), predictor(refinement=None)):
+        logits = np.asarray(task(np.stack([image, constant])))
+        assert logits.shape == (1, 2, SIZE, SIZE, 1)
+        assert (logits < 0).all()
+
+
+@pytest.mark.parametrize("refinement", [None, RefinementConfig(), ALWAYS], ids=["coarse", "default", "always"])
+def test_empty_and_full_support_masks_are_defined(refinement):
+    image, mask = SUPPORT
+    other, _ = scene((8, 8, 10, RED))
+    empty = predictor(support=(image, 0 * mask), refinement=refinement)
+    assert not masks_of(empty, other).any()
+    full = predictor(support=(image, 0 * mask + 1), refinement=refinement)
+    assert masks_of(full, other).all()
+
+
+def test_many_targets_and_classes_are_decoded_together_and_as_alone():
+    sam = PaintingSAM()
+    images = [scene((2 * i, 2 * i + 1, 9, RED), (20, 2, 8, BLUE))[0] for i in range(5)]
+    red = SUPPORT[1]
+    blue = scene((20, 20, 8, RED))[1]
+    labels = np.stack([red, blue, 1 - red - blue])[:, None, ..., None]
+    config = ProtoSAMConfig(refinement=RefinementConfig(support_dice=0.95))
+    task = ProtoSAM(sam, config=config).prepare(SUPPORT[0][None], labels, np.ones((3, 1), bool))
+    assert task.refined == (True, True, False)  # the background is no box
+    together = np.asarray(task(np.stack(images)))
+    assert together.shape == (3, 5, SIZE, SIZE, 1)
+    assert sam.encoded == [1, 4, 1]
+    assert sam.decoded == [4, 8, 2]  # three classes of the support, filled up; ten prompts in all
+    for i, image in enumerate(images):
+        np.testing.assert_allclose(task(image[None])[:, 0], together[:, i], atol=1e-4)
+
+
+def test_shots_that_do_not_count_change_nothing():
+    other, mask = scene((10, 2, 10, BLUE), (2, 20, 8, RED))
+    image, _ = corner(8, 12, 16)
+    model = ProtoSAM(PaintingSAM())
+    images, labels = np.stack([SUPPORT[0], other]), np.stack([SUPPORT[1], 1 - mask])[None, ..., None]
+    masked = model.prepare(images, labels, np.array([[True, False]]))
+    np.testing.assert_allclose(masked(image[None]), predictor()(image[None]), atol=1e-4)
+
+
+def test_turns_of_what_does_not_depend_on_direction_change_nothing():
+    image, _ = corner(8, 12, 16)
+    turns = (Turn(), Turn(1), Turn(2, mirrored=True), Turn(3, mirrored=True))
+    turned = predictor(refinement=None, turns=turns)(image[None])
+    np.testing.assert_allclose(turned, predictor(refinement=None)(image[None]), atol=1e-4)
+    with pytest.raises(ValueError, match="turns is empty"):
+        ProtoSAMConfig(turns=())
+
+
+def test_another_extractor_gives_the_features():
+    sam, seen = PaintingSAM(), []
+
+    def extractor(images):
+        seen.append(len(images))
+        return images[:, ::4, ::4] - 0.4
+
+    model = ProtoSAM(sam, features=extractor, config=ProtoSAMConfig.coarse())
+    images, labels = SUPPORT[0][None], SUPPORT[1][None, None, ..., None]
+    model.prepare(images, labels, np.ones((1, 1), bool))(images)
+    assert seen == [1, 1]
+    assert sam.encoded == []  # coarse masks need no embedding
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    image, mask = SUPPORT
+    with pytest.raises(ValueError, match="do not fit together"):
+        ProtoSAM(PaintingSAM()).prepare(image[None], mask[None, None, :16, :, None], np.ones((1, 1), bool))
+
+
+@pytest.mark.filterwarnings("ignore::universeg_jax.segment.diagnose.SegmentationWarning")
+@pytest.mark.parametrize("side", [1, 3, 70])
+def test_the_segmenter_takes_images_of_any_size(side):
+    support = np.uint8(255 * SUPPORT[0])
+    task = Segmenter(ProtoSAM(PaintingSAM())).fit([support], [SUPPORT[1] > 0])
+    rng = np.random.default_rng(0)
+    mask = task.predict([rng.integers(0, 255, (side, side, 3), np.uint8)])[0]
+    assert mask.shape == (side, side)
+    assert mask.dtype == bool
+
+
+def test_every_prompt_at_once_with_a_real_small_network():
+    encoder = TinyViTConfig((4,) * 4, (1,) * 4, (1,) * 4, (4,) * 4, stem_stride=1)
+    small = dict(features=16, mask_features=4, decoder_depth=1, decoder_heads=2, decoder_mlp=8, iou_hidden=8)
+    sam, rng = blueprint(SAM, SAMConfig(encoder, 32, **small)), np.random.default_rng(0)
+    shapes = get_parameters(sam).items()
+    set_parameters(sam, {name: 0.1 + 0.1 * rng.random(shaped.shape, np.float32) for name, shaped in shapes})
+    prompts = PromptsConfig(True, 0.1, 2, True, True, True, mask=MaskPrompt.LOGITS)
+    config = replace(ProtoSAMConfig.upstream(), alp=ALPConfig(window=1, purity=0.5), prompts=prompts)
+    images, labels = SUPPORT[0][None], SUPPORT[1][None, None, ..., None]
+    logits = ProtoSAM(sam, config=config).prepare(images, labels, np.ones((1, 1), bool))(images)
+    assert isinstance(logits, jax.Array)
+    assert logits.shape == (1, 1, SIZE, SIZE, 1)
+    assert np.isfinite(logits).all()
+
+
+def test_upstream_is_what_the_released_code_runs():
+    config = ProtoSAMConfig.upstream()
+    image, _ = scene((2, 2, 6, RED), (20, 12, 8, RED))
+    sam = PaintingSAM()
+    task = predictor(
+        sam=sam, **{name: getattr(config, name) for name in ("alp", "components", "prompts", "refinement")}
+    )
+    assert masks_of(task, image)[0].sum() == 8**2 + 10**2  # mask 1 of all components, one pixel wider than the box
+    assert sam.decoded == [2]  # and no look at the support

@@ -1,0 +1,165 @@
+"""Adaptive local prototypes (ALP): a coarse segmentation from the features of a few labelled images.
+
+The features of the support are averaged over small windows, the cells. A cell that lies in the foreground is a local
+prototype of it, one that lies outside of the background; the mean feature of the foreground is its global
+prototype. A pixel of a target scores for a class the softmax-weighted mean of its similarities d to the prototypes:
+
+    score = sum_p softmax(d)_p d_p,    d_p = scale * cos(feature, prototype_p)
+
+Which cells are prototypes depends on the labels. Here all cells are always there and those that are none get -inf in
+the softmax, so shapes are fixed and everything compiles. The global prototype is one more entry of the same
+softmax; where it is the only one, the score is d itself.
+
+Ouyang et al., "Self-supervision with superpixels", ECCV 2020 (ALPNet), section 3.3; Ayzenberg et al., 2024 (ProtoSAM).
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from universeg_jax.models.protosam.config import ALPConfig, LabelSampling
+from universeg_jax.nn.resample import resize_nearest
+from universeg_jax.typing import Array, Bool, Float, typed
+
+NORM_FLOOR = 1e-4  # of a feature's length, before it is divided by it (ALPNet)
+AREA_FLOOR = 1e-5  # of a mask's area, before a mean is divided by it (ALPNet)
+AT_ONCE = 1 << 24  # similarities held in memory, 64 MB
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Prototypes:
+    """What a support set of S entries says of K classes; n cells in each entry, C features.
+
+    Attributes:
+        cells: (S,n,C) mean features of the cells, of unit length; shared by all classes.
+        foreground: (K,S,n), True for local prototypes of the foreground.
+        background: (K,S,n), True for local prototypes of the background.
+        foreground_mean: (K,S,C) global prototype of each entry, of unit length.
+        has_foreground: (K,S), False for an entry without foreground, or one that does not count.
+        background_mean: (K,C) mean feature of the background of all entries, of unit length.
+        has_background: (K,), False where no entry that counts has background.
+    """
+
+    cells: Float[Array, "S n C"]
+    foreground: Bool[Array, "K S n"]
+    background: Bool[Array, "K S n"]
+    foreground_mean: Float[Array, "K S C"]
+    has_foreground: Bool[Array, "K S"]
+    background_mean: Float[Array, "K C"]
+    has_background: Bool[Array, " K"]
+
+
+def prototypes(
+    features: Float[Array, "S h w C"], labels: Float[Array, "K S H W"], counts: Bool[Array, "K S"], config: ALPConfig
+) -> Prototypes:
+    """Find the prototypes of a task; it can be compiled, `config` being static.
+
+    Args:
+        features: of the support images.
+        labels: of the support images, in [0,1], at any resolution that is not below that of the features.
+        counts: which entries count for which class; the others change nothing.
+
+    Raises:
+        ValueError: features smaller than a window.
+    """
+    features = features.astype(jnp.float32)
+    _, height, width, _ = features.shape
+    if min(height, width) < config.window:
+        raise ValueError(
+            f"features are {height}x{width}, smaller than a window of {config.window}: pass larger images or a "
+            "smaller window"
+        )
+    weights = _on_grid(labels.astype(jnp.float32), (height, width), config.label_sampling)
+    foreground = _cells(weights[..., None], config.window)[..., 0] > config.purity
+    background = _cells(1 - weights[..., None], config.window)[..., 0] > config.purity
+    roomy = True
+    if config.foreground_grid is not None:
+        block = max(1, min(height, width) // config.foreground_grid)
+        roomy = _cells(weights[..., None], block).max(axis=(-2, -1)) >= config.purity
+        roomy = roomy[..., None]
+    inside, outside = (w * counts[..., None, None] for w in (weights, 1 - weights))
+    means = jnp.einsum("kshw,shwc->ksc", inside, features, precision="highest")
+    rest = jnp.einsum("kshw,shwc->kc", outside, features, precision="highest")
+    return Prototypes(
+        cells=_unit(_cells(features, config.window)),
+        foreground=foreground & roomy & counts[..., None],
+        background=background & counts[..., None],
+        foreground_mean=_unit(means / (inside.sum((2, 3))[..., None] + AREA_FLOOR)),
+        has_foreground=inside.sum((2, 3)) > 0,
+        background_mean=_unit(rest / (outside.sum((1, 2, 3))[:, None] + AREA_FLOOR)),
+        has_background=outside.sum((1, 2, 3)) > 0,
+    )
+
+
+@typed
+def scores(
+    features: Float[Array, "B h w C"], prototypes: Prototypes, *, scale: float
+) -> tuple[Float[Array, "K B h w"], Float[Array, "K B h w"]]:
+    """Scores of background and foreground, in [-scale,scale]; their difference is the coarse logit.
+
+    - Background: one softmax over the background cells of all entries.
+    - Foreground: one softmax for each entry, over its cells and its global prototype; the largest of the entries.
+    - Without any background cell, the mean feature of the background takes their place.
+    - Without background (the masks cover the images) its score is -scale, the lowest: all becomes foreground; without
+      foreground (empty masks) that of the foreground is: all becomes background, and ties are background too.
+    """
+    batch, height, width, channels = features.shape
+    pixels = _unit(features.astype(jnp.float32)).reshape(-1, channels)
+    one = lambda pixel: _scores_of(pixel, prototypes, scale)  # noqa: E731
+    number = prototypes.cells.shape[0] * prototypes.cells.shape[1] * prototypes.foreground.shape[0]
+    background, foreground = lax.map(one, pixels, batch_size=max(1, min(len(pixels), AT_ONCE // number)))
+    shape = (batch, height, width, -1)
+    return tuple(jnp.moveaxis(score.reshape(shape), -1, 0) for score in (background, foreground))
+
+
+def _scores_of(pixel: Float[Array, " C"], prototypes: Prototypes, scale: float) -> tuple[Array, Array]:
+    """Scores (K,) of one pixel."""
+    to_cells = scale * jnp.einsum("snc,c->sn", prototypes.cells, pixel, precision="highest")
+    to_means = scale * jnp.einsum("ksc,c->ks", prototypes.foreground_mean, pixel, precision="highest")
+    to_rest = scale * jnp.einsum("kc,c->k", prototypes.background_mean, pixel, precision="highest")
+
+    classes = prototypes.foreground.shape[0]
+    local = jnp.broadcast_to(to_cells.reshape(-1), (classes, to_cells.size))
+    background = _masked_mean(local, prototypes.background.reshape(local.shape), otherwise=to_rest)
+    background = jnp.where(prototypes.has_background, background, -scale)
+
+    local = jnp.broadcast_to(to_cells, prototypes.foreground.shape)
+    similarities = jnp.concatenate([local, to_means[..., None]], axis=-1)
+    valid = jnp.concatenate([prototypes.foreground, prototypes.has_foreground[..., None]], axis=-1)
+    return background, _masked_mean(similarities, valid, otherwise=jnp.float32(-scale)).max(axis=1)
+
+
+def _masked_mean(similarities: Float[Array, "*k n"], valid: Bool[Array, "*k n"], *, otherwise: Array) -> Array:
+    """sum_p softmax(d)_p d_p over the valid entries of the last axis; `otherwise` where there are none."""
+    some = valid.any(axis=-1, keepdims=True)
+    logits = jnp.where(valid | ~some, similarities, -jnp.inf)  # a row without valid entries would give NaN
+    return jnp.where(some[..., 0], (jax.nn.softmax(logits, axis=-1) * similarities).sum(axis=-1), otherwise)
+
+
+def _unit(vectors: Array) -> Array:
+    return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), NORM_FLOOR)
+
+
+def _cells(maps: Float[Array, "*b h w C"], window: int) -> Float[Array, "*b n C"]:
+    """Means over windows side by side, flattened; what fills no window at the lower and right edge is left out."""
+    *leading, height, width, channels = maps.shape
+    rows, columns = height // window, width // window
+    maps = maps[..., : rows * window, : columns * window, :]
+    means = maps.reshape(*leading, rows, window, columns, window, channels).mean(axis=(-4, -2))
+    return means.reshape(*leading, rows * columns, channels)
+
+
+def _on_grid(labels: Float[Array, "K S H W"], size: tuple[int, int], sampling: LabelSampling) -> Array:
+    """Labels at the resolution of the features."""
+    classes, entries, *before = labels.shape
+    if tuple(before) == size:
+        return labels
+    maps = labels.reshape(classes * entries, *before, 1)
+    if sampling is LabelSampling.NEAREST:
+        maps = (resize_nearest(maps, size) > 0.5).astype(jnp.float32)
+    else:
+        maps = jax.image.resize(maps, (len(maps), *size, 1), "linear", antialias=True)
+    return maps.reshape(classes, entries, *size)

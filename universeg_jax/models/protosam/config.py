@@ -1,0 +1,194 @@
+"""What ProtoSAM does, as choices.
+
+`ProtoSAMConfig()` is what measured best on tasks of many kinds, `ProtoSAMConfig.upstream()` the released code.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+
+class LabelSampling(Enum):
+    """How labels are brought to the resolution of the features."""
+
+    AREA = auto()  # soft: the fraction of a feature's pixel that is foreground
+    NEAREST = auto()  # the label of one pixel, as upstream; thin structures fall through
+
+
+class Keep(Enum):
+    """Which connected components of the coarse mask are kept."""
+
+    ALL = auto()
+    MOST_CONFIDENT = auto()  # one, that with the largest sum of probabilities
+    AS_SUPPORT = auto()  # the most confident ones, as many as the masks of the support have
+
+
+class MaskChoice(Enum):
+    """Which of the decoder's four masks is taken: 0 is meant for clear prompts, 1 to 3 for ambiguous ones."""
+
+    SINGLE = auto()  # mask 0
+    FIRST_OF_THREE = auto()  # mask 1, whatever its predicted IoU
+    BEST_OF_THREE = auto()  # of masks 1 to 3 that of the highest predicted IoU
+    BEST_OF_FOUR = auto()
+    UNION_OF_THREE = auto()  # masks 1 to 3 together
+
+
+class MaskPrompt(Enum):
+    """What the decoder is told of the coarse mask beside boxes and points."""
+
+    NONE = auto()
+    BINARY = auto()  # upstream's constants, 10 inside of the component and -8 outside
+    LOGITS = auto()  # the coarse logits, negative outside of the component
+
+
+@dataclass(frozen=True)
+class ALPConfig:
+    """Prototypes (`alp.py`).
+
+    Attributes:
+        window: side of a cell in features (2, validation of the released code).
+        purity: a cell is a prototype if more than this fraction of it is of one class (0.95, ALPNet).
+        scale: of cosines, before the softmax (20, ALPNet).
+        foreground_grid: local prototypes of the foreground are used for a support entry only if, with the features in
+            about `foreground_grid` blocks a side, one block is wholly foreground (8, ALPNet); otherwise only its
+            global one. None uses every pure cell.
+        label_sampling: of labels at the resolution of features.
+    """
+
+    window: int = 2
+    purity: float = 0.95
+    scale: float = 20.0
+    foreground_grid: int | None = None
+    label_sampling: LabelSampling = LabelSampling.AREA
+
+    def __post_init__(self):
+        if self.window < 1 or not 0 < self.purity < 1 or self.scale <= 0:
+            raise ValueError(f"{self}: give a window of 1 or more, a purity between 0 and 1 and a positive scale")
+        if self.foreground_grid is not None and self.foreground_grid < 1:
+            raise ValueError(f"foreground_grid={self.foreground_grid}: pass 1 or more, or None")
+
+
+@dataclass(frozen=True)
+class ComponentsConfig:
+    """Connected components of the coarse mask (`components.py`).
+
+    Attributes:
+        keep: which ones.
+        smallest: fraction of the largest component's area; smaller ones are neither kept nor counted.
+        at_most: prompts for an image, the most confident components; the coarse mask stays as it is in the others.
+    """
+
+    keep: Keep = Keep.AS_SUPPORT
+    smallest: float = 0.0
+    at_most: int = 64
+
+
+@dataclass(frozen=True)
+class PromptsConfig:
+    """What the decoder is asked for each component (`prompts.py`).
+
+    Attributes:
+        box: its bounding box.
+        box_margin: what the box is widened by on each side, as a fraction of the image.
+        confident_points: number of positive points, its pixels of highest probability.
+        centroid: a positive point at its centroid, which lies outside of some concave ones.
+        global_negative: a negative point, the most confident background pixel of the image.
+        local_negative: a negative point, the most confident background pixel of a ring around it.
+        ring: width of that ring in pixels of the encoder's image.
+        mask: the coarse mask as a prompt.
+    """
+
+    box: bool = True
+    box_margin: float = 0.0
+    confident_points: int = 0
+    centroid: bool = False
+    global_negative: bool = False
+    local_negative: bool = False
+    ring: int = 10
+    mask: MaskPrompt = MaskPrompt.NONE
+
+    @property
+    def points(self) -> int:
+        """Points of a prompt."""
+        return self.confident_points + self.centroid + self.global_negative + self.local_negative
+
+    def __post_init__(self):
+        if self.confident_points < 0 or self.box_margin < 0 or self.ring < 1:
+            raise ValueError(f"{self}: numbers of points, margins and rings cannot be negative")
+        if not (self.box or self.points or self.mask is not MaskPrompt.NONE):
+            raise ValueError("a prompt needs a box, a point or a mask: turn one on, or pass refinement=None")
+
+
+@dataclass(frozen=True)
+class RefinementConfig:
+    """When the decoder's mask replaces the coarse one, and how far.
+
+    Attributes:
+        mask_choice: which of the decoder's masks is taken.
+        support_dice: classes whose support the decoder reproduces from the boxes of its true masks with a Dice below
+            this stay coarse: what the decoder cannot draw from perfect boxes it will not draw from coarse ones. 0
+            refines always.
+        agreement: components whose refined mask has an IoU below this with the coarse one stay coarse.
+        largest_box: components whose box is larger than this fraction of the image stay coarse: such a box says
+            nothing.
+        coarse_weight: of the coarse logits in the mean with the refined ones, which have weight 1.
+    """
+
+    mask_choice: MaskChoice = MaskChoice.SINGLE
+    support_dice: float = 0.85
+    agreement: float = 0.0
+    largest_box: float = 0.9
+    coarse_weight: float = 1.0
+
+    def __post_init__(self):
+        if self.coarse_weight < 0:
+            raise ValueError(f"coarse_weight={self.coarse_weight}: pass 0 or more")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One of the eight symmetries of a square: `quarters` turns counter-clockwise, after a mirroring left to right."""
+
+    quarters: int = 0
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class ProtoSAMConfig:
+    """Everything ProtoSAM decides.
+
+    Attributes:
+        alp, components, prompts, refinement: its four steps; refinement None gives coarse masks only.
+        turns: support and targets are turned by each of these, and the coarse logits are averaged; each costs as much
+            as the first.
+    """
+
+    alp: ALPConfig = field(default_factory=ALPConfig)
+    components: ComponentsConfig = field(default_factory=ComponentsConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    refinement: RefinementConfig | None = field(default_factory=RefinementConfig)
+    turns: tuple[Turn, ...] = (Turn(),)
+
+    def __post_init__(self):
+        if not self.turns:
+            raise ValueError("turns is empty: pass (Turn(),) for images as they are")
+
+    @classmethod
+    def upstream(cls) -> "ProtoSAMConfig":
+        """What run_protosam.sh of the released code runs: all components, mask 1 of each, no look at the support.
+
+        The name DO_CCA=True in that script goes no further than a folder name; `Keep.MOST_CONFIDENT` with
+        `MaskChoice.SINGLE` is what do_cca=True would do.
+        """
+        return cls(
+            alp=ALPConfig(foreground_grid=8, label_sampling=LabelSampling.NEAREST),
+            components=ComponentsConfig(keep=Keep.ALL, at_most=1024),
+            prompts=PromptsConfig(confident_points=1, centroid=True),
+            refinement=RefinementConfig(
+                mask_choice=MaskChoice.FIRST_OF_THREE, support_dice=0.0, largest_box=1.0, coarse_weight=0.0
+            ),
+        )
+
+    @classmethod
+    def coarse(cls) -> "ProtoSAMConfig":
+        """Prototypes only."""
+        return cls(refinement=None)

@@ -1,0 +1,152 @@
+"""ProtoSAM (Ayzenberg et al., 2024): segment by one labelled image, with networks that are used as they are.
+
+1. Features of the support become prototypes, and every pixel of a target is compared with them (`alp.py`, `coarse.py`).
+2. The coarse mask's connected components are found, and some are kept (`components.py`).
+3. Each becomes a prompt for a SAM: a box, points, a mask (`prompts.py`).
+4. What the SAM's decoder draws for them is put together with the coarse mask (`refine.py`).
+
+The features can be those of the SAM's own image encoder, so that one encoder pass serves both halves, or of another
+network such as DINOv2 (`features.py`).
+"""
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from universeg_jax.models.protosam.coarse import CoarseTask, Encoded, Encoder, FeatureExtractor
+from universeg_jax.models.protosam.components import Component, choose, count, find_components
+from universeg_jax.models.protosam.config import ProtoSAMConfig
+from universeg_jax.models.protosam.prompts import INSIDE
+from universeg_jax.models.protosam.refine import LIMIT, Request, compose, draw, union
+from universeg_jax.models.protosam.sam import SAM
+from universeg_jax.typing import Array, Float, Shaped
+
+CHECKED = 4  # support entries of each class that the decoder is checked on
+
+
+class ProtoSAM:
+    """The system, as the segmenter takes it: `Segmenter(ProtoSAM(sam)).fit(images, labels).predict(new_images)`.
+
+    Args:
+        sam: the network that refines.
+        features: of images for prototypes, `FeatureExtractor`; None takes those of the SAM's own image encoder.
+        config: everything that can be chosen.
+    """
+
+    input_channels = 3
+
+    def __init__(
+        self, sam: SAM, *, features: FeatureExtractor | None = None, config: ProtoSAMConfig | None = None
+    ) -> None:
+        self.config = ProtoSAMConfig() if config is None else config
+        self.encoder = Encoder(sam, features)
+
+    @property
+    def sam(self) -> SAM:
+        return self.encoder.sam
+
+    @property
+    def input_size(self) -> int:
+        return self.sam.config.input_size
+
+    def prepare(
+        self, images: Float[Array, "S H W 3"], labels: Float[Array, "K S H W 1"], mask: Shaped[Array, "K S"]
+    ) -> "ProtoSAMTask":
+        """Take in a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
+
+        Entries without foreground give prototypes of the background; a class without any foreground is found nowhere,
+        one that covers all images of the support everywhere.
+
+        Raises:
+            ValueError: for shapes that do not fit together, or are not those of the networks.
+        """
+        images, labels, counts = np.asarray(images), np.asarray(labels), np.asarray(mask).astype(bool)
+        if labels.shape[1:4] != images.shape[:3] or counts.shape != labels.shape[:2]:
+            raise ValueError(
+                f"images {images.shape}, labels {labels.shape} and mask {counts.shape} do not fit together: pass "
+                "(S,H,W,3), (K,S,H,W,1) and (K,S)"
+            )
+        refines = self.config.refinement is not None
+        encoded = self.encoder(images, embedding=refines)
+        coarse = CoarseTask.of(self.encoder, self.config, images, labels, counts, encoded=encoded)
+        truths = [[labels[k, s, :, :, 0] > 0.5 for s in np.flatnonzero(counts[k])] for k in range(len(labels))]
+        in_support = [max((count(one, self.config.components) for one in masks), default=0) for masks in truths]
+        refined = np.full(len(labels), refines)
+        if refines and self.config.refinement.support_dice > 0:
+            refined = self._support_dice(encoded, labels[..., 0] > 0.5, counts) >= self.config.refinement.support_dice
+        return ProtoSAMTask(self.encoder, self.config, coarse, tuple(in_support), tuple(refined.tolist()))
+
+    def _support_dice(self, encoded: Encoded, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """(K,) mean Dice of what the decoder makes of the true masks' own prompts; 0 for a class without foreground."""
+        requests, classes = [], []
+        for k, entries in enumerate(counts & truths.any(axis=(2, 3))):
+            for s in np.flatnonzero(entries)[:CHECKED]:
+                components = find_components(truths[k, s].astype(np.float32))[: self.config.components.at_most]
+                logits = np.where(truths[k, s], np.float32(INSIDE), np.float32(-INSIDE))
+                requests.append(Request(int(s), components, logits))
+                classes.append(k)
+        scores: list[list[float]] = [[] for _ in truths]
+        for request, k, drawn in zip(requests, classes, self._drawn(encoded.embedding, requests), strict=True):
+            truth, found = request.logits > 0, union(drawn)
+            scores[k].append(2 * (truth & found).sum() / (truth.sum() + found.sum()))
+        return np.array([np.mean(own) if own else 0.0 for own in scores])
+
+    def _drawn(self, embedding: Array, requests: list[Request]):
+        return draw(self.sam, embedding, requests, self.config.prompts, self.config.refinement.mask_choice)
+
+
+@dataclass(frozen=True, eq=False)
+class ProtoSAMTask:
+    """A task of K classes, ready for any number of targets: nothing of the support is computed again.
+
+    Attributes:
+        in_support: (K,) the largest number of components in a mask of the support.
+        refined: (K,) whether the decoder is asked.
+    """
+
+    encoder: Encoder
+    config: ProtoSAMConfig
+    coarse: CoarseTask
+    in_support: tuple[int, ...]
+    refined: tuple[bool, ...]
+
+    def __call__(self, targets: Float[Array, "B H W 3"]) -> Float[Array, "K B H W 1"]:
+        """Logits of targets in [0,1], float32, within ±LIMIT where refined.
+
+        A constant image, in which nothing can be seen, has no foreground.
+        """
+        targets = np.asarray(targets)
+        encoded = self.encoder(targets, embedding=any(self.refined))
+        logits = np.array(self.coarse.logits(targets, encoded))
+        logits[:, targets.min(axis=(1, 2, 3)) == targets.max(axis=(1, 2, 3))] = -LIMIT
+        requests, places = [], []
+        for k, of_class in enumerate(logits):
+            for b, one in enumerate(of_class):
+                kept = self._kept(one, k)
+                of_class[b] = _without_others(one, kept)
+                if kept and self.refined[k]:
+                    requests.append(Request(b, kept, of_class[b].copy()))
+                    places.append((k, b))
+        if requests:
+            self._refine(logits, encoded.embedding, requests, places)
+        return jnp.asarray(logits)[..., None]
+
+    def _kept(self, logits: np.ndarray, k: int) -> list[Component]:
+        probability = np.asarray(jax.nn.sigmoid(logits))
+        return choose(find_components(probability), self.config.components, self.in_support[k])
+
+    def _refine(self, logits: np.ndarray, embedding: Array, requests: list[Request], places: list) -> None:
+        """Replace coarse logits (K,B,H,W) at the places (k,b) of the requests."""
+        most, refinement = self.config.components.at_most, self.config.refinement
+        asked = [replace(request, components=request.components[:most]) for request in requests]
+        drawings = draw(self.encoder.sam, embedding, asked, self.config.prompts, refinement.mask_choice)
+        for request, place, drawn in zip(requests, places, drawings, strict=True):
+            logits[place] = compose(request, drawn, refinement)
+
+
+def _without_others(logits: np.ndarray, kept: list[Component]) -> np.ndarray:
+    """Logits (H,W) that are positive in the components that are kept alone."""
+    inside = np.any([component.mask for component in kept], axis=0) if kept else False
+    return np.where((logits > 0) & ~inside, -logits, logits) if np.any(logits > 0) else logits

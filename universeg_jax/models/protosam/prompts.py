@@ -1,0 +1,101 @@
+"""From components of the coarse mask to prompts: boxes, points and masks, as arrays of fixed shapes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from universeg_jax.models.protosam.components import EIGHT_NEIGHBOURS, Component
+from universeg_jax.models.protosam.config import MaskPrompt, PromptsConfig
+
+POSITIVE, NEGATIVE, NO_POINT = 1, 0, -1
+SURE_BACKGROUND = 0.95  # probability from which a pixel may be the global negative point
+INSIDE, OUTSIDE = 10.0, -8.0  # logits of `MaskPrompt.BINARY`
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Prompts of P components; what is not asked for is None.
+
+    Attributes:
+        boxes: (P,4), x0, y0, x1, y1.
+        points: (P,N,2), x and y, in pixels of the encoder's image, counted from the centre of its first.
+        labels: (P,N), 1 foreground, 0 background, -1 for what only fills up.
+        masks: (P,h,w,1) logits.
+    """
+
+    boxes: np.ndarray | None
+    points: np.ndarray | None
+    labels: np.ndarray | None
+    masks: np.ndarray | None
+
+
+def make_prompts(
+    components: list[Component], logits: np.ndarray, config: PromptsConfig, mask_size: tuple[int, int]
+) -> Prompts:
+    """The prompts for components of one image.
+
+    Args:
+        components: P of them, at least one.
+        logits: (H,W), coarse, of the whole image: the components are those of `logits` > 0.
+        mask_size: height and width of a mask prompt.
+    """
+    parts = [_points(component, logits, config) for component in components]
+    return Prompts(
+        boxes=np.stack([_box(c, logits.shape, config.box_margin) for c in components]) if config.box else None,
+        points=np.stack([points for points, _ in parts]) if config.points else None,
+        labels=np.stack([labels for _, labels in parts]) if config.points else None,
+        masks=_masks(components, logits, config.mask, mask_size),
+    )
+
+
+def _box(component: Component, size: tuple[int, int], margin: float) -> np.ndarray:
+    height, width = size
+    wider = np.array([-width, -height, width, height]) * margin
+    return np.clip(component.box + wider, 0, [width - 1, height - 1] * 2).astype(np.float32)
+
+
+def _points(component: Component, logits: np.ndarray, config: PromptsConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N,2) and their labels (N,), N being `config.points` always."""
+    points, labels = [], []
+
+    def add(where: tuple[float, float] | None, label: int) -> None:
+        points.append((0.0, 0.0) if where is None else where)
+        labels.append(NO_POINT if where is None else label)
+
+    y, x = np.nonzero(component.mask)
+    best = np.argsort(-logits[y, x], kind="stable")[: config.confident_points]
+    for i in range(config.confident_points):
+        add((float(x[best[i]]), float(y[best[i]])) if i < len(best) else None, POSITIVE)
+    if config.centroid:
+        add(component.centroid, POSITIVE)
+    if config.global_negative:
+        sure = logits <= -np.log(SURE_BACKGROUND / (1 - SURE_BACKGROUND))
+        add(_lowest(logits, sure), NEGATIVE)
+    if config.local_negative:
+        near = ndimage.binary_dilation(component.mask, EIGHT_NEIGHBOURS, iterations=config.ring)
+        add(_lowest(logits, near & ~component.mask), NEGATIVE)
+    return np.array(points, np.float32).reshape(-1, 2), np.array(labels, np.int32)
+
+
+def _lowest(logits: np.ndarray, where: np.ndarray) -> tuple[float, float] | None:
+    """The pixel (x, y) of the lowest logit; None where there is no choice."""
+    if not where.any():
+        return None
+    y, x = np.unravel_index(np.where(where, logits, np.inf).argmin(), logits.shape)
+    return float(x), float(y)
+
+
+def _masks(
+    components: list[Component], logits: np.ndarray, kind: MaskPrompt, size: tuple[int, int]
+) -> np.ndarray | None:
+    if kind is MaskPrompt.NONE:
+        return None
+    rows, columns = (np.arange(n) * before // n for n, before in zip(size, logits.shape, strict=True))
+    masks = np.stack([component.mask for component in components])[:, rows][:, :, columns]
+    if kind is MaskPrompt.BINARY:
+        values = np.where(masks, np.float32(INSIDE), np.float32(OUTSIDE))
+    else:
+        near = logits[rows][:, columns].astype(np.float32)
+        values = np.where(masks, near, -np.abs(near))
+    return values[..., None]

@@ -1,0 +1,118 @@
+"""The fine half of ProtoSAM: the coarse mask's components become prompts, and the decoder's masks the result."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from universeg_jax.models.protosam.coarse import in_batches
+from universeg_jax.models.protosam.components import Component
+from universeg_jax.models.protosam.config import MaskChoice, PromptsConfig, RefinementConfig
+from universeg_jax.models.protosam.prompts import make_prompts
+from universeg_jax.models.protosam.sam import SAM
+from universeg_jax.nn.resample import resize_linear
+from universeg_jax.typing import Array, Float
+
+PROMPTS_AT_ONCE = 8  # in the decoder
+LIMIT = 6.0  # of logits that are combined, so that no half outvotes the other by its scale alone
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Components of one image, to be drawn by the decoder.
+
+    Attributes:
+        image: index of its embedding.
+        components: at least one.
+        logits: (H,W) coarse logits of the image.
+    """
+
+    image: int
+    components: list[Component]
+    logits: np.ndarray
+
+
+def draw(
+    sam: SAM, embeddings: Array, requests: Sequence[Request], prompts: PromptsConfig, choice: MaskChoice
+) -> Iterator[list[np.ndarray]]:
+    """The decoder's logits for all components of all requests, in batches of prompts of any images.
+
+    Yields:
+        For each request, logits (H,W) within ±LIMIT of each of its components.
+    """
+    if not requests:
+        return
+    mask_size = tuple(4 * side for side in embeddings.shape[1:3])
+    made = [make_prompts(request.components, request.logits, prompts, mask_size) for request in requests]
+    owners = np.repeat([request.image for request in requests], [len(request.components) for request in requests])
+    fields = [[getattr(one, name) for one in made] for name in ("boxes", "points", "labels", "masks")]
+    present = [parts[0] is not None for parts in fields]
+    arrays = [np.concatenate(parts) for parts, given in zip(fields, present, strict=True) if given]
+    size = requests[0].logits.shape
+
+    def decode(owners: Array, *given: Array) -> Array:
+        rest = iter(given)
+        boxes, points, labels, mask = (next(rest) if here else None for here in present)
+        logits, iou = sam.decode(embeddings[owners], boxes=boxes, points=points, point_labels=labels, mask=mask)
+        return _chosen(logits, iou, choice=choice, size=size)
+
+    drawn: list[np.ndarray] = []  # of the request whose turn it is
+    waiting = iter(requests)
+    request = next(waiting)
+    for start in range(0, len(owners), PROMPTS_AT_ONCE):
+        batch = [array[start : start + PROMPTS_AT_ONCE] for array in (owners, *arrays)]
+        for logits in np.asarray(in_batches(decode, tuple(batch), PROMPTS_AT_ONCE)):
+            drawn.append(logits)
+            if len(drawn) == len(request.components):
+                yield drawn
+                drawn, request = [], next(waiting, None)
+
+
+def compose(request: Request, drawn: Sequence[np.ndarray], config: RefinementConfig) -> np.ndarray:
+    """Refined logits (H,W) of an image: the union of its components, and the coarse logits with their weight.
+
+    Components that were not drawn (beyond the first `len(drawn)`), or are not trusted, stay as they are.
+    """
+    coarse = np.clip(request.logits, -LIMIT, LIMIT)
+    refined = np.full_like(coarse, -LIMIT)
+    for i, component in enumerate(request.components):
+        logits = drawn[i] if i < len(drawn) else None
+        if logits is None or not _trusted(component, logits, config):
+            logits = np.where(component.mask, coarse, -LIMIT)
+        refined = np.maximum(refined, logits)
+    return (refined + config.coarse_weight * coarse) / (1 + config.coarse_weight)
+
+
+def union(drawn: Sequence[np.ndarray]) -> np.ndarray:
+    """The mask (H,W) of all components together."""
+    return np.max(drawn, axis=0) > 0
+
+
+def _trusted(component: Component, logits: np.ndarray, config: RefinementConfig) -> bool:
+    if component.box_area > config.largest_box * logits.size:
+        return False
+    refined = logits > 0
+    overlap, either = (refined & component.mask).sum(), (refined | component.mask).sum()
+    return bool(overlap >= config.agreement * either)
+
+
+@partial(jax.jit, static_argnames=("choice", "size"))
+def _chosen(
+    logits: Float[Array, "P 4 h w"], iou: Float[Array, "P 4"], *, choice: MaskChoice, size: tuple[int, int]
+) -> Float[Array, "P H W"]:
+    logits, iou = logits.astype(jnp.float32), iou.astype(jnp.float32)
+    match choice:
+        case MaskChoice.SINGLE:
+            one = logits[:, 0]
+        case MaskChoice.FIRST_OF_THREE:
+            one = logits[:, 1]
+        case MaskChoice.BEST_OF_THREE:
+            one = jax.vmap(lambda masks, best: masks[best])(logits, 1 + iou[:, 1:].argmax(axis=1))
+        case MaskChoice.BEST_OF_FOUR:
+            one = jax.vmap(lambda masks, best: masks[best])(logits, iou.argmax(axis=1))
+        case MaskChoice.UNION_OF_THREE:
+            one = logits[:, 1:].max(axis=1)
+    return jnp.clip(resize_linear(one[..., None], size)[..., 0], -LIMIT, LIMIT)
