@@ -83,7 +83,8 @@ def report(
 
 def about_run() -> dict:
     """The command, without the folders of this machine, and the machine."""
-    places = {"--corpus": "CORPUS", "--out": "DIR"}
-    words = [places.get(before, word) for before, word in zip(sys.argv, sys.argv[1:], strict=False)]
+    places = {"--corpus": lambda _: "CORPUS", "--out": lambda _: "DIR", "--weights": lambda path: Path(path).name}
+    pairs = zip(sys.argv, sys.argv[1:], strict=False)
+    words = [places[before](word) if before in places else word for before, word in pairs]
     module = Path(sys.argv[0]).stem
     return {"command": shlex.join(["python", "-m", f"experiments.{module}", *words]), "machine": machine()}

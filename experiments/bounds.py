@@ -1,0 +1,37 @@
+"""Claim: where Dice by examples lies between copying the most similar mask and a network trained on the task.
+
+    python -m experiments.bounds --corpus CORPUS --weights open-v0 --out experiments/results/bounds
+
+Below: the mask of the example most similar to the target, out of the same support and out of all examples of the train
+split. Above: a U-Net trained from scratch on all of them, one for each task (universeg_jax shows no training on a
+task; the paper's upper bound is nnU-Net, which is much larger and trained for longer). CORPUS and protocol are those
+of experiments/evaluate.py, reduced to 12 targets a task; 2 draws of the support, and one training of each U-Net. Two
+quiet CPU cores take ten minutes.
+"""
+
+from dataclasses import replace
+
+from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
+from experiments.unet import SupervisedUNet
+from universeg_jax.evaluate.evaluation import evaluate, largest_support, merged
+from universeg_jax.evaluate.retrieval import NearestMask
+
+
+def main() -> None:
+    parser = make_parser(__doc__, support=[32], draws=2, targets=12)
+    parser.add_argument("--steps", type=int, default=300, help="of training each U-Net (default: %(default)s)")
+    arguments = parser.parse_args()
+    network, protocol = network_of(arguments), protocol_of(arguments)
+    data, tasks = held_out(arguments)
+    below, above = [network, NearestMask()], [NearestMask(), SupervisedUNet(steps=arguments.steps)]
+    whole = replace(protocol, support_sizes=(None,), draws=1)
+    evaluation = merged(
+        evaluate(data, below, protocol, arguments.out, tasks=tasks, progress=True),
+        evaluate(data, above, whole, arguments.out, tasks=tasks, progress=True),
+    )
+    baseline = largest_support(evaluation.summaries)
+    report(arguments, evaluation, data, [network, *above], protocol, baseline=baseline)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Claim: the steps of the official demo, on the same public data (WBC, JTSC).
+
+    python -m experiments.demo_steps --corpus CORPUS --weights open-v0 --out experiments/results/demo_steps
+
+The official notebook segments white blood cells (zxaoyou/segmentation_WBC): cytoplasm by 48 examples, the same with
+intensities inverted, support sizes 1 to 64 as nested prefixes on three test images, several labels run independently
+and combined with softmax(10 sigmoid), and ensembles of 5 draws of 8 examples. As there, subjects are permuted by
+`default_rng(42)` and 70 % are for support; unlike there, images are scaled to [0,1] by their own range, and figures
+are means over test images instead of pictures. Its last step, OASIS by 10 examples, is run on the 5 public OASIS
+images of MedScribble, each by the other 4, if CORPUS holds them. Two quiet CPU cores take four minutes.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.comparison import about_run
+from universeg_jax.errors import InputError
+from universeg_jax.evaluate.data import CorpusData
+from universeg_jax.evaluate.metrics import dice
+from universeg_jax.evaluate.plots import COLOURS
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.tasks.task import Corpus
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+SUPPORT, MEMBERS, OF_MEMBER, SHOWN = 48, 5, 8, 3
+BACKGROUND, CYTOPLASM, NUCLEUS = range(3)
+
+
+class Images(NamedTuple):
+    """Images (N,H,W) in [0,1] and their class values (N,H,W)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def take(self, chosen) -> "Images":
+        return Images(self.images[chosen], self.labels[chosen])
+
+
+def read(data: CorpusData, dataset: str) -> Images:
+    """All images of a dataset in the order of their subjects, with the class values 1, 2, ... in order of names."""
+    tasks = [task for task in data.tasks if task.dataset == dataset]
+    if not tasks:
+        raise InputError(f"--corpus: holds no {dataset}")
+    examples = sorted(data.examples(tasks[0]), key=lambda example: (len(example.subject), example.subject))
+    images = np.stack([data.read(tasks[0], e.image)[0][..., 0] for e in examples])
+    labels = np.zeros(images.shape, np.uint8)
+    for value, task in enumerate(tasks, start=1):
+        masks = np.stack([data.read(task, e.image)[1][..., 0] for e in examples])
+        labels[masks >= 0.5] = value
+    return Images(images, labels)
+
+
+def steps(segmenter: Segmenter, support: Images, test: Images, rng: np.random.Generator) -> dict:
+    """Every step, with what was measured."""
+    binary = partial(_dice_of, segmenter)
+    chosen = support.take(rng.choice(len(support.images), SUPPORT, replace=False))
+    cytoplasm, inverted = (binary(s, t) for s, t in ((chosen, test), (_invert(chosen), _invert(test))))
+    nested = support.take(rng.permutation(len(support.images))[: max(SIZES)])
+    by_size = {size: binary(nested.take(slice(size)), test.take(slice(SHOWN))) for size in SIZES}
+
+    masks = segmenter.fit(chosen.images, chosen.labels).predict(test.images)
+    classes = {
+        name: _mean(dice, masks == value, test.labels == value)
+        for name, value in (("background", BACKGROUND), ("cytoplasm", CYTOPLASM), ("nucleus", NUCLEUS))
+    }
+    draws = [support.take(rng.choice(len(support.images), OF_MEMBER, replace=False)) for _ in range(MEMBERS)]
+    tasks = [segmenter.fit(draw.images, draw.labels == CYTOPLASM) for draw in draws]
+    probabilities = [task.predict_proba(test.images) for task in tasks]
+    single = [_mean(dice, p > 0.5, test.labels == CYTOPLASM) for p in probabilities]
+    return {
+        "cytoplasm_by_48": float(np.mean(cytoplasm)),
+        "inverted_by_48": float(np.mean(inverted)),
+        "by_support_size": {str(size): values for size, values in by_size.items()},
+        "several_labels_by_48": classes,
+        "single_draws_of_8": single,
+        "ensemble_of_5_draws_of_8": _mean(dice, np.mean(probabilities, axis=0) > 0.5, test.labels == CYTOPLASM),
+    }
+
+
+def leave_one_out(segmenter: Segmenter, images: Images) -> list[float]:
+    """Dice of each image by all others."""
+    everything = np.arange(len(images.images))
+    return [
+        _dice_of(segmenter, images.take(everything != i), images.take(everything == i), value=1)[0] for i in everything
+    ]
+
+
+def plot(by_size: dict[str, Sequence[float]]) -> Figure:
+    """Dice against the support size, one line for each test image and their mean."""
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    sizes, values = [int(size) for size in by_size], np.array(list(by_size.values()))
+    axes.plot(sizes, values, color="0.7", linewidth=1)
+    axes.plot(
+        sizes, values.mean(axis=1), "o-", color=COLOURS[0], linewidth=2, label=f"mean of {values.shape[1]} test images"
+    )
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, map(str, sizes))
+    axes.minorticks_off()
+    axes.set(xlabel="support size", ylabel="Dice of cytoplasm")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def markdown(results: dict) -> str:
+    rows = [
+        (f"cytoplasm by {SUPPORT} examples", results["cytoplasm_by_48"]),
+        ("the same, intensities inverted", results["inverted_by_48"]),
+        *((f"three labels by {SUPPORT}: {name}", value) for name, value in results["several_labels_by_48"].items()),
+        (f"cytoplasm by {OF_MEMBER}: mean of {MEMBERS} draws", np.mean(results["single_draws_of_8"])),
+        ("the best of these draws", max(results["single_draws_of_8"])),
+        ("their ensemble", results["ensemble_of_5_draws_of_8"]),
+        *(
+            (f"cytoplasm by {size}, {SHOWN} test images", np.mean(values))
+            for size, values in results["by_support_size"].items()
+        ),
+    ]
+    if "oasis_leave_one_out" in results:
+        rows.append(("OASIS cortex, each of 5 images by the other 4", np.mean(results["oasis_leave_one_out"])))
+    table = "\n".join(f"| {name} | {value:.3f} |" for name, value in rows)
+    head = f"# The steps of the official demo\n\n`{results['command']}`\n\n{results['weights']}, "
+    return f"{head}{results['test_images']} test images.\n\n| step | Dice |\n|---|---|\n{table}\n"
+
+
+def _dice_of(segmenter: Segmenter, support: Images, test: Images, *, value: int = CYTOPLASM) -> list[float]:
+    masks = segmenter.fit(support.images, support.labels == value).predict(test.images)
+    return [dice(*pair) for pair in zip(masks, test.labels == value, strict=True)]
+
+
+def _mean(metric: Callable, masks: np.ndarray, truths: np.ndarray) -> float:
+    return float(np.mean([metric(*pair) for pair in zip(masks, truths, strict=True)]))
+
+
+def _invert(given: Images) -> Images:
+    return given._replace(images=1 - given.images)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="with wbc_jtsc")
+    parser.add_argument("--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--targets", type=int, default=30, help="test images (default: %(default)s)")
+    arguments = parser.parse_args()
+    data = CorpusData(Corpus(arguments.corpus))
+    segmenter = Segmenter(arguments.weights, window=(0, 1), progress=True)
+    wbc = read(data, "wbc_jtsc")
+    rng = np.random.default_rng(42)
+    order = rng.permutation(len(wbc.images))
+    divide = int(0.7 * len(order))
+    support, test = wbc.take(order[:divide]), wbc.take(order[divide : divide + arguments.targets])
+    results = {
+        **about_run(),
+        "weights": Path(arguments.weights).name,
+        "test_images": len(test.images),
+        **steps(segmenter, support, test, rng),
+    }
+    if any(task.dataset == "ms_oasis" for task in data.tasks):
+        results["oasis_leave_one_out"] = leave_one_out(segmenter, read(data, "ms_oasis"))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (arguments.out / "tables.md").write_text(markdown(results), encoding="utf-8")
+    plot(results["by_support_size"]).savefig(arguments.out / "support_size.png")
+    print(markdown(results))
+
+
+if __name__ == "__main__":
+    main()
