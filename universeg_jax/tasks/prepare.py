@@ -69,7 +69,11 @@ def prepare(
     build = unfinished / f"build-{uuid.uuid4().hex[:8]}"
     try:
         outcomes = _stage_all(source, files, workers, stop=stop, quiet=quiet)
-        classes = _classes(source, outcomes, unfinished)
+        try:
+            classes = _classes(source, outcomes)
+        except InputError:
+            shutil.rmtree(unfinished, ignore_errors=True)  # files or options must change, and with them all work
+            raise
         about = _store(source, files, outcomes, classes, build, fingerprint, workers, quiet=quiet)
     except (OSError, RuntimeError) as error:  # tensorflow-datasets turns a full disk into a RuntimeError
         shutil.rmtree(build, ignore_errors=True)
@@ -150,11 +154,10 @@ def _stage_all(
     return {item: read_outcome(file) for item, file in files.items()}
 
 
-def _classes(source: Source, outcomes: Mapping[Item, Outcome], unfinished: Path) -> tuple[tuple[int, str], ...]:
+def _classes(source: Source, outcomes: Mapping[Item, Outcome]) -> tuple[tuple[int, str], ...]:
     """Value and name of all classes of the dataset, by value."""
     problems = [outcome.problem for outcome in outcomes.values() if outcome.problem]
     if len(problems) == len(outcomes):
-        shutil.rmtree(unfinished, ignore_errors=True)  # it holds problems only
         raise InputError(f"{source.folder}: none of its {len(outcomes)} items can be used; the first: {problems[0]}")
     classes = sorted({entry for outcome in outcomes.values() for entry in outcome.classes})
     names = [name for _, name in classes]
