@@ -1,6 +1,6 @@
 """A U-Net (Ronneberger et al., 2015) trained on one task, as a method of the evaluation protocol."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -79,18 +79,21 @@ class SupervisedUNet:
     Args:
         widths: features of each stage of the encoder.
         steps, batch, rate: of training.
+        augmentation: of its images and masks; None for none.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 96)
     steps: int = 300
     batch: int = 8
     rate: float = 2e-3
+    augmentation: Policy | None = AUGMENTATION
 
     name = "U-Net trained on the task"
 
     @property
     def identity(self) -> str:
-        return f"U-Net {asdict(self)}"
+        training = f"{self.steps} steps of {self.batch}, rate {self.rate}, {self.augmentation}"
+        return f"U-Net of widths {self.widths}, {training}"
 
     def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
         images, labels = pool.first(support_size)
@@ -99,7 +102,7 @@ class SupervisedUNet:
         optimiser = optax.adam(optax.cosine_decay_schedule(self.rate, self.steps))
         state = optimiser.init(parameters)
         key = jax.random.key(int(rng.integers(2**31)))
-        step = jax.jit(partial(_step, graph, optimiser), compiler_options=backend.compiler_options())
+        step = jax.jit(partial(_step, graph, optimiser, self.augmentation), compiler_options=backend.compiler_options())
         for number in range(self.steps):
             drawn = rng.integers(len(images), size=self.batch)
             parameters, state = step(parameters, state, jax.random.fold_in(key, number), images[drawn], labels[drawn])
@@ -107,12 +110,12 @@ class SupervisedUNet:
         return np.concatenate([forward(parameters, one[None]) for one in targets])
 
 
-def _step(graph, optimiser, parameters, state, key: Array, images: Array, labels: Array):
-    # Augmentation takes the batch for an episode: every image has a draw of its own.
-    first, first_label, others, other_labels = augment_episode(
-        key, images[0], labels[0], images[1:], labels[1:], policy=AUGMENTATION
-    )
-    images, labels = jnp.concatenate([first[None], others]), jnp.concatenate([first_label[None], other_labels])
+def _step(graph, optimiser, policy: Policy | None, parameters, state, key: Array, images: Array, labels: Array):
+    if policy is not None:  # augmentation takes the batch for an episode: every image has a draw of its own
+        first, first_label, others, other_labels = augment_episode(
+            key, images[0], labels[0], images[1:], labels[1:], policy=policy
+        )
+        images, labels = jnp.concatenate([first[None], others]), jnp.concatenate([first_label[None], other_labels])
 
     def loss(parameters):
         logits = nnx.merge(graph, parameters)(images)

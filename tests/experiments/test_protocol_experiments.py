@@ -1,0 +1,113 @@
+"""The methods that experiments by the protocol add to it."""
+
+import numpy as np
+import pytest
+from discs import Discs
+
+from experiments.demo_steps import Images, leave_one_out, markdown, plot, read, steps
+from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
+from experiments.unet import SupervisedUNet
+from universeg_jax.evaluate.data import Pool
+from universeg_jax.evaluate.metrics import dice
+
+
+@pytest.fixture
+def pool():
+    data = Discs()
+    return Pool(data, data.tasks[0], data.examples(data.tasks[0]), {})
+
+
+class Recording:
+    name = identity = "recording"
+
+    def segment(self, support, targets):
+        self.support, self.targets = support, targets
+        return targets
+
+
+def test_a_unet_learns_its_task(pool):
+    targets, truth = pool.take(range(12, 20))
+    training = Pool(pool.data, pool.task, pool.examples[:12], {})
+    network = SupervisedUNet(widths=(4, 8), steps=60, rate=1e-2, augmentation=None)
+    found = network.predict(np.random.default_rng(0), training, 12, targets)
+    assert np.mean([dice(p > 0.5, y >= 0.5) for p, y in zip(found, truth, strict=True)]) > 0.8
+
+
+def test_changes_change_what_they_say(pool):
+    rng = np.random.default_rng(0)
+    images, masks = pool.first(6)
+    assert np.std(add_noise(rng, 0 * images + 0.5, std=0.1) - 0.5) == pytest.approx(0.1, rel=0.1)
+    assert blur(rng, images, sigma=1).std() < images.std()
+    assert contrast(rng, images, factor=0.5).std() == pytest.approx(images.std() / 2, rel=0.1)
+    np.testing.assert_array_equal(rotate(rng, images, degrees=90), np.rot90(images, axes=(1, 2)))
+    np.testing.assert_allclose(rotate(rng, rotate(rng, images, degrees=90), degrees=-90), images, atol=1e-6)
+    changed = grow_or_shrink(rng, masks, pixels=1).sum(axis=(1, 2, 3)) / masks.sum(axis=(1, 2, 3))
+    assert (changed != 1).all()
+    assert changed.min() < 1 < changed.max()
+    assert (grow_or_shrink(rng, masks, pixels=8).sum(axis=(1, 2, 3)) > 0).all()
+    overlaps = [dice(a >= 0.5, b >= 0.5) for a, b in zip(shift(rng, masks, pixels=2), masks, strict=True)]
+    assert 0.2 < np.mean(overlaps) < 0.9
+
+
+def test_predictions_of_rotated_targets_are_rotated_back(pool):
+    base, rng = Recording(), np.random.default_rng(0)
+    turned = Changed(
+        base,
+        "turned",
+        targets=lambda _, images: np.rot90(images, axes=(1, 2)),
+        undo=lambda _, images: np.rot90(images, -1, axes=(1, 2)),
+    )
+    targets = pool.take([10]).images
+    np.testing.assert_array_equal(turned.predict(rng, pool, 2, targets), targets)
+    np.testing.assert_array_equal(base.targets, np.rot90(targets, axes=(1, 2)))
+    np.testing.assert_array_equal(base.support.images, pool.first(2).images)
+
+
+def test_entries_of_a_wrong_class():
+    data, base = Discs(), Recording()
+    for task, same_images in ((data.tasks[0], True), (data.tasks[2], False)):
+        pool = Pool(data, task, data.examples(task), {})
+        WrongEntries(base, data.tasks, 0.25).predict(np.random.default_rng(0), pool, 8, pool.take([19]).images)
+        images, labels = pool.first(8)
+        equal = [np.array_equal(a, b) for a, b in zip(base.support.labels, labels, strict=True)]
+        assert equal == [False] * 2 + [True] * 6
+        assert np.array_equal(base.support.images, images) == same_images
+
+
+def test_the_steps_of_the_demo(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (20, 4, 4))
+    images = Images(labels / 2, labels)
+
+    class Exact:
+        """Knows classes by their grey value."""
+
+        def fit(self, images, labels):
+            values = np.unique(labels)
+            binary = labels.dtype == bool
+
+            class Task:
+                def predict_proba(self, targets):
+                    cytoplasm = images[labels].mean() if binary else None
+                    return (np.abs(targets - cytoplasm) < 0.1) * 1.0
+
+                def predict(self, targets):
+                    return self.predict_proba(targets) > 0.5 if binary else values[np.round(2 * targets).astype(int)]
+
+            return Task()
+
+    monkeypatch.setattr("experiments.demo_steps.SUPPORT", 8)
+    found = steps(Exact(), images, images.take(slice(5)), rng)
+    assert found["cytoplasm_by_48"] == found["inverted_by_48"] == found["ensemble_of_5_draws_of_8"] == 1
+    assert found["several_labels_by_48"] == {"background": 1, "cytoplasm": 1, "nucleus": 1}
+    assert found["by_support_size"]["64"] == [1, 1, 1]
+    assert leave_one_out(Exact(), images.take(slice(3))) == [1, 1, 1]
+    text = markdown({**found, "command": "c", "weights": "w", "test_images": 5})
+    assert "| the same, intensities inverted | 1.000 |" in text
+    assert plot(found["by_support_size"]).axes
+
+
+def test_reading_a_dataset_of_several_classes():
+    found = read(Discs(number=3), "cells")
+    assert found.images.shape == found.labels.shape == (3, 16, 16)
+    assert set(np.unique(found.labels)) <= {0, 1, 2}
