@@ -1,11 +1,9 @@
 """What a training run is made of. A config is a Python file with one of these, `config = TrainConfig(...)`."""
 
 import dataclasses
-import difflib
-import runpy
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from numbers import Integral
 from typing import Any
 
 from universeg_jax.errors import InputError
@@ -13,8 +11,6 @@ from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.tasks.augment import Policy
 from universeg_jax.tasks.selection import HELD_OUT
 from universeg_jax.weights.store import config_to_json
-
-_FREE = ("workers", "patience", "validate_every", "save_every", "picture_every", "validation_episodes")
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,11 @@ class Stage:
     warmup_steps: int = 0
 
     def __post_init__(self):
-        low, high = self.support_sizes
-        _check(self, "size steps batch_size", lambda value: value >= 1, "1 or more")
+        _check(self, "size steps batch_size", _is_count, "a whole number, 1 or more")
         _check(self, "learning_rate", lambda value: value > 0, "more than 0")
         _check(self, "final_learning_rate", lambda value: value >= 0, "0 or more")
         _check(self, "warmup_steps", lambda value: 0 <= value < self.steps, f"0 or more and below steps={self.steps}")
-        if not 1 <= low <= high:
-            raise InputError(f"support_size={self.support_size}: pass a number from 1, or a pair (low, high) of such")
+        _check(self, "support_size", _is_support_size, "a whole number, 1 or more, or a pair (low, high) of such")
 
     @property
     def support_sizes(self) -> tuple[int, int]:
@@ -101,17 +95,17 @@ class TrainConfig:
     picture_every: int = 1000
 
     def __post_init__(self):
-        if not self.stages:
-            raise InputError("stages=(): a run has at least one stage")
+        if not (self.stages and all(isinstance(stage, Stage) for stage in self.stages)):
+            raise InputError(f"stages={self.stages!r}: pass a tuple of one Stage or more")
         _check(self, "synthetic validation", lambda value: 0 <= value <= 1, "from 0 to 1")
         _check(self, "ema", lambda value: 0 <= value < 1, "from 0 to below 1")
         _check(self, "dice cross_entropy weight_decay", lambda value: value >= 0, "0 or more")
         _check(self, "clip_norm", lambda value: value > 0, "more than 0")
         _check(self, "dtype", lambda value: value in ("float32", "bfloat16"), "float32 or bfloat16")
-        _check(self, "workers", lambda value: value >= 0, "0 or more")
-        _check(self, "patience", lambda value: value is None or value >= 1, "1 or more, or None")
-        _check(self, "validation_episodes save_every", lambda value: value >= 1, "1 or more")
-        _check(self, "validate_every picture_every", lambda value: value >= 1, "1 or more")
+        _check(self, "seed workers", lambda value: value == 0 or _is_count(value), "a whole number, 0 or more")
+        _check(self, "patience", lambda value: value is None or _is_count(value), "a whole number, 1 or more, or None")
+        counts = "validation_episodes validate_every save_every picture_every"
+        _check(self, counts, _is_count, "a whole number, 1 or more")
         if self.dice == self.cross_entropy == 0:
             raise InputError("dice=0, cross_entropy=0: one of the losses needs a weight")
 
@@ -135,85 +129,21 @@ class TrainConfig:
         return values | {"model": config_to_json(self.model)}
 
 
-def read_config(file: Path | str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The `config` of a Python file, which is run for it.
-
-    Args:
-        overrides: fields to change.
-
-    Raises:
-        InputError: no such file, no `config` in it, an unknown field, a value out of range.
-    """
-    file = Path(file)
-    if not file.is_file():
-        raise InputError(f"{file}: there is no such file")
-    try:
-        config = runpy.run_path(str(file)).get("config")
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
-    except Exception as error:
-        raise InputError(f"{file}: {_explained(error)}") from error
-    if not isinstance(config, TrainConfig):
-        raise InputError(f"{file}: has no config = TrainConfig(...), but {type(config).__name__}")
-    return override(config, overrides or {})
+def _is_support_size(value: Any) -> bool:
+    low, high = (value, value) if isinstance(value, int) else value
+    return _is_count(low) and _is_count(high) and low <= high
 
 
-def override(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """A config with other values of some fields.
-
-    Raises:
-        InputError: an unknown field, named with the nearest known one, or a value out of range.
-    """
-    known = [f.name for f in dataclasses.fields(TrainConfig)]
-    for name in values:
-        if name not in known:
-            raise InputError(f"{name}: is no field of a TrainConfig{_nearest(name, known)}")
-    return dataclasses.replace(config, **values)
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and value >= 1
 
 
-def check_same_run(config: TrainConfig, saved: Mapping[str, Any], folder: Path) -> None:
-    """Raise unless a run saved with one configuration can go on with another.
-
-    It can if they differ in nothing but how often it is looked at and how long it is waited for, or in further stages.
-
-    Raises:
-        InputError: naming every other field that differs, with both values.
-    """
-    now = _plain(config.to_json())
-    then = dict(saved)
-    if now["stages"][: len(then.get("stages", ()))] == then.get("stages"):
-        then["stages"] = now["stages"]
-    differing = [name for name in now if name not in _FREE and now[name] != then.get(name)]
-    if differing:
-        told = "; ".join(f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in differing)
-        raise InputError(
-            f"{folder}: holds a run with another configuration: {told}. Restore it, or choose another --out"
-        )
-
-
-def _plain(value: Any) -> Any:
-    """With lists for tuples, as JSON gives them back."""
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def _explained(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, TypeError) and "unexpected keyword argument" in text:
-        name = text.split("'")[1]
-        fields = [f.name for kind in (TrainConfig, Stage) for f in dataclasses.fields(kind)]
-        return f"{name}: is no field of {text.split('.')[0].split()[-1]}{_nearest(name, fields)}"
-    return text
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
-
-
-def _check(options: Any, names: str, holds, wanted: str) -> None:
+def _check(options: Any, names: str, holds: Callable[[Any], bool], wanted: str) -> None:
     for name in names.split():
         value = getattr(options, name)
-        if not holds(value):
+        try:
+            good = holds(value)
+        except TypeError:  # text where a number belongs
+            good = False
+        if not good:
             raise InputError(f"{name}={value!r}: pass {wanted}")

@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from universeg_jax.errors import InputError
-from universeg_jax.parallel import DATA, device_mesh
+from universeg_jax.parallel import DATA, SUPPORT
 from universeg_jax.tasks.episodes import Episode
 from universeg_jax.train.state import TrainState
 from universeg_jax.train.step import Step, on_one_device, over_data, over_mesh
@@ -29,20 +29,33 @@ class Devices:
     support: int = 1
 
     def __post_init__(self):
-        number = self.data * self.support
-        if not 1 <= number <= jax.device_count():
+        number, several = self.data * self.support, jax.process_count() > 1
+        if not (self.data >= 1 and self.support >= 1 and number <= jax.device_count()):
             raise InputError(f"devices {self.data} x {self.support}: there are {jax.device_count()}")
-        if jax.process_count() > 1 and number != jax.device_count():
+        if several and number != jax.device_count():
             raise InputError(f"devices {self.data} x {self.support}: several processes take all {jax.device_count()}")
+        if several and jax.local_device_count() % self.support:
+            raise InputError(
+                f"support={self.support}: a support set stays within a process, and each has "
+                f"{jax.local_device_count()} devices; pass a number that divides them"
+            )
 
     @classmethod
     def all(cls, *, support: int = 1) -> "Devices":
-        """All there are."""
+        """All there are.
+
+        Raises:
+            InputError: they cannot be shared out to support sets of `support` devices each.
+        """
+        if support < 1 or jax.device_count() % support:
+            raise InputError(f"support={support}: pass a number that divides the {jax.device_count()} devices")
         return cls(jax.device_count() // support, support)
 
     @property
     def mesh(self) -> Mesh:
-        return device_mesh(data=self.data, support=self.support)
+        """Devices of a process side by side, so that each reads whole episodes."""
+        devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+        return Mesh(np.array(devices[: self.data * self.support]).reshape(self.data, self.support), (DATA, SUPPORT))
 
     def step(self, make: Callable[..., Step], augment: Callable[[Episode], Episode]) -> Step:
         """A training step over these devices."""
@@ -56,7 +69,8 @@ class Devices:
         Raises:
             InputError: it cannot.
         """
-        for name, size, number in (("batch_size", batch_size, self.data), ("support_size", support_size, self.support)):
+        shared = {"batch_size": (batch_size, self.data), "support_size": (support_size, self.support)}
+        for name, (size, number) in shared.items():
             if size % number:
                 raise InputError(f"{name}={size}: {number} devices cannot share it evenly; pass a multiple of {number}")
 

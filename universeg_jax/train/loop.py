@@ -8,12 +8,11 @@ OUT/tensorboard/     the same for TensorBoard
 OUT/pictures/        what it makes of the tasks it is validated on
 """
 
-import contextlib
 import dataclasses
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,22 +23,19 @@ from jax.experimental import multihost_utils
 
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSegConfig
+from universeg_jax.tasks.episodes import Episode
 from universeg_jax.train.checkpoints import Checkpoints
-from universeg_jax.train.config import TrainConfig, check_same_run
+from universeg_jax.train.config import Stage, TrainConfig
 from universeg_jax.train.data import TrainingData
 from universeg_jax.train.devices import Devices
+from universeg_jax.train.folder import BEST, CHECKPOINTS, LAST, PICTURES, own_folder
+from universeg_jax.train.same_run import check_same_run
 from universeg_jax.train.state import initial_model, initial_state, make_optimizer, with_parameters
-from universeg_jax.train.step import augmented, make_body
+from universeg_jax.train.step import Measures, augmented, make_body
+from universeg_jax.train.stopping import Stopped, asked_to_stop
 from universeg_jax.train.validate import Validation
 from universeg_jax.train.watch import Watch
 from universeg_jax.weights.store import save
-
-STOPPED = 75
-"""Exit code of a run that SIGTERM stopped after it saved its state: start it again and it goes on."""
-
-
-class Stopped(Exception):
-    """The run was asked to stop, saved its state, and can go on."""
 
 
 class NonFinite(InputError):
@@ -69,153 +65,156 @@ def train(
         corpus: folder of a prepared corpus.
         out: folder of the run.
         devices: that the steps are spread over; all of them by default.
-        quiet: without progress bar.
-        data: episodes from elsewhere than a corpus.
-        provenance: kept with the weights, as JSON can hold it.
+        quiet: without progress bar and messages.
+        data: episodes from elsewhere than a corpus; what has `source`, `batches` and `validation_episodes` like
+            `TrainingData`.
+        provenance: of the weights, kept with them beside the configuration.
 
     Returns:
         The folder of the best weights; of the last, where nothing was validated.
 
     Raises:
-        InputError: data or configuration that cannot be used, a disk that is full; NonFinite, a loss that is no number.
-        Stopped: on SIGTERM, after the state was saved.
+        InputError: data or configuration that cannot be used, a folder of something else, a disk that is full;
+            NonFinite, a loss that is no number. Nothing that was in `out` is lost.
+        Stopped: on SIGTERM or Ctrl-C, after the state was saved.
     """
     out = Path(out)
+    devices = devices or Devices.all()
     data = TrainingData(config, corpus) if data is None else data
-    out.mkdir(parents=True, exist_ok=True)
-    with Checkpoints(out / "checkpoints") as checkpoints, _asked_to_stop() as asked:
-        run = _Run(config, data, out, devices or Devices.all(), checkpoints, asked, quiet, provenance or {})
-        return run.to_its_end()
+    for stage in config.stages:  # what cannot be used is told before anything is written
+        devices.check(batch_size=stage.batch_size, support_size=stage.support_sizes[1])
+        data.source(stage)
+    run = _Run(config, data, out, devices, provenance or {})
+    with own_folder(out), Checkpoints(out / CHECKPOINTS) as checkpoints, asked_to_stop() as asked:
+        run.resume(checkpoints)
+        with Watch(out, first=run.step, steps=config.steps, quiet=quiet, leads=run.leads) as watch:
+            return run.to_its_end(watch, asked)
 
 
 class _Run:
     def __init__(
-        self,
-        config: TrainConfig,
-        data: TrainingData,
-        out: Path,
-        devices: Devices,
-        checkpoints: Checkpoints,
-        asked_to_stop: Callable[[], bool],
-        quiet: bool,
-        provenance: Mapping[str, Any],
+        self, config: TrainConfig, data: TrainingData, out: Path, devices: Devices, provenance: Mapping[str, Any]
     ):
-        self.config, self.data, self.out, self.devices = config, data, out, devices
-        self.checkpoints, self.asked_to_stop, self.quiet = checkpoints, asked_to_stop, quiet
-        self.provenance = provenance
+        self.config, self.data, self.out, self.devices, self.provenance = config, data, out, devices, provenance
         self.leads = jax.process_index() == 0  # one process writes what people read
         optimizer = make_optimizer(config)
         model = initial_model(config)
         # Weights are for images of the size that they were trained on last.
         self.model: UniverSegConfig = dataclasses.replace(model.config, input_size=config.stages[-1].size)
-        self.best = Best()
-        self.worse = 0  # validations in a row that were no better than the best
+        self.best, self.not_better = Best(), 0
         self.state = devices.replicate(initial_state(model, optimizer))
         self.take_step = devices.step(partial(make_body, config, self.model, optimizer), augmented(config))
-        self._resume()
 
-    def _resume(self) -> None:
-        found = self.checkpoints.restore(self.state)
+    @property
+    def step(self) -> int:
+        """How many were taken."""
+        return int(self.devices.fetch(self.state.step))
+
+    @property
+    def patient(self) -> bool:
+        """Whether to go on though validation did not get better."""
+        return self.config.patience is None or self.not_better < self.config.patience
+
+    def resume(self, checkpoints: Checkpoints) -> None:
+        """Take the state and what belongs to it from the latest checkpoint, if there is one."""
+        self.checkpoints = checkpoints
+        found = checkpoints.restore(self.state, accept=lambda about: check_same_run(self.config, about, self.out))
         if found is None:
             return
         self.state, about = found
-        check_same_run(self.config, about["config"], self.out)
-        self.checkpoints.forget_after(int(self.state.step))
-        self.best, self.worse = Best(*about["best"]), about.get("worse", 0)
+        checkpoints.forget_after(self.step)
+        if multihost_utils.process_allgather(np.array((self.out / BEST).is_dir())).all():
+            self.best, self.not_better = Best(*about["best"]), about["not_better"]
 
-    def to_its_end(self) -> Path:
-        first = int(self.state.step)
-        with self._watch(first) as watch:
-            while (step := int(self.state.step)) < self.config.steps and not self._hopeless():
-                index, begin = self.config.stage_at(step)
-                self._run_stage(watch, index, begin, step)
-            self._save()
-            self.checkpoints.wait()
+    def to_its_end(self, watch: Watch, asked: Callable[[], bool]) -> Path:
+        total = self.config.steps
+        if begun := self.step:
+            ended = begun == total or not self.patient
+            watch.say(f"{self.out}: {'is complete' if ended else 'goes on'} after step {begun} of {total}")
+        while self.step < total and self.patient:
+            self._run_stage(watch, asked, *self.config.stage_at(self.step))
+        self._save()
+        self.checkpoints.wait()
         if self.leads:
-            self._write_weights("last")
-        return self.out / ("best" if self.best.stage >= 0 else "last")
+            self._write_weights(LAST)
+        return self.out / (BEST if self.best.stage >= 0 else LAST)
 
-    def _run_stage(self, watch: Watch, index: int, begin: int, step: int) -> None:
-        config, stage = self.config, self.config.stages[index]
+    def _run_stage(self, watch: Watch, asked: Callable[[], bool], index: int, begin: int) -> None:
+        config, stage, first = self.config, self.config.stages[index], self.step + 1
+        end = begin + stage.steps
         validation = Validation(self.model, self.data.validation_episodes(stage))
-        tasks = self.data.source(stage).tasks
-        batches = self.data.batches(stage, start=step - begin)
-        with contextlib.closing(batches) if hasattr(batches, "close") else contextlib.nullcontext():
+        with closing(self.data.batches(stage, start=first - 1 - begin)) as batches:
             coming = self.devices.put(next(batches))
-            for now in range(step + 1, begin + stage.steps + 1):
+            for now in range(first, end + 1):
                 started = time.perf_counter()
-                batch, (self.state, measures) = coming, self.take_step(self.state, coming[1])
-                if now < begin + stage.steps:
+                (batch, on_devices), coming = coming, None
+                self.state, measures = self.take_step(self.state, on_devices)
+                if now < end:
                     coming = self.devices.put(next(batches))  # while the devices compute
                 loss, dice, norm = (float(self.devices.fetch(value)) for value in measures)
                 if not math.isfinite(loss + norm):
-                    raise self._non_finite(now, loss, norm, [tasks[i].name for i in batch[0].task])
+                    raise self._non_finite(now, Measures(loss, dice, norm), stage, batch)
                 seconds = time.perf_counter() - started
-                watch.step(dice=dice, episodes_per_second=stage.batch_size / seconds)
+                watch.step(dice=dice, episodes=stage.batch_size, seconds=None if now == first else seconds)
                 watch.log(now, loss=loss, dice=dice, gradient_norm=norm, seconds=seconds)
-                if validation and (now % config.validate_every == 0 or now == begin + stage.steps):
-                    self._validate(watch, validation, now, index)
+                if validation:
+                    self._validate(watch, validation, now, index, end)
                 if now % config.save_every == 0:
                     self._save()
-                if self._hopeless():
-                    return
-                if self.asked_to_stop():
+                if asked():
                     self._save()
                     self.checkpoints.wait()
                     raise Stopped(f"stopped after step {now} of {config.steps}; start the same command again to go on")
+                if not self.patient:
+                    watch.say(f"ends after step {now}: validation Dice was not better {self.not_better} times in a row")
+                    return
 
-    def _validate(self, watch: Watch, validation: Validation, step: int, stage: int) -> None:
-        average = jax.tree.map(self.devices.fetch, self.state.average)
+    def _validate(self, watch: Watch, validation: Validation, step: int, stage: int, end: int) -> None:
+        due, drawn = (step % every == 0 for every in (self.config.validate_every, self.config.picture_every))
+        if not (due or drawn or step == end):
+            return
+        average = self._average()
         scores, masks = validation.run(average)
         mean = float(np.mean(list(scores.values())))
-        watch.log(step, validation=mean, validation_tasks={task.name: score for task, score in scores.items()})
-        watch.show(validation=mean)
-        if self.leads and step % self.config.picture_every == 0:
-            (self.out / "pictures").mkdir(exist_ok=True)
-            validation.draw(self.out / "pictures" / f"{step:06d}.png", f"step {step}", scores, masks)
-        self.worse += 1
-        if Best(stage, mean) > self.best:
-            self.best, self.worse = Best(stage, mean), 0
-            if self.leads:
-                self._write_weights("best")
-
-    def _hopeless(self) -> bool:
-        return self.config.patience is not None and self.worse >= self.config.patience
+        if drawn and self.leads:
+            (self.out / PICTURES).mkdir(exist_ok=True)
+            validation.draw(self.out / PICTURES / f"{step:06d}.png", f"step {step}", scores, masks)
+        if due or step == end:
+            watch.log(step, validation=mean, validation_tasks={task.name: score for task, score in scores.items()})
+            watch.show(validation=mean)
+            self.not_better += 1
+            if Best(stage, mean) > self.best:
+                self.best, self.not_better = Best(stage, mean), 0
+                if self.leads:
+                    self._write_weights(BEST)
+        watch.go_on()
 
     def _save(self) -> None:
-        about = {"config": self.config.to_json(), "best": list(self.best), "worse": self.worse}
-        self.checkpoints.save(self.state, about)
+        """The state, and what else it takes to go on: all that is random follows from the seed and the position."""
+        index, begin = self.config.stage_at(min(self.step, self.config.steps - 1))
+        batch = self.step - begin
+        position = {"stage": index, "batch": batch, "episode": batch * self.config.stages[index].batch_size}
+        about = {"config": self.config.to_json(), "seed": self.config.seed, "position": position}
+        self.checkpoints.save(self.state, about | {"best": list(self.best), "not_better": self.not_better})
+
+    def _average(self) -> dict[str, np.ndarray]:
+        return {name: self.devices.fetch(value) for name, value in self.state.average.items()}
 
     def _write_weights(self, name: str) -> None:
-        average = jax.tree.map(self.devices.fetch, self.state.average)
-        provenance = {**self.provenance, "trained": self.config.to_json(), "step": int(self.state.step)}
-        if name == "best":
+        provenance = {**self.provenance, "trained": self.config.to_json(), "step": self.step}
+        if name == BEST:
             provenance["validation_dice"] = self.best.dice
-        save(with_parameters(self.model, average), self.out / name, provenance=provenance, overwrite=True)
+        save(with_parameters(self.model, self._average()), self.out / name, provenance=provenance, overwrite=True)
 
-    def _watch(self, first: int) -> contextlib.AbstractContextManager:
-        return Watch(self.out, first=first, steps=self.config.steps, quiet=self.quiet, leads=self.leads)
-
-    def _non_finite(self, step: int, loss: float, norm: float, tasks: list[str]) -> NonFinite:
+    def _non_finite(self, step: int, found: Measures, stage: Stage, batch: Episode) -> NonFinite:
+        """The error, after the state of the step before is saved: a step that is not finite changes nothing."""
+        self._save()
+        self.checkpoints.wait()
+        indices = np.ravel(multihost_utils.process_allgather(np.asarray(batch.task)))
+        tasks = dict.fromkeys(self.data.source(stage).tasks[i].name for i in indices)
         return NonFinite(
-            f"step {step}: the loss is {loss} and the norm of its gradient {norm}; the tasks in the batch are "
-            f"{', '.join(tasks)}. The last good state is kept in {self.checkpoints.folder}: look at these tasks, lower "
-            "learning_rate or clip_norm, or pass dtype='float32'"
+            f"step {step}: the loss is {found.loss} and the norm of its gradient {found.gradient_norm}; the tasks in "
+            f"the batch are {', '.join(tasks)}. The state after step {step - 1} is kept in {self.checkpoints.folder}. "
+            "Mend the images of these tasks and start again to go on; or start another run, with a lower "
+            "learning_rate or dtype='float32'"
         )
-
-
-@contextlib.contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM came, to this process or to another of the run, asked at every step by all of them."""
-    came = []
-    before = signal.signal(signal.SIGTERM, lambda *_: came.append(True))
-
-    def asked() -> bool:
-        if jax.process_count() == 1:
-            return bool(came)
-        return bool(multihost_utils.process_allgather(np.array(bool(came))).any())
-
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 from universeg_jax import backend
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.parallel import DATA, SUPPORT
-from universeg_jax.tasks.augment import augment_episodes
+from universeg_jax.tasks.augment import Policy, augment_episodes
 from universeg_jax.tasks.episodes import Episode
 from universeg_jax.train.config import TrainConfig
 from universeg_jax.train.loss import cross_entropy_loss, soft_dice_loss
@@ -47,6 +47,9 @@ def make_body(
 
     Args:
         axes: named axes that episodes (DATA) and support entries (SUPPORT) are spread over; none on one device.
+
+    Returns:
+        The step. It leaves a state as it is where loss or gradient are not finite.
     """
     dtype = jnp.dtype(config.dtype)
 
@@ -71,24 +74,31 @@ def make_body(
         # A young average forgets its random beginning faster.
         decay = jnp.minimum(config.ema, (1 + state.step) / (10 + state.step))
         average = optax.incremental_update(parameters, state.average, 1 - decay)
-        measures = Measures(value, dice, optax.global_norm(gradients))
-        return TrainState(parameters, average, optimizer_state, state.step + 1), measures
+        norm = optax.global_norm(gradients)
+        new = TrainState(parameters, average, optimizer_state, state.step + 1)
+        # What is not finite would spoil the state for good.
+        finite = jnp.isfinite(value) & jnp.isfinite(norm)
+        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state), Measures(value, dice, norm)
 
     return body
 
 
 def augmented(config: TrainConfig) -> Callable[[Episode], Episode]:
     """The augmentation of a batch, a function of the seed and the numbers of its episodes."""
+    if config.policy == Policy.none():
+        return lambda episodes: episodes
     key = jax.random.key(config.seed)
     return partial(augment_episodes, key, policy=config.policy)
 
 
+# Below, augmentation and network are two programs. In one, a longer one, XLA's CPU backend takes minutes to compile
+# for several devices, and chooses slower code for the network on one.
+
+
 def on_one_device(make: Callable[..., Step], augment: Callable[[Episode], Episode]) -> Step:
     """The step on the default device."""
-    body = make(axes=())
-    # Two programs: in one, a longer one, XLA's CPU backend chooses slower code for the network.
     augment = jax.jit(augment)
-    step = jax.jit(body, donate_argnums=0, compiler_options=backend.compiler_options())
+    step = jax.jit(make(axes=()), donate_argnums=0, compiler_options=backend.compiler_options())
     return lambda state, episodes: step(state, augment(episodes))
 
 
@@ -99,25 +109,20 @@ def over_data(
 
     Episodes come as the arrays of this process, with an axis of its devices in front; the state is copied to each.
     """
-    body = make(axes=(DATA,))
-    return jax.pmap(
-        lambda state, episodes: body(state, augment(episodes)),
-        axis_name=DATA,
-        in_axes=(None, 0),
-        out_axes=None,
-        devices=devices,
-    )
+    on_each = partial(jax.pmap, axis_name=DATA, devices=devices)
+    augment = on_each(augment)
+    step = on_each(make(axes=(DATA,)), in_axes=(None, 0), out_axes=None, donate_argnums=0)
+    return lambda state, episodes: step(state, augment(episodes))
 
 
 def over_mesh(make: Callable[..., Step], augment: Callable[[Episode], Episode], mesh: Mesh) -> Step:
-    """The same over a mesh (`parallel.device_mesh`): episodes over one axis, their support sets over the other."""
-    body = jax.shard_map(
-        make(axes=(DATA, SUPPORT)), mesh=mesh, in_specs=(P(), EPISODES), out_specs=(P(), P()), check_vma=False
-    )
+    """The same over a mesh: episodes over its axis DATA, their support sets over SUPPORT."""
+    over_devices = partial(jax.shard_map, mesh=mesh, check_vma=False)
     # Augmentation sees whole episodes: geometry that all entries have in common is drawn once.
-    whole = jax.shard_map(augment, mesh=mesh, in_specs=P(DATA), out_specs=P(DATA), check_vma=False)
-    return jax.jit(
-        lambda state, episodes: body(state, whole(episodes)),
+    augment = jax.jit(over_devices(augment, in_specs=P(DATA), out_specs=P(DATA)))
+    step = jax.jit(
+        over_devices(make(axes=(DATA, SUPPORT)), in_specs=(P(), EPISODES), out_specs=(P(), P())),
         donate_argnums=0,
         compiler_options=backend.compiler_options(),
     )
+    return lambda state, episodes: step(state, augment(episodes))

@@ -36,6 +36,7 @@ class Validation:
     def run(self, parameters: Parameters) -> tuple[dict[Task, float], dict[Task, np.ndarray]]:
         """Mean Dice of each task, of masks against labels both cut at 0.5, and the masks (N,H,W)."""
         scores, masks = {}, {}
+        parameters = jax.device_put(parameters)
         for task, episodes in self._episodes.items():
             masks[task] = np.stack([np.asarray(self._segment(parameters, e)) >= 0.5 for e in episodes])
             pairs = zip(masks[task], episodes, strict=True)

@@ -1,0 +1,59 @@
+"""Whether a run that was stopped can go on with the configuration at hand."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from universeg_jax.errors import InputError
+from universeg_jax.train.config import TrainConfig
+
+FREE = ("workers", "patience", "validate_every", "save_every", "picture_every", "validation_episodes")
+"""Fields that may change: how often a run is looked at, and what reads its data."""
+
+
+def check_same_run(config: TrainConfig, about: Mapping[str, Any], folder: Path) -> None:
+    """Raise unless a run saved with one configuration can go on with another.
+
+    It can if they differ in FREE fields only, or in further stages.
+
+    Args:
+        about: what a checkpoint holds; its "config" is `TrainConfig.to_json`.
+        folder: of the run.
+
+    Raises:
+        InputError: naming every other field that differs, with both values.
+    """
+    then, now = (dict(each) for each in (about["config"], json.loads(json.dumps(config.to_json()))))
+    now["stages"] = now["stages"][: len(then["stages"])] if len(now["stages"]) > len(then["stages"]) else now["stages"]
+    for name in FREE:
+        then.pop(name, None), now.pop(name)
+    before, after = dict(_leaves(then)), dict(_leaves(now))
+    differing = [name for name in before | after if before.get(name, _ABSENT) != after.get(name, _ABSENT)]
+    if differing:
+        told = "; ".join(
+            f"{name} was {before.get(name, _ABSENT)!r}, is {after.get(name, _ABSENT)!r}" for name in differing
+        )
+        raise InputError(
+            f"{folder}: holds a run with another configuration: {told}. Change it back, or choose another --out"
+        )
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+_ABSENT = _Absent()
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values in nested mappings and lists, by names like stages[0].steps."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _leaves(each, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and any(isinstance(each, (Mapping, list)) for each in value):
+        for i, each in enumerate(value):
+            yield from _leaves(each, f"{path}[{i}]")
+    else:
+        yield path, value
