@@ -11,19 +11,36 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from universeg_jax import weights
+    from universeg_jax.models.protosam.config import ProtoSAMConfig
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
     from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
     from universeg_jax.nn.cross_conv import CrossBlock, CrossConv
     from universeg_jax.segment.segmenter import Segmenter
     from universeg_jax.weights.named import universeg
+    from universeg_jax.weights.protosam import protosam
 
-__all__ = ["CrossBlock", "CrossConv", "Segmenter", "UniverSeg", "UniverSegConfig", "universeg", "weights"]
+__all__ = [
+    "CrossBlock",
+    "CrossConv",
+    "ProtoSAM",
+    "ProtoSAMConfig",
+    "Segmenter",
+    "UniverSeg",
+    "UniverSegConfig",
+    "protosam",
+    "universeg",
+    "weights",
+]
 
 _HOMES = {
     "CrossBlock": "nn.cross_conv",
     "CrossConv": "nn.cross_conv",
+    "ProtoSAM": "models.protosam.pipeline",
+    "ProtoSAMConfig": "models.protosam.config",
     "Segmenter": "segment.segmenter",
     "UniverSeg": "models.universeg",
     "UniverSegConfig": "models.universeg",
+    "protosam": "weights.protosam",
     "universeg": "weights.named",
 }
 

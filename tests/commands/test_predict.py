@@ -40,7 +40,9 @@ def test_report(task):
     assert report["command"].startswith("universeg-jax predict -s ")
     assert report["versions"]["jax"]
     assert report["settings"] == {
+        "model": "universeg",
         "weights": "open-v0",
+        "features": None,
         "window": None,
         "dtype": "float32",
         "threshold": 0.4,

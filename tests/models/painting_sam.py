@@ -16,8 +16,8 @@ class PaintingSAM:
 
     config = SimpleNamespace(input_size=32)
 
-    def __init__(self, iou=(0.1, 0.2, 0.9, 0.3)):
-        self.iou, self.encoded, self.decoded = jnp.array(iou), [], []
+    def __init__(self, iou=(0.1, 0.2, 0.9, 0.3), logit=4.0):
+        self.logit, self.iou, self.encoded, self.decoded = logit, jnp.array(iou), [], []
 
     def encode(self, images):
         self.encoded.append(len(images))
@@ -33,5 +33,5 @@ class PaintingSAM:
         x0, y0, x1, y1 = jnp.moveaxis(boxes[:, None, :] + wider[:, None] * jnp.array([-1, -1, 1, 1]), -1, 0)
         rows = (grid >= y0[..., None]) & (grid <= y1[..., None])
         columns = (grid >= x0[..., None]) & (grid <= x1[..., None])
-        painted = jnp.where(rows[..., :, None] & columns[..., None, :], 4.0, -4.0)
+        painted = jnp.where(rows[..., :, None] & columns[..., None, :], self.logit, -4.0)
         return painted, jnp.broadcast_to(self.iou, painted.shape[:2])

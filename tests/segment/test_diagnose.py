@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from universeg_jax.segment.diagnose import diagnose_support, diagnose_targets
+from universeg_jax.segment.diagnose import diagnose_results, diagnose_support, diagnose_targets
 from universeg_jax.segment.view import View
 
 
@@ -75,3 +75,9 @@ def test_many_names_are_cut():
     views = [view(np.zeros((4, 4)), str(i)) for i in range(20)]
     (message,) = diagnose_targets(views, [view(cells(0, side=4))])
     assert message.startswith("0, 1, 2, 3, 4, 5, 6, 7 and 12 more: ")
+
+
+def test_results_without_foreground_are_named():
+    views = [view(np.zeros((8, 8)), "constant"), view(np.eye(8), "b")]
+    assert diagnose_results(views, [True, True]) == ["b: nothing was found: the mask is all background"]
+    assert diagnose_results(views, [True, False]) == []

@@ -20,6 +20,9 @@ a class, the smallest one the background. Written are, when all is complete:
 """
 
 
+DEFAULT_WEIGHTS = {"universeg": "open-v0", "protosam": "lite-medsam"}
+
+
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "predict",
@@ -36,7 +39,21 @@ def add_parser(subparsers) -> None:
     folders.add_argument("--labels", type=Path, metavar="DIR", help="true masks of the images: measure Dice")
     folders.add_argument("--overwrite", action="store_true", help="replace outputs of an earlier run")
     how = parser.add_argument_group("how to segment")
-    how.add_argument("-w", "--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    how.add_argument(
+        "-m",
+        "--model",
+        choices=list(DEFAULT_WEIGHTS),
+        default="universeg",
+        help="universeg is for several examples, protosam for one (default: %(default)s)",
+    )
+    how.add_argument(
+        "-w",
+        "--weights",
+        help="a known name, or a path (default: "
+        + ", ".join(f"{weights} for {model}" for model, weights in DEFAULT_WEIGHTS.items())
+        + ")",
+    )
+    how.add_argument("--features", metavar="WEIGHTS", help="for protosam: a DINOv2 whose features are compared")
     how.add_argument("--threshold", type=float, default=0.5, help="for two classes (default: %(default)s)")
     how.add_argument("--ensemble", type=int, default=1, metavar="K", help="average K random draws of the examples")
     how.add_argument(
@@ -86,16 +103,40 @@ def run(arguments: argparse.Namespace) -> None:
         check_apart(arguments.out, inputs, files)
         check_outputs(arguments.out, files, overwrite=arguments.overwrite)
         dtype = "bfloat16" if arguments.bfloat16 else "float32"
-        segmenter = Segmenter(arguments.weights, window=arguments.window, dtype=dtype)
+        weights = arguments.weights or DEFAULT_WEIGHTS[arguments.model]
+        model = _load(arguments.model, weights, arguments.features)
+        segmenter = Segmenter(model, window=arguments.window, dtype=dtype)
         with complete_or_nothing(arguments.out) as folder:
             records = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
-            title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {arguments.weights}"
+            title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
             section = make_section(title, support, targets, records, folder)
             write_overview(folder / "overview.png", [section])
-            settings = {"weights": arguments.weights, "window": arguments.window, "dtype": dtype, **vars(options)}
+            chosen = {"model": arguments.model, "weights": weights, "features": arguments.features}
+            settings = {**chosen, "window": arguments.window, "dtype": dtype, **vars(options)}
             report = {"command": arguments.command_line, **environment(), "settings": settings, "warnings": warned}
             write_report(folder / "report.json", {**report, **task_report(support, records)})
     if not arguments.quiet:
         if arguments.labels:
             print(dice_table(support, records), end="\n\n")
         print(f"{len(records)} masks in {arguments.out / 'masks'}, overview in {arguments.out / 'overview.png'}")
+
+
+def _load(model: str, weights: str, features: str | None):
+    """The model of these weights.
+
+    Raises:
+        InputError: for weights of another model, and features where none are taken.
+    """
+    from universeg_jax import weights as loading
+    from universeg_jax.errors import InputError
+    from universeg_jax.models.protosam.sam import SAM
+    from universeg_jax.weights.protosam import protosam
+
+    if model == "protosam":
+        return protosam(weights, features=features)
+    if features is not None:
+        raise InputError(f"--features {features} is for --model protosam; the model is {model}")
+    loaded = loading.load(weights)
+    if isinstance(loaded, SAM):
+        raise InputError(f"--weights {weights} are those of a SAM: pass --model protosam")
+    return loaded

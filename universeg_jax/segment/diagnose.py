@@ -53,6 +53,12 @@ def diagnose_targets(views: Sequence[View], support: Sequence[View]) -> list[str
     ]
 
 
+def diagnose_results(views: Sequence[View], empty: Sequence[bool]) -> list[str]:
+    """Images in which nothing but background was found."""
+    names = [view.name for view, is_empty in zip(views, empty, strict=True) if is_empty and not view.constant]
+    return _message(names, "nothing was found: the mask is all background")
+
+
 def _nearest(quantiles: np.ndarray, known: np.ndarray) -> float:
     return float(np.abs(known - quantiles).mean(axis=1).min())
 

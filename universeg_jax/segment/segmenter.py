@@ -12,7 +12,9 @@ from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from universeg_jax.errors import InputError
-from universeg_jax.segment.diagnose import SegmentationWarning, diagnose_support, diagnose_targets
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.models.protosam.sam import SAM
+from universeg_jax.segment.diagnose import SegmentationWarning, diagnose_results, diagnose_support, diagnose_targets
 from universeg_jax.segment.inputs import Arrays, checked_label, entries, is_list
 from universeg_jax.segment.intensity import checked_window
 from universeg_jax.segment.labels import Classes
@@ -55,7 +57,8 @@ class Segmenter:
     task it counts even if its mask is empty.
 
     Args:
-        model: an in-context model, or the name or path of one as `universeg_jax.weights.load` takes it.
+        model: an in-context model, or the name or path of one as `universeg_jax.weights.load` takes it; a SAM is used
+            as ProtoSAM.
         window: (low, high), the intensities that become 0 and 1, for images with a common scale such as
             Hounsfield units. None scales each image by its own minimum and maximum.
         dtype: what the model computes in: float32, or bfloat16 for accelerators, where it is faster and takes half of
@@ -82,6 +85,8 @@ class Segmenter:
             from universeg_jax.weights import load
 
             model = load(model)
+            if isinstance(model, SAM):
+                model = ProtoSAM(model)
         if not isinstance(model, InContextModel):
             raise TypeError(
                 f"a {type(model).__name__} is not an in-context model: it needs input_size, input_channels and prepare"
@@ -137,7 +142,7 @@ class Task:
         threshold: of a binary task, in (0,1).
 
     All raise InputError for images and options that cannot be used, and warn (SegmentationWarning) of
-    constant images and of intensities, polarity and sizes unlike those of the support set.
+    constant images, of intensities, polarity and sizes unlike those of the support set, and of empty results.
 
     Attributes:
         segmenter: what it was made by.
@@ -167,8 +172,7 @@ class Task:
         names: Sequence[str] | None = None,
     ) -> list[np.ndarray] | np.ndarray:
         """Masks (H,W) of class values: foreground above the threshold if binary, otherwise the likeliest class."""
-        views = self._targets(images, names)
-        results = self._results(views, self._predictors(ensemble, support_size, seed), threshold)
+        results = self._results(images, names, threshold, ensemble, support_size, seed)
         masks = [result.mask for result in results]
         return masks if is_list(images) else np.stack(masks)
 
@@ -182,8 +186,7 @@ class Task:
         names: Sequence[str] | None = None,
     ) -> list[np.ndarray] | np.ndarray:
         """Probabilities, float32: (H,W) of the larger class value if binary, otherwise (H,W,K) as in `classes`."""
-        views = self._targets(images, names)
-        results = self._results(views, self._predictors(ensemble, support_size, seed), threshold=0.5)
+        results = self._results(images, names, 0.5, ensemble, support_size, seed)
         probabilities = [result.probability for result in results]
         return probabilities if is_list(images) else np.stack(probabilities)
 
@@ -198,15 +201,26 @@ class Task:
         names: Sequence[str] | None = None,
     ) -> list[Segmentation]:
         """Everything for each image: mask, probability, and its spread over the draws of an ensemble."""
-        views = self._targets(images, names)
-        return list(self._results(views, self._predictors(ensemble, support_size, seed), threshold))
+        return self._results(images, names, threshold, ensemble, support_size, seed)
 
-    def _targets(self, images: Arrays, names: Sequence[str] | None) -> list[View]:
+    def _results(
+        self,
+        images: Arrays,
+        names: Sequence[str] | None,
+        threshold: float,
+        ensemble: int,
+        support_size: int | None,
+        seed: int,
+    ) -> list[Segmentation]:
+        """What the public methods share; its warnings point at their callers."""
         listed, names = entries(images, names, kind="image")
         views = [self.segmenter.view(image, name) for image, name in zip(listed, names, strict=True)]
         for message in diagnose_targets(views, self.views):
             warnings.warn(message, SegmentationWarning, stacklevel=3)
-        return views
+        results = list(self._segmentations(views, self._predictors(ensemble, support_size, seed), threshold))
+        for message in diagnose_results(views, [(result.mask == self.classes[0]).all() for result in results]):
+            warnings.warn(message, SegmentationWarning, stacklevel=3)
+        return results
 
     def _predictors(self, ensemble: int, support_size: int | None, seed: int) -> list[Predictor]:
         """One predictor for each draw."""
@@ -228,7 +242,7 @@ class Task:
     def _whole(self) -> Predictor:
         return self.segmenter.model.prepare(*self.support.padded())
 
-    def _results(
+    def _segmentations(
         self, views: Sequence[View], predictors: Sequence[Predictor], threshold: float
     ) -> Iterator[Segmentation]:
         if not 0 < threshold < 1:

@@ -9,9 +9,10 @@ from universeg_jax.models.protosam.alp import prototypes, scores
 from universeg_jax.models.protosam.config import ALPConfig, LabelSampling
 
 SIDE, CHANNELS = 8, 5
-UPSTREAM = ALPConfig(foreground_grid=2, label_sampling=LabelSampling.NEAREST)
+UPSTREAM = ALPConfig(foreground_grid=2, label_sampling=LabelSampling.NEAREST, position_weight=0.0)
+ANYWHERE = ALPConfig(position_weight=0.0)
 jitted_prototypes = partial(jax.jit, static_argnames="config")(prototypes)
-jitted_scores = partial(jax.jit, static_argnames="scale")(scores)
+jitted_scores = partial(jax.jit, static_argnames="config")(scores)
 
 
 def task(*squares, seed=0):
@@ -28,10 +29,12 @@ def task(*squares, seed=0):
 def found(features, targets, masks, config, counts=None):
     counts = np.ones((1, len(masks)), bool) if counts is None else counts
     known = jitted_prototypes(features, masks[None], counts, config=config)
-    return np.stack(jitted_scores(targets, known, scale=config.scale))[:, 0]
+    return np.stack(jitted_scores(targets, known, config=config))[:, 0]
 
 
-@pytest.mark.parametrize("config", [UPSTREAM, ALPConfig(), ALPConfig(window=3, purity=0.6, scale=7.0)])
+@pytest.mark.parametrize(
+    "config", [UPSTREAM, ALPConfig(), ALPConfig(window=3, purity=0.6, scale=7.0, position_weight=1.5)]
+)
 @pytest.mark.parametrize(
     "squares", [[(2, 2, 5)], [(3, 3, 3)], [(0, 0, 4), (2, 3, 3)]], ids=["grid", "small", "two shots, one of them small"]
 )
@@ -62,7 +65,7 @@ def test_classes_do_not_mix():
     both = np.stack([masks, 1 - masks])
     counts = np.ones((2, 2), bool)
     together = np.stack(
-        jitted_scores(targets, jitted_prototypes(features, both, counts, config=ALPConfig()), scale=20.0)
+        jitted_scores(targets, jitted_prototypes(features, both, counts, config=ALPConfig()), config=ALPConfig())
     )
     for k in range(2):
         np.testing.assert_allclose(together[:, k], found(features, targets, both[k], ALPConfig()), atol=1e-4)
@@ -71,7 +74,7 @@ def test_classes_do_not_mix():
 def test_without_a_pure_background_cell_the_mean_of_the_background_takes_their_place():
     features, targets, masks = task((0, 0, 8))
     masks[0, ::2, ::2] = 0  # a quarter of every cell is background
-    background, _ = found(features, targets, masks, ALPConfig())
+    background, _ = found(features, targets, masks, ANYWHERE)
     mean = features[0, ::2, ::2].mean(axis=(0, 1))
     unit = targets / np.linalg.norm(targets, axis=-1, keepdims=True)
     np.testing.assert_allclose(background, 20 * unit @ mean / np.linalg.norm(mean), atol=1e-3)
@@ -107,5 +110,5 @@ def test_large_inputs_are_taken_in_parts(monkeypatch):
     monkeypatch.setattr("universeg_jax.models.protosam.alp.AT_ONCE", 50)
     known = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), config=ALPConfig())
     np.testing.assert_allclose(
-        np.stack(jax.jit(lambda *given: scores(*given, scale=20.0))(targets, known))[:, 0], whole, atol=1e-4
+        np.stack(jax.jit(lambda *given: scores(*given, ALPConfig()))(targets, known))[:, 0], whole, atol=1e-4
     )

@@ -26,7 +26,7 @@ from universeg_jax.weights.parameters import blueprint, get_parameters, set_para
 SIZE = 32
 GREY, RED, BLUE = (0.5, 0.5, 0.5), (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
 ALL = ComponentsConfig(keep=Keep.ALL)
-ALWAYS = RefinementConfig(support_dice=0.0, largest_box=1.0, coarse_weight=0.0)
+ALWAYS = RefinementConfig.always()
 
 
 def scene(*squares):
@@ -49,6 +49,8 @@ SUPPORT = scene((4, 4, 12, RED), (20, 20, 8, BLUE))
 
 def predictor(support=SUPPORT, *, sam=None, **options):
     images, masks = np.stack([support[0]]), np.stack([support[1]])[None, ..., None]
+    # Squares are anywhere, and boxes are exact.
+    options = {"alp": ALPConfig(position_weight=0.0), "prompts": PromptsConfig(box_margin=0.0), **options}
     model = ProtoSAM(sam or PaintingSAM(), config=ProtoSAMConfig(**options))
     return model.prepare(images, masks, np.ones((1, 1), bool))
 
@@ -71,7 +73,7 @@ def test_coarse_only_finds_what_looks_like_the_foreground():
 
 def test_the_decoder_is_asked_for_the_box_of_each_component():
     image, truth = scene((2, 2, 6, RED), (20, 12, 8, RED), (2, 20, 6, BLUE))
-    task = predictor(refinement=RefinementConfig(MaskChoice.BEST_OF_FOUR, 0.0, coarse_weight=0.0), components=ALL)
+    task = predictor(refinement=RefinementConfig.always(MaskChoice.BEST_OF_FOUR), components=ALL)
     expected = np.zeros_like(truth)
     expected[0:10, 0:10] = expected[18:30, 10:22] = 1  # mask 2, whose predicted IoU is highest, is 2 pixels wider
     np.testing.assert_array_equal(masks_of(task, image)[0], expected > 0)
@@ -88,7 +90,7 @@ def test_the_decoder_is_asked_for_the_box_of_each_component():
 )
 def test_which_mask_is_taken(choice, wider):
     image, _ = scene((8, 8, 10, RED))
-    task = predictor(refinement=RefinementConfig(choice, 0.0, coarse_weight=0.0))
+    task = predictor(refinement=RefinementConfig.always(choice))
     (mask,) = masks_of(task, image)
     assert mask.sum() == (10 + 2 * wider) ** 2
 
@@ -105,7 +107,7 @@ def test_which_components_are_kept():
 
 def test_components_beyond_the_limit_stay_coarse():
     image, truth = scene((2, 2, 6, RED), (20, 12, 8, RED))
-    refinement = RefinementConfig(MaskChoice.FIRST_OF_THREE, 0.0, coarse_weight=0.0)
+    refinement = RefinementConfig.always(MaskChoice.FIRST_OF_THREE)
     task = predictor(components=ComponentsConfig(keep=Keep.ALL, at_most=1), refinement=refinement)
     expected = truth.copy()
     expected[19:29, 11:21] = 1
@@ -114,27 +116,35 @@ def test_components_beyond_the_limit_stay_coarse():
 
 def test_a_decoder_that_cannot_draw_the_support_is_not_asked():
     sam = PaintingSAM()
-    task = predictor(support=corner(4, 4, 12), sam=sam, refinement=RefinementConfig(support_dice=0.9))
+    task = predictor(support=corner(4, 4, 12), sam=sam, refinement=replace(ALWAYS, support_dice=0.9))
     assert task.refined == (False,)
     image, truth = corner(8, 12, 16)
     assert (masks_of(task, image)[0] != (truth > 0)).sum() <= 2
     assert sam.decoded == [1]  # for the support alone
-    assert predictor(refinement=RefinementConfig(support_dice=0.9)).refined == (True,)
+    assert predictor(refinement=replace(ALWAYS, support_dice=0.9)).refined == (True,)
 
 
 def test_disagreement_and_boxes_of_the_whole_image_stay_coarse():
     image, truth = corner(8, 12, 16)  # the box has an IoU of 3/4 with the mask
     for agreement, refined in [(0.7, True), (0.8, False)]:
-        task = predictor(refinement=RefinementConfig(support_dice=0.0, agreement=agreement, coarse_weight=0.0))
+        task = predictor(refinement=replace(ALWAYS, agreement=agreement))
         assert (masks_of(task, image)[0].sum() > truth.sum()) == refined
     for largest, refined in [(0.3, True), (0.2, False)]:
-        task = predictor(refinement=RefinementConfig(support_dice=0.0, largest_box=largest, coarse_weight=0.0))
+        task = predictor(refinement=replace(ALWAYS, largest_box=largest))
         assert (masks_of(task, image)[0].sum() > truth.sum()) == refined
+
+
+def test_what_the_decoder_is_not_sure_of_stays_coarse():
+    image, truth = corner(8, 12, 16)
+    sam = PaintingSAM(logit=1.5)  # all of it below the logit of 2
+    assert masks_of(predictor(sam=sam, refinement=ALWAYS), image)[0].sum() > truth.sum()
+    unsure = predictor(sam=sam, refinement=replace(ALWAYS, stability=0.5))
+    assert masks_of(unsure, image)[0].sum() <= truth.sum()
 
 
 def test_coarse_logits_have_their_weight():
     image, truth = corner(8, 12, 16)
-    strong = predictor(refinement=RefinementConfig(support_dice=0.0, coarse_weight=5.0))
+    strong = predictor(refinement=replace(ALWAYS, coarse_weight=5.0))
     assert (masks_of(strong, image)[0] != (truth > 0)).sum() <= 2
 
 
@@ -177,7 +187,8 @@ def test_many_targets_and_classes_are_decoded_together_and_as_alone():
 def test_shots_that_do_not_count_change_nothing():
     other, mask = scene((10, 2, 10, BLUE), (2, 20, 8, RED))
     image, _ = corner(8, 12, 16)
-    model = ProtoSAM(PaintingSAM())
+    config = ProtoSAMConfig(alp=ALPConfig(position_weight=0.0), prompts=PromptsConfig(box_margin=0.0))
+    model = ProtoSAM(PaintingSAM(), config=config)
     images, labels = np.stack([SUPPORT[0], other]), np.stack([SUPPORT[1], 1 - mask])[None, ..., None]
     masked = model.prepare(images, labels, np.array([[True, False]]))
     np.testing.assert_allclose(masked(image[None]), predictor()(image[None]), atol=1e-4)

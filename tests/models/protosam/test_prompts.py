@@ -15,7 +15,7 @@ LOGITS[1, 2] = -2  # the surest of the ring around the first
 
 def prompts(**options):
     components = sorted(find_components(1 / (1 + np.exp(-LOGITS))), key=lambda c: -c.area)
-    return make_prompts(components, LOGITS, PromptsConfig(**{"ring": 1, **options}), (4, 4))
+    return make_prompts(components, LOGITS, PromptsConfig(**{"ring": 1, "box_margin": 0.0, **options}), (4, 4))
 
 
 def test_boxes():

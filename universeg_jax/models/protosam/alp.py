@@ -10,6 +10,8 @@ Which cells are prototypes depends on the labels. Here all cells are always ther
 the softmax, so shapes are fixed and everything compiles. The global prototype is one more entry of the same
 softmax; where it is the only one, the score is d itself.
 
+ALPNet knows no positions; here the squared distance to where a prototype comes from can be taken from d, with a weight.
+
 Ouyang et al., "Self-supervision with superpixels", ECCV 2020 (ALPNet), section 3.3; Ayzenberg et al., 2024 (ProtoSAM).
 """
 
@@ -25,6 +27,7 @@ from universeg_jax.typing import Array, Bool, Float, typed
 
 NORM_FLOOR = 1e-4  # of a feature's length, before it is divided by it (ALPNet)
 AREA_FLOOR = 1e-5  # of a mask's area, before a mean is divided by it (ALPNet)
+FARTHEST = 8.0  # the squared distance of two corners
 AT_ONCE = 1 << 24  # similarities held in memory, 64 MB
 
 
@@ -35,18 +38,24 @@ class Prototypes:
 
     Attributes:
         cells: (S,n,C) mean features of the cells, of unit length; shared by all classes.
+        places: (n,2) their centres, row and column, from -1 to 1.
         foreground: (K,S,n), True for local prototypes of the foreground.
         background: (K,S,n), True for local prototypes of the background.
         foreground_mean: (K,S,C) global prototype of each entry, of unit length.
+        foreground_place: (K,S,2) centroid of each entry's foreground.
+        foreground_spread: (K,S) mean squared distance of the foreground from it.
         has_foreground: (K,S), False for an entry without foreground, or one that does not count.
         background_mean: (K,C) mean feature of the background of all entries, of unit length.
         has_background: (K,), False where no entry that counts has background.
     """
 
     cells: Float[Array, "S n C"]
+    places: Float[Array, "n 2"]
     foreground: Bool[Array, "K S n"]
     background: Bool[Array, "K S n"]
     foreground_mean: Float[Array, "K S C"]
+    foreground_place: Float[Array, "K S 2"]
+    foreground_spread: Float[Array, "K S"]
     has_foreground: Bool[Array, "K S"]
     background_mean: Float[Array, "K C"]
     has_background: Bool[Array, " K"]
@@ -82,12 +91,19 @@ def prototypes(
         roomy = roomy[..., None]
     inside, outside = (w * counts[..., None, None] for w in (weights, 1 - weights))
     means = jnp.einsum("kshw,shwc->ksc", inside, features, precision="highest")
+    area = inside.sum((2, 3)) + AREA_FLOOR
+    places = _places(height, width)
+    centroids = jnp.einsum("kshw,hwp->ksp", inside, places, precision="highest") / area[..., None]
+    from_centroids = ((places - centroids[:, :, None, None]) ** 2).sum(axis=-1)
     rest = jnp.einsum("kshw,shwc->kc", outside, features, precision="highest")
     return Prototypes(
         cells=_unit(_cells(features, config.window)),
+        places=_cells(places, config.window),
         foreground=foreground & roomy & counts[..., None],
         background=background & counts[..., None],
-        foreground_mean=_unit(means / (inside.sum((2, 3))[..., None] + AREA_FLOOR)),
+        foreground_mean=_unit(means / area[..., None]),
+        foreground_place=centroids,
+        foreground_spread=(inside * from_centroids).sum(axis=(2, 3)) / area,
         has_foreground=inside.sum((2, 3)) > 0,
         background_mean=_unit(rest / (outside.sum((1, 2, 3))[:, None] + AREA_FLOOR)),
         has_background=outside.sum((1, 2, 3)) > 0,
@@ -96,40 +112,52 @@ def prototypes(
 
 @typed
 def scores(
-    features: Float[Array, "B h w C"], prototypes: Prototypes, *, scale: float
+    features: Float[Array, "B h w C"], prototypes: Prototypes, config: ALPConfig
 ) -> tuple[Float[Array, "K B h w"], Float[Array, "K B h w"]]:
-    """Scores of background and foreground, in [-scale,scale]; their difference is the coarse logit.
+    """Scores of background and foreground; their difference is the coarse logit. They can be compiled, `config` static.
 
     - Background: one softmax over the background cells of all entries.
     - Foreground: one softmax for each entry, over its cells and its global prototype; the largest of the entries.
     - Without any background cell, the mean feature of the background takes their place.
-    - Without background (the masks cover the images) its score is -scale, the lowest: all becomes foreground; without
+    - Without background (the masks cover the images) its score is the lowest there is: all becomes foreground; without
       foreground (empty masks) that of the foreground is: all becomes background, and ties are background too.
     """
     batch, height, width, channels = features.shape
     pixels = _unit(features.astype(jnp.float32)).reshape(-1, channels)
-    one = lambda pixel: _scores_of(pixel, prototypes, scale)  # noqa: E731
-    number = prototypes.cells.shape[0] * prototypes.cells.shape[1] * prototypes.foreground.shape[0]
-    background, foreground = lax.map(one, pixels, batch_size=max(1, min(len(pixels), AT_ONCE // number)))
-    shape = (batch, height, width, -1)
-    return tuple(jnp.moveaxis(score.reshape(shape), -1, 0) for score in (background, foreground))
+    places = jnp.tile(_places(height, width).reshape(-1, 2), (batch, 1))
+    similarities = prototypes.foreground.size + prototypes.foreground_mean.shape[1]
+    at_once = max(1, min(len(pixels), AT_ONCE // similarities))
+    found = lax.map(lambda pixel: _scores_of(*pixel, prototypes, config), (pixels, places), batch_size=at_once)
+    return tuple(jnp.moveaxis(score.reshape(batch, height, width, -1), -1, 0) for score in found)
 
 
-def _scores_of(pixel: Float[Array, " C"], prototypes: Prototypes, scale: float) -> tuple[Array, Array]:
+def _scores_of(
+    pixel: Float[Array, " C"], place: Float[Array, " 2"], prototypes: Prototypes, config: ALPConfig
+) -> tuple[Array, Array]:
     """Scores (K,) of one pixel."""
-    to_cells = scale * jnp.einsum("snc,c->sn", prototypes.cells, pixel, precision="highest")
-    to_means = scale * jnp.einsum("ksc,c->ks", prototypes.foreground_mean, pixel, precision="highest")
-    to_rest = scale * jnp.einsum("kc,c->k", prototypes.background_mean, pixel, precision="highest")
 
-    classes = prototypes.foreground.shape[0]
-    local = jnp.broadcast_to(to_cells.reshape(-1), (classes, to_cells.size))
-    background = _masked_mean(local, prototypes.background.reshape(local.shape), otherwise=to_rest)
-    background = jnp.where(prototypes.has_background, background, -scale)
+    def similarity(axes: str, vectors: Array) -> Array:
+        return config.scale * jnp.einsum(f"{axes}c,c->{axes}", vectors, pixel, precision="highest")
 
-    local = jnp.broadcast_to(to_cells, prototypes.foreground.shape)
-    similarities = jnp.concatenate([local, to_means[..., None]], axis=-1)
-    valid = jnp.concatenate([prototypes.foreground, prototypes.has_foreground[..., None]], axis=-1)
-    return background, _masked_mean(similarities, valid, otherwise=jnp.float32(-scale)).max(axis=1)
+    to_cells, to_means = similarity("sn", prototypes.cells), similarity("ks", prototypes.foreground_mean)
+    to_rest = similarity("k", prototypes.background_mean)
+    cell_distance = ((prototypes.places - place) ** 2).sum(axis=-1)
+    # A global prototype stands for all of its foreground, not for the centroid alone.
+    mean_distance = ((prototypes.foreground_place - place) ** 2).sum(axis=-1) - 2 * prototypes.foreground_spread
+    mean_distance = jnp.maximum(mean_distance, 0)
+    lowest = jnp.float32(-config.scale - config.position_weight * FARTHEST)
+    cells = to_cells - config.position_weight * cell_distance
+    means = to_means - config.position_weight * mean_distance
+
+    everywhere = jnp.broadcast_to(cells.reshape(-1), (len(means), cells.size))
+    background = _masked_mean(everywhere, prototypes.background.reshape(everywhere.shape), otherwise=to_rest)
+    local = jnp.broadcast_to(cells, prototypes.foreground.shape)
+    entries = _masked_mean(
+        jnp.concatenate([local, means[..., None]], axis=-1),
+        jnp.concatenate([prototypes.foreground, prototypes.has_foreground[..., None]], axis=-1),
+        otherwise=lowest,
+    )
+    return jnp.where(prototypes.has_background, background, lowest), entries.max(axis=1)
 
 
 def _masked_mean(similarities: Float[Array, "*k n"], valid: Bool[Array, "*k n"], *, otherwise: Array) -> Array:
@@ -141,6 +169,12 @@ def _masked_mean(similarities: Float[Array, "*k n"], valid: Bool[Array, "*k n"],
 
 def _unit(vectors: Array) -> Array:
     return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), NORM_FLOOR)
+
+
+def _places(height: int, width: int) -> Float[Array, "h w 2"]:
+    """Row and column of the centre of each pixel, from -1 at the outer edge to 1."""
+    axes = ((2 * jnp.arange(size) + 1) / size - 1 for size in (height, width))
+    return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
 def _cells(maps: Float[Array, "*b h w C"], window: int) -> Float[Array, "*b n C"]:

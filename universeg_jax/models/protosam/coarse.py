@@ -90,7 +90,7 @@ class CoarseTask:
                 features = encoded.features
             else:
                 features = self.encoder(_turn(images, turn), embedding=False).features
-            found = np.asarray(_logits(features, known, size=images.shape[1:3], scale=self.config.scale))
+            found = np.asarray(_logits(features, known, size=images.shape[1:3], config=self.config))
             classes, batch, height, width = found.shape
             found = _turn_back(found.reshape(-1, height, width, 1), turn)
             total = total + found.reshape(classes, batch, *found.shape[1:3])
@@ -117,9 +117,9 @@ def _prototypes(features: Array, labels: Array, counts: Array, *, config: ALPCon
     return prototypes(features, labels, counts, config)
 
 
-@partial(jax.jit, static_argnames=("size", "scale"))
-def _logits(features: Array, known: Prototypes, *, size: tuple[int, int], scale: float) -> Array:
-    background, foreground = scores(features, known, scale=scale)
+@partial(jax.jit, static_argnames=("size", "config"))
+def _logits(features: Array, known: Prototypes, *, size: tuple[int, int], config: ALPConfig) -> Array:
+    background, foreground = scores(features, known, config)
     difference = foreground - background
     classes, batch, height, width = difference.shape
     return resize_linear(difference.reshape(-1, height, width, 1), size).reshape(classes, batch, *size)

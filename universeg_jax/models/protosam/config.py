@@ -52,6 +52,9 @@ class ALPConfig:
             about `foreground_grid` blocks a side, one block is wholly foreground (8, ALPNet); otherwise only its
             global one. None uses every pure cell.
         label_sampling: of labels at the resolution of features.
+        position_weight: of the squared distance between a pixel and where a prototype comes from, half an image being
+            1; it is taken from their similarity. Medical images are often taken in one way, and then it helps. 0 (ALPNet)
+            is for structures that may be anywhere.
     """
 
     window: int = 2
@@ -59,10 +62,13 @@ class ALPConfig:
     scale: float = 20.0
     foreground_grid: int | None = None
     label_sampling: LabelSampling = LabelSampling.AREA
+    position_weight: float = 1.0
 
     def __post_init__(self):
-        if self.window < 1 or not 0 < self.purity < 1 or self.scale <= 0:
-            raise ValueError(f"{self}: give a window of 1 or more, a purity between 0 and 1 and a positive scale")
+        if self.window < 1 or not 0 < self.purity < 1 or self.scale <= 0 or self.position_weight < 0:
+            raise ValueError(
+                f"{self}: give a window of 1 or more, a purity between 0 and 1, a positive scale and weight"
+            )
         if self.foreground_grid is not None and self.foreground_grid < 1:
             raise ValueError(f"foreground_grid={self.foreground_grid}: pass 1 or more, or None")
 
@@ -98,7 +104,7 @@ class PromptsConfig:
     """
 
     box: bool = True
-    box_margin: float = 0.0
+    box_margin: float = 0.012
     confident_points: int = 0
     centroid: bool = False
     global_negative: bool = False
@@ -127,6 +133,8 @@ class RefinementConfig:
         support_dice: classes whose support the decoder reproduces from the boxes of its true masks with a Dice below
             this stay coarse: what the decoder cannot draw from perfect boxes it will not draw from coarse ones. 0
             refines always.
+        stability: components that the decoder is not sure of stay coarse: those of whose mask at logits above -2 less
+            than this fraction is above 2 (SAM's stability score).
         agreement: components whose refined mask has an IoU below this with the coarse one stay coarse.
         largest_box: components whose box is larger than this fraction of the image stay coarse: such a box says
             nothing.
@@ -134,10 +142,16 @@ class RefinementConfig:
     """
 
     mask_choice: MaskChoice = MaskChoice.SINGLE
-    support_dice: float = 0.85
-    agreement: float = 0.0
+    support_dice: float = 0.6
+    stability: float = 0.6
+    agreement: float = 0.4
     largest_box: float = 0.9
     coarse_weight: float = 1.0
+
+    @classmethod
+    def always(cls, mask_choice: MaskChoice = MaskChoice.SINGLE) -> "RefinementConfig":
+        """The decoder's mask of every component, alone."""
+        return cls(mask_choice, support_dice=0.0, stability=0.0, agreement=0.0, largest_box=1.0, coarse_weight=0.0)
 
     def __post_init__(self):
         if self.coarse_weight < 0:
@@ -180,12 +194,10 @@ class ProtoSAMConfig:
         `MaskChoice.SINGLE` is what do_cca=True would do.
         """
         return cls(
-            alp=ALPConfig(foreground_grid=8, label_sampling=LabelSampling.NEAREST),
+            alp=ALPConfig(foreground_grid=8, label_sampling=LabelSampling.NEAREST, position_weight=0.0),
             components=ComponentsConfig(keep=Keep.ALL, at_most=1024),
-            prompts=PromptsConfig(confident_points=1, centroid=True),
-            refinement=RefinementConfig(
-                mask_choice=MaskChoice.FIRST_OF_THREE, support_dice=0.0, largest_box=1.0, coarse_weight=0.0
-            ),
+            prompts=PromptsConfig(box_margin=0.0, confident_points=1, centroid=True),
+            refinement=RefinementConfig.always(MaskChoice.FIRST_OF_THREE),
         )
 
     @classmethod

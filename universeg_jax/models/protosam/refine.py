@@ -18,6 +18,7 @@ from universeg_jax.typing import Array, Float
 
 PROMPTS_AT_ONCE = 8  # in the decoder
 LIMIT = 6.0  # of logits that are combined, so that no half outvotes the other by its scale alone
+STABILITY_OFFSET = 2.0  # of the two logits between which a stable mask hardly changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,8 @@ def union(drawn: Sequence[np.ndarray]) -> np.ndarray:
 
 def _trusted(component: Component, logits: np.ndarray, config: RefinementConfig) -> bool:
     if component.box_area > config.largest_box * logits.size:
+        return False
+    if (logits > STABILITY_OFFSET).sum() < config.stability * (logits > -STABILITY_OFFSET).sum():
         return False
     refined = logits > 0
     overlap, either = (refined & component.mask).sum(), (refined | component.mask).sum()
