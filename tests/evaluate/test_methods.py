@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from random_networks import SMALL, model_with_biases
 
 from universeg_jax.evaluate.augmented import TestTimeAugmentation
 from universeg_jax.evaluate.data import Labelled, Pool
-from universeg_jax.evaluate.methods import Ensemble, InContext
+from universeg_jax.evaluate.methods import Ensemble, InContext, digest
 from universeg_jax.evaluate.retrieval import NearestMask, Retrieval, similarity
 
 
@@ -49,6 +50,15 @@ def test_an_empty_support_is_segmented_too(network, pool):
 def test_identity_tells_weights_apart(network):
     assert network.identity == InContext(small(), "small").identity
     assert network.identity != InContext(small(seed=1), "small").identity
+
+
+def test_identity_of_a_system_is_that_of_its_networks_and_configuration():
+    def system(seed, config="a"):
+        return SimpleNamespace(config=config, parts=SimpleNamespace(network=small(seed)), name="system")
+
+    same, again, other, otherwise = (digest(one) for one in (system(0), system(0), system(1), system(0, "b")))
+    assert same == again
+    assert len({same, other, otherwise}) == 3
 
 
 def test_an_ensemble_averages_random_supports(pool):

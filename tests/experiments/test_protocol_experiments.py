@@ -1,9 +1,12 @@
-"""The methods that experiments by the protocol add to it."""
+"""Experiments by the evaluation protocol, and the methods they add to it."""
+
+import json
 
 import numpy as np
 import pytest
 from discs import Discs
 
+from experiments import robustness
 from experiments.demo_steps import Images, leave_one_out, markdown, plot, read, steps
 from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
 from experiments.unet import SupervisedUNet
@@ -111,3 +114,31 @@ def test_reading_a_dataset_of_several_classes():
     found = read(Discs(number=3), "cells")
     assert found.images.shape == found.labels.shape == (3, 16, 16)
     assert set(np.unique(found.labels)) <= {0, 1, 2}
+
+
+def test_an_experiment_writes_its_report_without_folders_of_this_machine(monkeypatch, tmp_path, capsys):
+    class ByBrightness:
+        name = identity = "brightness"
+
+        def segment(self, support, targets):
+            return targets
+
+        def predict(self, rng, pool, support_size, targets):
+            return targets
+
+    data = Discs()
+    monkeypatch.setattr(robustness, "network_of", lambda _: ByBrightness())
+    monkeypatch.setattr(robustness, "held_out", lambda _: (data, list(data.tasks)))
+    options = ["--corpus", "/some/corpus", "--weights", "/some/weights", "--out", str(tmp_path), "--support", "4"]
+    monkeypatch.setattr("sys.argv", ["/some/place/robustness.py", *options])
+    robustness.main()
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["command"] == (
+        "python -m experiments.robustness --corpus CORPUS --weights weights --out DIR --support 4"
+    )
+    found = {entry["method"]: entry["mean_over_tasks"]["dice"]["mean"] for entry in results["differences"]}
+    assert len(found) == 16
+    assert found["target: inverted intensities"] < -0.5  # bright discs, found by their brightness
+    assert abs(found["target: rotation by 90°"]) < 1e-6
+    assert "/some" not in (tmp_path / "results.json").read_text() + (tmp_path / "tables.md").read_text()
+    assert "Difference from brightness, support 4" in capsys.readouterr().out

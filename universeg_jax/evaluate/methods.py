@@ -2,9 +2,11 @@
 
 import hashlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import jax
 import numpy as np
 from flax import nnx
 
@@ -91,9 +93,23 @@ class Ensemble:
 
 
 def digest(model: InContextModel) -> str:
-    """A short hash of a model's parameters: the same numbers come from the same ones."""
+    """A short hash of a model's parameters: the same numbers come from the same ones.
+
+    Of a system of several networks all of them are taken, and its configuration.
+    """
     found = hashlib.sha256()
-    if isinstance(model, nnx.Module):
-        for path, value in sorted(nnx.to_flat_state(nnx.state(model, nnx.Param)), key=lambda entry: str(entry[0])):
-            found.update(str(path).encode() + np.asarray(value[...]).tobytes())
+    if not isinstance(model, nnx.Module):
+        found.update(repr(getattr(model, "config", "")).encode())
+    for network in _networks(model):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(network):
+            found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
     return found.hexdigest()[:12]
+
+
+def _networks(model: object) -> Iterator[nnx.Module]:
+    """The networks that a system holds, in its attributes or theirs."""
+    if isinstance(model, nnx.Module):
+        yield model
+    else:
+        for part in getattr(model, "__dict__", {}).values():
+            yield from _networks(part)

@@ -66,8 +66,8 @@ def notes(data: Data, plan: Plan, protocol: Protocol) -> list[str]:
     unknown = [name for name in datasets if not data.subjects_known(name)]
     volumes = any(case.volume for folds in plan.folds.values() for fold in folds for case in fold.cases)
     lines = [
-        "Brackets: 95 % bootstrap intervals over subjects, of the means over "
-        f"{protocol.draws} random draws of the support."
+        "Brackets: 95 % bootstrap intervals over subjects, of the means over the random draws of the support, "
+        f"{protocol.draws} of them."
     ]
     if unknown:
         lines.append(

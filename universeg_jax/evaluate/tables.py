@@ -16,6 +16,8 @@ HEADINGS = {
     "hausdorff95": "Hausdorff 95 %",
 }
 
+WIDEST = 4  # conditions side by side
+
 
 @dataclass(frozen=True)
 class Table:
@@ -88,8 +90,10 @@ def task_table(condition: Condition, summary: Summary) -> Table:
 
 
 def dice_table(summaries: Mapping[Condition, Summary]) -> Table:
-    """Dice of every task under every condition, one row for each task."""
+    """Dice of every task under every condition: one row for each task, or for each condition if these are many."""
     conditions = list(summaries)
+    if len(conditions) > WIDEST:
+        return _dice_by_condition(summaries)
     first = summaries[conditions[0]]
     rows = [[task, *(_of(summaries[c].tasks.get(task)) for c in conditions)] for task in first.tasks]
     rows += [
@@ -100,6 +104,16 @@ def dice_table(summaries: Mapping[Condition, Summary]) -> Table:
     if len(first.datasets) > 1:
         rows.append(["mean over datasets", *(_of(summaries[c].over_datasets) for c in conditions)])
     return Table("Dice by task", ["", *map(condition_name, conditions)], rows)
+
+
+def _dice_by_condition(summaries: Mapping[Condition, Summary]) -> Table:
+    """Without intervals, for which there is no room."""
+    tasks = list(next(iter(summaries.values())).tasks)
+    rows = [
+        [condition_name(c), *(f"{s.tasks[task].mean[0]:.3f}" if task in s.tasks else "-" for task in tasks)]
+        for c, s in summaries.items()
+    ]
+    return Table("Dice by task", ["", *tasks], rows)
 
 
 def difference_table(baseline: Condition, differences: Mapping[Condition, Summary]) -> Table:
