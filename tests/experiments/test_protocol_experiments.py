@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from discs import Discs
 
-from experiments import robustness
+from experiments import all_evaluations, robustness
 from experiments.demo_steps import Images, leave_one_out, markdown, plot, read, steps
 from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
 from experiments.unet import SupervisedUNet
@@ -142,3 +142,19 @@ def test_an_experiment_writes_its_report_without_folders_of_this_machine(monkeyp
     assert abs(found["target: rotation by 90°"]) < 1e-6
     assert "/some" not in (tmp_path / "results.json").read_text() + (tmp_path / "tables.md").read_text()
     assert "Difference from brightness, support 4" in capsys.readouterr().out
+
+
+def test_the_page_of_all_experiments(tmp_path):
+    folder = tmp_path / "bounds"
+    folder.mkdir()
+    machine = {"processor": "p", "cores": 2, "python": "3", "versions": {"jax": "0.1", "torch": None}}
+    (folder / "results.json").write_text(json.dumps({"command": "the command", "machine": machine}))
+    (folder / "tables.md").write_text("# Evaluation\n\n`the command`\n\n**a table**\n\n| a |\n")
+    (folder / "datasets.png").touch()
+    text = all_evaluations.page(tmp_path)
+    assert "## Bounds\n\nQuestion: where Dice by examples lies" in text
+    assert text.count("the command") == 1
+    assert "p, 2 cores; Python 3, jax 0.1." in text
+    assert "**a table**" in text
+    assert "![datasets](bounds/datasets.png)" in text
+    assert "Robustness" not in text

@@ -21,7 +21,7 @@ class Evaluation:
 
     Attributes:
         plan: cases and support of every task, and what was left out.
-        records: the measurements of these tasks and draws, those of earlier runs with other sizes or methods included.
+        records: the measurements of these tasks, methods and draws, those of earlier runs with other sizes included.
         cells, summaries: of the conditions asked for, in the order of methods, pools and support sizes.
     """
 
@@ -63,7 +63,11 @@ def evaluate(
     records = Records(out / RECORDS, about=protocol.depended_on(), identities=identities, fingerprints=fingerprints)
     run(data, plan, methods, protocol, records, progress=progress)
     names_of_tasks = {task.name for task in plan.folds}
-    asked = [r for r in records if r.key.task in names_of_tasks and r.key.draw < protocol.draws]
+    asked = [
+        record
+        for record in records
+        if record.key.task in names_of_tasks and record.key.method in names and record.key.draw < protocol.draws
+    ]
     measured = by_condition(asked)
     conditions = [
         Condition(method.name, size, pool)
