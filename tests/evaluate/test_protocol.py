@@ -8,7 +8,7 @@ from universeg_jax.evaluate.evaluation import evaluate, merged
 from universeg_jax.evaluate.methods import Ensemble
 from universeg_jax.evaluate.metrics import METRICS, score
 from universeg_jax.evaluate.protocol import Protocol, make_plan
-from universeg_jax.evaluate.report import write_report
+from universeg_jax.evaluate.report import notes, write_report
 
 PROTOCOL = Protocol(support_sizes=(1, 4), draws=2, targets=3)
 
@@ -166,6 +166,18 @@ def test_tasks_without_support_or_targets_are_named(discs):
     assert plan.left_out == {"cells/image/2d/a": "nothing in train or nothing in test shows the label"}
     with pytest.raises(InputError, match=r"none of 3 tasks can be evaluated; cells/image/2d/a: .* covers 0\.5 of"):
         make_plan(discs(), discs().tasks, Protocol(minimum_area=0.5))
+
+
+def test_cases_that_are_left_out_are_counted(discs):
+    data = discs()
+    areas = [case.area for case in data.cases(data.tasks[0])[16:]]
+    largest = max(areas)
+    protocol = Protocol(minimum_area=float(largest))
+    plan = make_plan(data, data.tasks[:1], protocol)
+    small = sum(area < largest for area in areas)
+    assert plan.too_small == {"cells/image/2d/a": small}
+    assert f"{small} of cells/image/2d/a" in "".join(notes(data, plan, protocol))
+    assert make_plan(data, data.tasks, Protocol()).too_small == {}
 
 
 @pytest.mark.parametrize(

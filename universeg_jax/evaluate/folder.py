@@ -6,6 +6,7 @@ single slices; here all slices along one axis are kept, and the volume is one ca
 
 import hashlib
 import itertools
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,10 @@ class FolderData:
         return self._known
 
     def fingerprint(self, dataset: str) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         found = hashlib.sha256()
         for image, labels in zip(self._images, self._labels, strict=True):
             found.update(image.tobytes())

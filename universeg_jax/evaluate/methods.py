@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import jax
@@ -48,7 +49,7 @@ class InContext:
     model: InContextModel
     name: str
 
-    @property
+    @cached_property
     def identity(self) -> str:
         return f"{self.name}, parameters {digest(self.model)}"
 

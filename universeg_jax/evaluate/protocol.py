@@ -86,10 +86,12 @@ class Plan:
     Attributes:
         folds: of each task that has support and cases.
         left_out: why each of the others is left out.
+        too_small: how many cases are left out of each task because of `minimum_area`; tasks without any are not named.
     """
 
     folds: dict[Task, list[Fold]]
     left_out: dict[str, str]
+    too_small: dict[str, int]
 
 
 def make_plan(data: Data, tasks: Sequence[Task], protocol: Protocol) -> Plan:
@@ -98,13 +100,33 @@ def make_plan(data: Data, tasks: Sequence[Task], protocol: Protocol) -> Plan:
     Raises:
         InputError: no task has both, or data without splits are to be evaluated without folds.
     """
-    options = dict(seed=protocol.seed, folds=protocol.folds, minimum_area=protocol.minimum_area)
-    made = {task: make_folds(data, task, targets=protocol.targets, **options) for task in tasks}
-    left_out = {task.name: _why_left_out(data, task, protocol) for task, folds in made.items() if not folds}
-    if len(left_out) == len(made):
+    options = dict(seed=protocol.seed, folds=protocol.folds)
+    made: dict[Task, list[Fold]] = {}
+    left_out: dict[str, str] = {}
+    too_small: dict[str, int] = {}
+    for task in tasks:
+        folds = make_folds(data, task, targets=protocol.targets, minimum_area=protocol.minimum_area, **options)
+        large, every = (
+            _count(make_folds(data, task, targets=None, minimum_area=area, **options))
+            for area in (protocol.minimum_area, 0.0)
+        )
+        if folds:
+            made[task] = folds
+            too_small |= {task.name: every - large} if every > large else {}
+        elif every:
+            left_out[task.name] = f"no support or no case whose label covers {protocol.minimum_area} of the image"
+        elif protocol.folds:
+            left_out[task.name] = "fewer than two subjects"
+        else:
+            left_out[task.name] = "nothing in train or nothing in test shows the label"
+    if not made:
         reason = next((f"; {name}: {why}" for name, why in left_out.items()), "")
-        raise InputError(f"none of {len(made)} tasks can be evaluated{reason}")
-    return Plan({task: folds for task, folds in made.items() if folds}, left_out)
+        raise InputError(f"none of {len(left_out)} tasks can be evaluated{reason}")
+    return Plan(made, left_out, too_small)
+
+
+def _count(folds: Sequence[Fold]) -> int:
+    return sum(len(fold.cases) for fold in folds)
 
 
 class TaskRun:
@@ -181,13 +203,6 @@ def run(
                     if key not in records:
                         records.add(of_task.measure(method, key))
                     bar.update()
-
-
-def _why_left_out(data: Data, task: Task, protocol: Protocol) -> str:
-    unlimited = make_folds(data, task, seed=protocol.seed, folds=protocol.folds, targets=None, minimum_area=0.0)
-    if unlimited:
-        return f"no support or no case whose label covers {protocol.minimum_area} of the image"
-    return "fewer than two subjects" if protocol.folds else "nothing in train or nothing in test shows the label"
 
 
 def with_defaults(protocol: Protocol, data: Data) -> Protocol:

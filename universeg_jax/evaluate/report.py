@@ -81,6 +81,11 @@ def notes(data: Data, plan: Plan, protocol: Protocol) -> list[str]:
         f"Protocol: {where}; {limit}; tolerance of surface Dice {protocol.tolerance:g}; distances in {unit}; "
         f"seed {protocol.seed}."
     )
+    if plan.too_small:
+        counted = ", ".join(f"{number} of {name}" for name, number in plan.too_small.items())
+        lines.append(
+            f"Cases left out, for their label covers less than {protocol.minimum_area} of the image: {counted}."
+        )
     lines += [f"Left out: {name} ({why})." for name, why in plan.left_out.items()]
     return lines
 
