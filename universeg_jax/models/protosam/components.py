@@ -1,5 +1,6 @@
 """Connected components of a mask: what there is to ask the decoder for, and how sure of it the prototypes are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,24 +13,33 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), bool)  # pixels that touch at a corner belong
 
 @dataclass(frozen=True, eq=False)
 class Component:
-    """A connected part of a mask.
+    """A connected part of a mask (H,W).
 
     Attributes:
-        mask: (H,W) bool.
+        size: (H,W).
+        region: rows and columns of its bounding box.
+        inside: bool, which pixels of the region are its own.
         box: (x0, y0, x1, y1), its outermost pixels.
         centroid: (x, y), the mean of its pixels.
         confidence: sum of the probabilities in it, over the area of the whole mask: its mean probability times its
             share of the mask.
     """
 
-    mask: np.ndarray
+    size: tuple[int, int]
+    region: tuple[slice, slice]
+    inside: np.ndarray
     box: tuple[int, int, int, int]
     centroid: tuple[float, float]
     confidence: float
 
     @property
+    def mask(self) -> np.ndarray:
+        """(H,W) bool; made when asked for, as a mask of specks has thousands of components."""
+        return union([self], self.size)
+
+    @property
     def area(self) -> int:
-        return int(self.mask.sum())
+        return int(self.inside.sum())
 
     @property
     def box_area(self) -> int:
@@ -40,23 +50,30 @@ class Component:
 def find_components(probability: np.ndarray) -> list[Component]:
     """All components of `probability` (H,W) > 0.5, the most confident first; none for an empty mask."""
     mask = probability > 0.5
-    numbers, count = ndimage.label(mask, EIGHT_NEIGHBOURS)
-    found = []
+    numbers, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
+    area, found = mask.sum(), []
     for number, (rows, columns) in enumerate(ndimage.find_objects(numbers), start=1):
         own = numbers[rows, columns] == number
         y, x = np.nonzero(own)
-        whole = np.zeros_like(mask)
-        whole[rows, columns] = own
         found.append(
             Component(
-                mask=whole,
+                size=mask.shape,
+                region=(rows, columns),
+                inside=own,
                 box=(columns.start, rows.start, columns.stop - 1, rows.stop - 1),
                 centroid=(float(x.mean() + columns.start), float(y.mean() + rows.start)),
-                confidence=float(probability[rows, columns][own].sum() / mask.sum()),
+                confidence=float(probability[rows, columns][own].sum() / area),
             )
         )
-    assert len(found) == count
     return sorted(found, key=lambda component: -component.confidence)
+
+
+def union(components: Sequence[Component], size: tuple[int, int]) -> np.ndarray:
+    """The mask (H,W) of several components."""
+    mask = np.zeros(size, bool)
+    for component in components:
+        mask[component.region] |= component.inside
+    return mask
 
 
 def choose(components: list[Component], config: ComponentsConfig, in_support: int) -> list[Component]:

@@ -53,8 +53,8 @@ class ALPConfig:
             global one. None uses every pure cell.
         label_sampling: of labels at the resolution of features.
         position_weight: of the squared distance between a pixel and where a prototype comes from, half an image being
-            1; it is taken from their similarity. Medical images are often taken in one way, and then it helps. 0 (ALPNet)
-            is for structures that may be anywhere.
+            1; it is taken from their similarity. It helps where images are taken in one way, as medical ones often
+            are. 0 (ALPNet) is for structures that may be anywhere.
     """
 
     window: int = 2

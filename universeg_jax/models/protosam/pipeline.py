@@ -11,15 +11,15 @@ network such as DINOv2 (`features.py`).
 
 from dataclasses import dataclass, replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import expit
 
 from universeg_jax.models.protosam.coarse import CoarseTask, Encoded, Encoder, FeatureExtractor
-from universeg_jax.models.protosam.components import Component, choose, count, find_components
+from universeg_jax.models.protosam.components import Component, choose, count, find_components, union
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.prompts import INSIDE
-from universeg_jax.models.protosam.refine import LIMIT, Request, compose, draw, union
+from universeg_jax.models.protosam.refine import LIMIT, Request, compose, draw
 from universeg_jax.models.protosam.sam import SAM
 from universeg_jax.typing import Array, Float, Shaped
 
@@ -89,7 +89,7 @@ class ProtoSAM:
                 classes.append(k)
         scores: list[list[float]] = [[] for _ in truths]
         for request, k, drawn in zip(requests, classes, self._drawn(encoded.embedding, requests), strict=True):
-            truth, found = request.logits > 0, union(drawn)
+            truth, found = request.logits > 0, np.max(drawn, axis=0) > 0
             scores[k].append(2 * (truth & found).sum() / (truth.sum() + found.sum()))
         return np.array([np.mean(own) if own else 0.0 for own in scores])
 
@@ -134,8 +134,7 @@ class ProtoSAMTask:
         return jnp.asarray(logits)[..., None]
 
     def _kept(self, logits: np.ndarray, k: int) -> list[Component]:
-        probability = np.asarray(jax.nn.sigmoid(logits))
-        return choose(find_components(probability), self.config.components, self.in_support[k])
+        return choose(find_components(expit(logits)), self.config.components, self.in_support[k])
 
     def _refine(self, logits: np.ndarray, embedding: Array, requests: list[Request], places: list) -> None:
         """Replace coarse logits (K,B,H,W) at the places (k,b) of the requests."""
@@ -148,5 +147,4 @@ class ProtoSAMTask:
 
 def _without_others(logits: np.ndarray, kept: list[Component]) -> np.ndarray:
     """Logits (H,W) that are positive in the components that are kept alone."""
-    inside = np.any([component.mask for component in kept], axis=0) if kept else False
-    return np.where((logits > 0) & ~inside, -logits, logits) if np.any(logits > 0) else logits
+    return np.where((logits > 0) & ~union(kept, logits.shape), -logits, logits)

@@ -63,10 +63,11 @@ def _points(component: Component, logits: np.ndarray, config: PromptsConfig) -> 
         points.append((0.0, 0.0) if where is None else where)
         labels.append(NO_POINT if where is None else label)
 
-    y, x = np.nonzero(component.mask)
-    best = np.argsort(-logits[y, x], kind="stable")[: config.confident_points]
+    x0, y0, _, _ = component.box
+    y, x = np.nonzero(component.inside)
+    best = np.argsort(-logits[component.region][y, x], kind="stable")[: config.confident_points]
     for i in range(config.confident_points):
-        add((float(x[best[i]]), float(y[best[i]])) if i < len(best) else None, POSITIVE)
+        add((float(x0 + x[best[i]]), float(y0 + y[best[i]])) if i < len(best) else None, POSITIVE)
     if config.centroid:
         add(component.centroid, POSITIVE)
     if config.global_negative:

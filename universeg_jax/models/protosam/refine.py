@@ -81,15 +81,12 @@ def compose(request: Request, drawn: Sequence[np.ndarray], config: RefinementCon
     refined = np.full_like(coarse, -LIMIT)
     for i, component in enumerate(request.components):
         logits = drawn[i] if i < len(drawn) else None
-        if logits is None or not _trusted(component, logits, config):
-            logits = np.where(component.mask, coarse, -LIMIT)
-        refined = np.maximum(refined, logits)
+        if logits is not None and _trusted(component, logits, config):
+            refined = np.maximum(refined, logits)
+        else:
+            part, own = refined[component.region], coarse[component.region]
+            part[component.inside] = np.maximum(part, own)[component.inside]
     return (refined + config.coarse_weight * coarse) / (1 + config.coarse_weight)
-
-
-def union(drawn: Sequence[np.ndarray]) -> np.ndarray:
-    """The mask (H,W) of all components together."""
-    return np.max(drawn, axis=0) > 0
 
 
 def _trusted(component: Component, logits: np.ndarray, config: RefinementConfig) -> bool:
@@ -98,8 +95,8 @@ def _trusted(component: Component, logits: np.ndarray, config: RefinementConfig)
     if (logits > STABILITY_OFFSET).sum() < config.stability * (logits > -STABILITY_OFFSET).sum():
         return False
     refined = logits > 0
-    overlap, either = (refined & component.mask).sum(), (refined | component.mask).sum()
-    return bool(overlap >= config.agreement * either)
+    overlap = (refined[component.region] & component.inside).sum()
+    return bool(overlap >= config.agreement * (refined.sum() + component.area - overlap))
 
 
 @partial(jax.jit, static_argnames=("choice", "size"))

@@ -1,0 +1,1 @@
+"""Segmenting by one labelled image: ProtoSAM beside UniverSeg."""

@@ -1,0 +1,93 @@
+"""Segmenting by one labelled image: ProtoSAM (refined and coarse only) beside UniverSeg with one and with sixteen.
+
+    python -m experiments.protosam --corpus HELDOUT --corpus TRAIN --out experiments/results
+
+The corpora are made by `universeg-jax prepare` from public datasets; of the second, only some datasets are taken.
+Nothing is trained. ProtoSAM's defaults were chosen on images of the second corpus, none of the first, so its figures
+on the second are on the bright side. The picture shows images that may be shown: BBBC038 (CC0), HC18 (CC BY 4.0),
+Medical Decathlon's hippocampus (CC BY-SA 4.0), CHASE_DB1 (CC BY 4.0) and the Shenzhen X-rays (CC0).
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from experiments.benchmark.machine import machine
+from experiments.protosam.measure import Contender, RememberingSAM, chosen_tasks, draws, measure
+from experiments.protosam.report import write_picture, write_table
+from universeg_jax.models.protosam.config import ProtoSAMConfig
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.tasks.task import Corpus
+from universeg_jax.weights.named import PROTOSAM, load
+
+MAY_BE_SHOWN = ("hc18_fetal_head", "cxr_lung", "dsb2018_nuclei", "hippocampus_axial", "chasedb1_vessel")
+TRAIN_SETS = (
+    "cxr_lung",
+    "dsb2018_nuclei",
+    "hippocampus_axial",
+    "hippocampus_sagittal",
+    "chasedb1_vessel",
+    "ph2_skin_lesion",
+    "knee_xray",
+    "lung_ct_stadzior",
+    "sa_busi_breast_cancer",
+    "sa_whole_heart_hvsmr_2_0",
+    "sa_kits19_kidney_tumor",
+    "sa_liver_tumor",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    parser.add_argument("--datasets", nargs="*", default=TRAIN_SETS, help="of the second and further corpora")
+    parser.add_argument("--sam", default=PROTOSAM, help="weights of ProtoSAM (default: %(default)s)")
+    parser.add_argument("--universeg", default="open-v0", help="weights of UniverSeg (default: %(default)s)")
+    parser.add_argument("--draws", type=int, default=3, help="random support images (default: %(default)s)")
+    parser.add_argument("--targets", type=int, default=12, help="of each (default: %(default)s)")
+    parser.add_argument("--tasks", type=int, default=3, help="of a dataset, at most (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam.{json,md,png}")
+    arguments = parser.parse_args()
+
+    sam = RememberingSAM(load(arguments.sam))
+    universeg = load(arguments.universeg)
+    contenders = [
+        Contender("ProtoSAM, 1 example", ProtoSAM(sam), 1),
+        Contender("coarse only, 1", ProtoSAM(sam, config=ProtoSAMConfig.coarse()), 1),
+        Contender("UniverSeg, 1", universeg, 1),
+        Contender("UniverSeg, 16", universeg, 16),
+    ]
+    results = {
+        "command": shlex.join(["python", "-m", "experiments.protosam", *(Path(word).name for word in sys.argv[1:])]),
+        "machine": machine(),
+        "weights": {"ProtoSAM": arguments.sam, "UniverSeg": arguments.universeg},
+        "draws": arguments.draws,
+        "targets": arguments.targets,
+        "resolution": 128,
+        "contenders": [contender.name for contender in contenders],
+        "corpora": {},
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    shown = []
+    for place, folder in enumerate(arguments.corpus):
+        corpus, rows = Corpus(folder), results["corpora"].setdefault(folder.name, [])
+        for dataset in corpus.datasets if place == 0 else arguments.datasets:
+            for number, task in enumerate(chosen_tasks(corpus, dataset, most=arguments.tasks)):
+                made = list(draws(corpus, task, number=arguments.draws, targets=arguments.targets, more=15))
+                if not made:
+                    continue
+                if dataset in MAY_BE_SHOWN and number == 0:
+                    shown.append((corpus, task, made[0]))
+                scores = {contender.name: measure(corpus, task, made, contender) for contender in contenders}
+                rows.append({"task": f"{task.dataset}, {task.label}", "scores": scores})
+                print(rows[-1]["task"], [score["dice"] for score in scores.values()], flush=True)
+                (arguments.out / "protosam.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            sam.forget()
+    write_table(arguments.out / "protosam.md", results)
+    write_picture(arguments.out / "protosam.png", shown, contenders)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""One-shot Dice of ProtoSAM and UniverSeg on tasks of a corpus: the same support images and targets for all."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+import jax.numpy as jnp
+import numpy as np
+
+from universeg_jax.evaluate.data import generator
+from universeg_jax.evaluate.metrics import dice
+from universeg_jax.models.protosam.neck import Features
+from universeg_jax.models.protosam.sam import SAM
+from universeg_jax.segment.diagnose import SegmentationWarning
+from universeg_jax.segment.protocol import InContextModel
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.tasks.task import Corpus, Example, Task
+
+SMALLEST = 1e-3  # fraction of the image that a label covers at least, 16 pixels at 128
+VOLUMES = {name: re.compile(r"^\d+") for name in ("sa_ct_liver", "sa_whole_heart_hvsmr_2_0", "sa_kits19_kidney_tumor")}
+"""Datasets whose images are slices, and what in the name of a slice tells the volume."""
+
+
+class RememberingSAM:
+    """A SAM that encodes no image twice, for one that is the target of several draws and models."""
+
+    def __init__(self, sam: SAM):
+        self.config, self.decode, self._sam = sam.config, sam.decode, sam
+        self._known: dict[bytes, Features] = {}
+
+    def encode(self, images) -> Features:
+        keys = [np.asarray(image).tobytes() for image in images]
+        for key, image in zip(keys, images, strict=True):
+            if key not in self._known:
+                self._known[key] = Features(*(np.asarray(part) for part in self._sam.encode(image[None])))
+        return Features(*(jnp.concatenate(parts) for parts in zip(*(self._known[key] for key in keys), strict=True)))
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self._known.clear()
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model, and how many examples it is shown."""
+
+    name: str
+    model: InContextModel
+    examples: int
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One support image and its targets; `more` are further examples, for those that are shown several."""
+
+    support: Example
+    more: tuple[Example, ...]
+    targets: tuple[Example, ...]
+
+
+def chosen_tasks(corpus: Corpus, dataset: str, *, most: int) -> list[Task]:
+    """The tasks of a dataset with at least two images, by name, at most so many."""
+    tasks = [task for task in corpus.tasks if task.dataset == dataset]
+    return [task for task in tasks if len(corpus.examples(task, minimum_area=SMALLEST)) > 1][:most]
+
+
+def draws(corpus: Corpus, task: Task, *, number: int, targets: int, more: int) -> Iterator[Draw]:
+    """Random support images, each with random targets, from the same few images: 4 more than there are targets.
+
+    Images are in an order that depends on the dataset alone, so that its tasks share them. No target is of the
+    support's volume.
+    """
+    examples = {example.image: example for example in corpus.examples(task, minimum_area=SMALLEST)}
+    order = generator(0, task.dataset).permutation(max(examples) + 1).tolist()
+    ordered = [examples[image] for image in order if image in examples]
+    pool, rest = ordered[: targets + 4], ordered[targets + 4 :]
+    for support in pool[:number]:
+        others = [e for e in pool if volume(task, e) != volume(task, support)]
+        if not others:
+            continue
+        taken = others[-targets:]
+        spare = [e for e in [*rest, *others[:-targets]] if volume(task, e) not in {volume(task, t) for t in taken}]
+        if len(spare) < more:  # of small sets, all but the target itself: see `segment`
+            spare = []
+        yield Draw(support, tuple(spare[:more]), tuple(taken))
+
+
+def volume(task: Task, example: Example) -> str:
+    """The volume a slice is of; an image's own name where it is of none."""
+    pattern = VOLUMES.get(task.dataset)
+    return pattern.match(example.subject)[0] if pattern else example.subject
+
+
+def segment(corpus: Corpus, task: Task, draw: Draw, contender: Contender) -> list[np.ndarray]:
+    """Masks (H,W) of a draw's targets."""
+
+    def arrays(examples: list[Example]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        pairs = [corpus.read(task, example.image) for example in examples]
+        return [image for image, _ in pairs], [label[..., 0] >= 0.5 for _, label in pairs]
+
+    targets = list(draw.targets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SegmentationWarning)  # it is measured here how good the result is
+        segmenter = Segmenter(contender.model)
+        if contender.examples == 1 or draw.more:
+            support = [draw.support, *draw.more[: contender.examples - 1]]
+            return segmenter.fit(*arrays(support)).predict(arrays(targets)[0])
+        masks = []
+        for target in targets:
+            support = [draw.support, *(other for other in targets if other is not target)][: contender.examples]
+            masks += segmenter.fit(*arrays(support)).predict(arrays([target])[0])
+        return masks
+
+
+def measure(corpus: Corpus, task: Task, made: list[Draw], contender: Contender) -> dict:
+    """Dice of a contender on a task: mean over images, then draws; of volumes where there are some."""
+    images, volumes = [], []
+    for draw in made:
+        masks = segment(corpus, task, draw, contender)
+        truths = [corpus.read(task, target.image)[1][..., 0] >= 0.5 for target in draw.targets]
+        images.append(fmean(dice(mask, truth) for mask, truth in zip(masks, truths, strict=True)))
+        if task.dataset in VOLUMES:
+            names = np.array([volume(task, target) for target in draw.targets])
+            of_volumes = [np.flatnonzero(names == name) for name in sorted(set(names))]
+            volumes.append(fmean(dice(*(np.stack([x[i] for i in own]) for x in (masks, truths))) for own in of_volumes))
+    spread = float(np.std(images))
+    return {
+        "dice": round(fmean(images), 4),
+        "spread over draws": round(spread, 4),
+        "dice of volumes": round(fmean(volumes), 4) if volumes else None,
+    }
