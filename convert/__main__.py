@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from convert import universeg
+from convert import dinov2, sam, universeg
 from universeg_jax.errors import InputError
 
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m convert", description="Convert a released checkpoint into a folder of weights."
     )
     subparsers = parser.add_subparsers(title="networks", required=True, metavar="NETWORK")
-    for converter in (universeg,):
+    for converter in (universeg, sam, dinov2):
         converter.add_parser(subparsers)
     arguments = parser.parse_args(argv)
     try:

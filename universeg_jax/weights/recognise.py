@@ -47,12 +47,10 @@ def model_from(state_dict: Tensors) -> Model:
     """The model a state dict is for; a UniverSeg where nothing tells.
 
     Raises:
-        WeightsError: listing what does not fit.
+        WeightsError: listing what does not fit, or saying that the file is one of another kind.
     """
-    make = {"sam": sam_from, "dinov2": dinov2_from}.get(converter_for(state_dict), universeg_from)
-    try:
-        return make(state_dict)
-    except WeightsError as error:
-        if converter_for(state_dict) is not None or not looks_like(state_dict):
-            raise
-        raise WeightsError(f"{looks_like(state_dict)}") from error
+    converter = converter_for(state_dict)
+    if converter is None and looks_like(state_dict):
+        raise WeightsError(looks_like(state_dict))
+    make = {"sam": sam_from, "dinov2": dinov2_from}.get(converter, universeg_from)
+    return make(state_dict)

@@ -1,6 +1,11 @@
-"""The two-way transformer of SAM's mask decoder: tokens look at the image, and the image looks back."""
+"""The two-way transformer of SAM's mask decoder: tokens look at the image, and the image looks back.
+
+There are thousands of pixels and a few tokens, and nearly all the work is projecting the pixels. Products can be taken
+in another order, which projects the tokens instead (`Attention.of_few`, `Attention.of_many`): the same results.
+"""
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from universeg_jax.nn.attention import attend
@@ -30,7 +35,7 @@ class TwoWayTransformer(nnx.Module):
         places = tokens
         for block in self.blocks:
             tokens, image = block(tokens, image, places, grid)
-        tokens = tokens + self.last(tokens + places, image + grid, image)
+        tokens = tokens + self.last.of_few(tokens + places, image + grid, image)
         return self.norm(tokens), image
 
 
@@ -53,9 +58,9 @@ class TwoWayBlock(nnx.Module):
             placed = tokens + places
             tokens = tokens + self.among(placed, placed, tokens)
         tokens = self.norms[0](tokens)
-        tokens = self.norms[1](tokens + self.to_image(tokens + places, image + grid, image))
+        tokens = self.norms[1](tokens + self.to_image.of_few(tokens + places, image + grid, image))
         tokens = self.norms[2](tokens + self.narrow(jax.nn.relu(self.widen(tokens))))
-        image = self.norms[3](image + self.to_tokens(image + grid, tokens + places, tokens))
+        image = self.norms[3](image + self.to_tokens.of_many(image + grid, tokens + places, tokens))
         return tokens, image
 
 
@@ -65,18 +70,70 @@ class Attention(nnx.Module):
     def __init__(self, features: int, width: int, *, heads: int, rngs: nnx.Rngs):
         self.query, self.key, self.value = (nnx.Linear(features, width, rngs=rngs) for _ in range(3))
         self.out = nnx.Linear(width, features, rngs=rngs)
-        self.heads = heads
+        self.heads, self.features, self.width = heads, features, width
 
     @typed
     def __call__(
         self, query: Float[Array, "_q Q F"], key: Float[Array, "_k K F"], value: Float[Array, "_k K F"]
     ) -> Float[Array, "_b Q F"]:
-        """Batches are the same, or one where the other has more."""
-        q, k, v = (
-            project(x).reshape(*x.shape[:2], self.heads, -1)
-            for project, x in ((self.query, query), (self.key, key), (self.value, value))
-        )
+        """The definition. Batches are the same, or one where the other has more."""
+        q, k, v = (self._heads(*given) for given in ((self.query, query), (self.key, key), (self.value, value)))
         return self.out(attend(q, k, v))
+
+    @typed
+    def of_few(
+        self, query: Float[Array, "B T F"], key: Float[Array, "I K F"], value: Float[Array, "I K F"]
+    ) -> Float[Array, "B T F"]:
+        """The same for few queries of many keys.
+
+        q (W k + b) = (Wᵀ q) k + q b, and what is the same for all keys leaves the softmax as it is. The mean of
+        projected values is the projected mean of values.
+        """
+        batch, tokens, _ = query.shape
+        rows = batch * tokens
+        if rows * self.heads * self.features >= key.shape[0] * self.features * self.width + rows * self.width:
+            return self(query, key, value)
+        q = self._heads(self.query, query) * (self.width // self.heads) ** -0.5
+        q = jnp.einsum("btnd,fnd->btnf", q, self._kernel(self.key, q.dtype)).reshape(batch, -1, self.features)
+        weights = jax.nn.softmax(_shared_matmul(q, key.swapaxes(1, 2)), axis=-1)
+        mean = _shared_matmul(weights, value).reshape(batch, tokens, self.heads, -1)
+        mixed = jnp.einsum("btnf,fnd->btnd", mean, self._kernel(self.value, mean.dtype)).reshape(batch, tokens, -1)
+        return self.out(mixed + self.value.bias[...].astype(mixed.dtype))
+
+    @typed
+    def of_many(
+        self, query: Float[Array, "I Q F"], key: Float[Array, "B T F"], value: Float[Array, "B T F"]
+    ) -> Float[Array, "B Q F"]:
+        """The same for many queries of few keys: (W q + b) k = q (Wᵀ k) + b k, and values are projected to the end."""
+        batch, tokens, _ = key.shape
+        if 2 * tokens * self.heads * self.features >= (self.features + 2 * tokens) * self.width + (
+            query.shape[0] * self.features * self.width // batch
+        ):
+            return self(query, key, value)
+        k, v = self._heads(self.key, key) * (self.width // self.heads) ** -0.5, self._heads(self.value, value)
+        bias = self.query.bias[...].astype(k.dtype).reshape(self.heads, -1)
+        folded = jnp.einsum("btnd,fnd->bfnt", k, self._kernel(self.query, k.dtype)).reshape(batch, self.features, -1)
+        logits = query @ folded if query.shape[0] == batch else jnp.einsum("qf,bfm->bqm", query[0], folded)
+        logits = logits.reshape(batch, -1, self.heads, tokens) + jnp.einsum("btnd,nd->bnt", k, bias)[:, None]
+        weights = jax.nn.softmax(logits, axis=-1).reshape(batch, -1, self.heads * tokens)
+        out = self.out.kernel[...].astype(v.dtype).reshape(self.heads, -1, self.features)
+        values = jnp.einsum("btnd,ndf->bntf", v, out).reshape(batch, -1, self.features)
+        return weights @ values + self.out.bias[...].astype(v.dtype)
+
+    def _heads(self, project: nnx.Linear, x: Array) -> Array:
+        """(B,T,F) projected, with its heads apart: (B,T,N,D)."""
+        return project(x).reshape(*x.shape[:2], self.heads, -1)
+
+    def _kernel(self, project: nnx.Linear, dtype: jnp.dtype) -> Array:
+        """The kernel with its heads apart: (F,N,D)."""
+        return project.kernel[...].astype(dtype).reshape(self.features, self.heads, -1)
+
+
+def _shared_matmul(rows: Array, matrix: Array) -> Array:
+    """(B,R,K) times (I,K,M), where I is B, or 1 and one matrix serves all."""
+    if matrix.shape[0] == rows.shape[0]:
+        return rows @ matrix
+    return (rows.reshape(-1, rows.shape[-1]) @ matrix[0]).reshape(*rows.shape[:2], -1)
 
 
 def _norm(features: int, epsilon: float, rngs: nnx.Rngs) -> nnx.LayerNorm:
