@@ -113,7 +113,7 @@ def differences(summaries: Mapping[str, Summary], baseline: str) -> Figure:
     axes.plot([], [], marker="o", color=COLOURS[0], linewidth=2, label="mean over tasks")
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set_yticks(range(len(summaries)), list(summaries), fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(summaries) - 0.5, -0.5)
     axes.set_xlabel(f"{LABEL} minus that of {baseline}")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, fontsize=8, loc="outside right center")

@@ -167,7 +167,8 @@ def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method], b
     )
     if baseline:
         compared = differences_from(evaluation, baseline)
-        named = {condition_name(condition): summary for condition, summary in compared.items()}
+        methods_alone = len({condition.method for condition in compared}) == len(compared)
+        named = {c.method if methods_alone else condition_name(c): summary for c, summary in compared.items()}
         plots.write(plots.differences(named, condition_name(baseline)), out / "differences.png")
     if len({condition.support for condition in summaries} - {None}) > 1:
         plots.write(plots.support_size_curve(summaries), out / "support_size.png")
