@@ -69,7 +69,7 @@ class WrongEntries:
 
     @property
     def name(self) -> str:
-        return f"support: {self.part:.1%} of the entries of a wrong class"
+        return f"support: {100 * self.part:g}% of the entries of a wrong class"
 
     @property
     def identity(self) -> str:
@@ -131,8 +131,11 @@ def contrast(rng: np.random.Generator, images: Array, *, factor: float) -> Array
 
 
 def rotate(rng: np.random.Generator, images: Array, *, degrees: float) -> Array:
-    """About the centre, linearly interpolated; what comes from outside is zero."""
-    return ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1).clip(0, 1)
+    """About the centre, linearly interpolated; what comes from outside continues the border.
+
+    Zeros there would help predictions that are rotated back: nothing false could be in the corners.
+    """
+    return ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1, mode="nearest").clip(0, 1)
 
 
 def grow_or_shrink(rng: np.random.Generator, masks: Array, *, pixels: int) -> Array:
