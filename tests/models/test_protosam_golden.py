@@ -10,7 +10,7 @@ from universeg_jax.nn.activation import gelu
 
 
 def golden(name):
-    with np.load(GOLDEN / f"protosam_{name}.npz") as file:
+    with np.load(GOLDEN / f"{name}.npz") as file:
         return dict(file)
 
 

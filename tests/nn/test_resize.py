@@ -11,7 +11,7 @@ from universeg_jax.nn.resample import resize_cubic, resize_linear, resize_neares
 def test_every_way_is_pytorchs(size):
     x, name = images(4, 2, 7, 5, 3), "{}_{}x{}"
     scale = ((size[0] + 0.1) / 7, (size[1] + 0.1) / 5)
-    with np.load(GOLDEN / "protosam_resampling.npz") as original:
+    with np.load(GOLDEN / "resampling.npz") as original:
         np.testing.assert_allclose(resize_cubic(x, size, scale=scale), original[name.format("cubic", *size)], atol=1e-5)
         np.testing.assert_allclose(resize_linear(x, size), original[name.format("linear", *size)], atol=1e-5)
         np.testing.assert_array_equal(resize_nearest(x, size), original[name.format("nearest", *size)])
