@@ -57,11 +57,12 @@ def page(results: Path) -> str:
 def _section(results: Path, folder: str, module: str, heading: str) -> str:
     found = json.loads((results / folder / "results.json").read_text(encoding="utf-8"))
     claim = importlib.import_module(f"experiments.{module}").__doc__.split("\n\n")[0].removeprefix("Claim: ")
+    claim = claim[0].upper() + claim[1:]
     machine = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     lines = [
         f"## {heading}\n",
-        f"Question: {claim}\n",
+        f"*{claim}*\n",
         f"`{found['command']}`\n",
         f"{machine['processor']}, {machine['cores']} cores; Python {machine['python']}, {versions}.\n",
         _tables(results / folder),

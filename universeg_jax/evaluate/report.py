@@ -161,10 +161,10 @@ def _results(
 def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method], baseline: Condition | None) -> None:
     summaries, names = evaluation.summaries, {method.name for method in methods}
     largest = {condition.method: s for condition, s in sorted(summaries.items(), key=lambda entry: entry[0].size)}
-    plots.write(
-        plots.dataset_bars({name: largest[name] for name in dict.fromkeys(c.method for c in summaries)}),
-        out / "datasets.png",
-    )
+    shown = list(dict.fromkeys(condition.method for condition in summaries))
+    if len(shown) > len(plots.COLOURS):
+        shown = shown[:1]  # so many bars could not be told apart
+    plots.write(plots.dataset_bars({name: largest[name] for name in shown}), out / "datasets.png")
     if baseline:
         compared = differences_from(evaluation, baseline)
         methods_alone = len({condition.method for condition in compared}) == len(compared)
