@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from universeg_jax.cache import keep_compiled_code
-from universeg_jax.commands import demo, evaluate, export, predict, prepare, weights
+from universeg_jax.commands import demo, evaluate, export, finetune, predict, prepare, weights
 from universeg_jax.errors import InputError
 
 
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="universeg-jax", description="In-context medical image segmentation: show examples, segment new images."
     )
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (demo, predict, prepare, evaluate, export, weights):
+    for command in (demo, predict, prepare, finetune, evaluate, export, weights):
         command.add_parser(subparsers)
     arguments = parser.parse_args(argv, argparse.Namespace(command_line=shlex.join(["universeg-jax", *argv])))
     keep_compiled_code()
