@@ -12,12 +12,20 @@ import argparse
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.benchmark.machine import machine
 from experiments.protosam.measure import Contender, RememberingSAM, chosen_tasks, draws, measure
 from experiments.protosam.report import write_picture, write_table
-from universeg_jax.models.protosam.config import ProtoSAMConfig
+from universeg_jax.models.protosam.config import (
+    ALPConfig,
+    ComponentsConfig,
+    Keep,
+    PromptsConfig,
+    ProtoSAMConfig,
+    RefinementConfig,
+)
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.tasks.task import Corpus
 from universeg_jax.weights.named import PROTOSAM, load
@@ -38,6 +46,15 @@ TRAIN_SETS = (
     "sa_liver_tumor",
 )
 
+ALL = ComponentsConfig(keep=Keep.ALL)
+PLAIN = ProtoSAMConfig(
+    alp=ALPConfig(position_weight=0.0),
+    components=ComponentsConfig(keep=Keep.MOST_CONFIDENT),
+    prompts=PromptsConfig(box_margin=0.0),
+    refinement=RefinementConfig.always(),
+)
+"""Prototypes without positions, and whatever the decoder draws for the box of the most confident component."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -45,8 +62,8 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="*", default=TRAIN_SETS, help="of the second and further corpora")
     parser.add_argument("--sam", default=PROTOSAM, help="weights of ProtoSAM (default: %(default)s)")
     parser.add_argument("--universeg", default="open-v0", help="weights of UniverSeg (default: %(default)s)")
-    parser.add_argument("--draws", type=int, default=3, help="random support images (default: %(default)s)")
-    parser.add_argument("--targets", type=int, default=12, help="of each (default: %(default)s)")
+    parser.add_argument("--draws", type=int, default=4, help="random support images (default: %(default)s)")
+    parser.add_argument("--targets", type=int, default=6, help="of each (default: %(default)s)")
     parser.add_argument("--tasks", type=int, default=3, help="of a dataset, at most (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam.{json,md,png}")
     arguments = parser.parse_args()
@@ -56,6 +73,8 @@ def main() -> None:
     contenders = [
         Contender("ProtoSAM, 1 example", ProtoSAM(sam), 1),
         Contender("coarse only, 1", ProtoSAM(sam, config=ProtoSAMConfig.coarse()), 1),
+        Contender("plain ProtoSAM, 1", ProtoSAM(sam, config=PLAIN), 1),
+        Contender("plain coarse, 1", ProtoSAM(sam, config=replace(PLAIN, components=ALL, refinement=None)), 1),
         Contender("UniverSeg, 1", universeg, 1),
         Contender("UniverSeg, 16", universeg, 16),
     ]
@@ -86,7 +105,7 @@ def main() -> None:
                 (arguments.out / "protosam.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
             sam.forget()
     write_table(arguments.out / "protosam.md", results)
-    write_picture(arguments.out / "protosam.png", shown, contenders)
+    write_picture(arguments.out / "protosam.png", shown, [c for c in contenders if "plain" not in c.name])
 
 
 if __name__ == "__main__":
