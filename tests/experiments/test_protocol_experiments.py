@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from discs import Discs
 
-from experiments import all_evaluations, robustness
+from experiments import all_evaluations, bounds, robustness, support_size
 from experiments.demo_steps import Images, leave_one_out, markdown, plot, read, steps
 from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
 from experiments.unet import SupervisedUNet
@@ -116,23 +116,31 @@ def test_reading_a_dataset_of_several_classes():
     assert set(np.unique(found.labels)) <= {0, 1, 2}
 
 
-def test_an_experiment_writes_its_report_without_folders_of_this_machine(monkeypatch, tmp_path, capsys):
-    class ByBrightness:
-        name = identity = "brightness"
+class ByBrightness:
+    """In place of a network: bright pixels, whatever the support."""
 
-        def segment(self, support, targets):
-            return targets
+    name = identity = "brightness"
 
-        def predict(self, rng, pool, support_size, targets):
-            return targets
+    def segment(self, support, targets):
+        return targets
 
+    def predict(self, rng, pool, support_size, targets):
+        return targets
+
+
+def run_main(monkeypatch, experiment, out, *options, held_out=slice(None)):
+    """Run an experiment on discs, and return the results it wrote."""
     data = Discs()
-    monkeypatch.setattr(robustness, "network_of", lambda _: ByBrightness())
-    monkeypatch.setattr(robustness, "held_out", lambda _: (data, list(data.tasks)))
-    options = ["--corpus", "/some/corpus", "--weights", "/some/weights", "--out", str(tmp_path), "--support", "4"]
-    monkeypatch.setattr("sys.argv", ["/some/place/robustness.py", *options])
-    robustness.main()
-    results = json.loads((tmp_path / "results.json").read_text())
+    monkeypatch.setattr(experiment, "network_of", lambda _: ByBrightness())
+    monkeypatch.setattr(experiment, "held_out", lambda _: (data, list(data.tasks[held_out])))
+    places = ["--corpus", "/some/corpus", "--weights", "/some/weights", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", [experiment.__file__, *places, *options])
+    experiment.main()
+    return json.loads((out / "results.json").read_text())
+
+
+def test_robustness_without_folders_of_this_machine(monkeypatch, tmp_path, capsys):
+    results = run_main(monkeypatch, robustness, tmp_path, "--support", "4")
     assert results["command"] == (
         "python -m experiments.robustness --corpus CORPUS --weights weights --out DIR --support 4"
     )
@@ -142,6 +150,32 @@ def test_an_experiment_writes_its_report_without_folders_of_this_machine(monkeyp
     assert abs(found["target: rotation by 90°"]) < 1e-6
     assert "/some" not in (tmp_path / "results.json").read_text() + (tmp_path / "tables.md").read_text()
     assert "Difference from brightness, support 4" in capsys.readouterr().out
+
+
+def test_support_sizes_of_large_and_small_datasets(monkeypatch, tmp_path):
+    results = run_main(monkeypatch, support_size, tmp_path, held_out=slice(2))  # skin is left to be a small one
+    sizes = {}
+    for condition in results["conditions"]:
+        sizes.setdefault(condition["method"], []).append(condition["support"])
+    assert sizes == {"brightness": [1, 2, 4, 8, 16, 32, 64], "brightness, ensemble of 5": [1, 2, 4, 8, 16]}
+    assert (tmp_path / "ensembling.png").exists()
+    small = json.loads((tmp_path / "small" / "results.json").read_text())
+    assert list(small["datasets"]) == ["skin"]
+    assert small["conditions"][0]["tasks"]["skin/image/2d/c"]["cases"] == 8
+
+
+def test_bounds_below_and_above(monkeypatch, tmp_path):
+    class Trained(ByBrightness):
+        name = identity = "trained"
+
+        def __init__(self, steps):
+            assert steps == 7
+
+    monkeypatch.setattr(bounds, "SupervisedUNet", Trained)
+    results = run_main(monkeypatch, bounds, tmp_path, "--support", "4", "--steps", "7")
+    found = [(c["method"], c["support"]) for c in results["conditions"]]
+    assert found == [("brightness", 4), ("nearest mask", 4), ("nearest mask", None), ("trained", None)]
+    assert results["baseline"]["method"] == "brightness"
 
 
 def test_the_page_of_all_experiments(tmp_path):
