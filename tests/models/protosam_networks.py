@@ -41,6 +41,7 @@ TINY_VIT = SAMConfig(
 )
 
 
+@cache
 def released_state_dict(config: DINOv2Config | SAMConfig) -> dict[str, np.ndarray]:
     """Released names -> random tensors of about the size that trained ones have."""
     if isinstance(config, DINOv2Config):

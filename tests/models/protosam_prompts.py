@@ -10,7 +10,6 @@ _MASK = _rng.normal(0, 5, (1, 20, 20, 1)).astype(np.float32)
 
 PROMPTS = {
     "points": {"points": _POINTS, "point_labels": _LABELS},
-    "boxes": {"boxes": _BOXES},
     "both": {"points": _POINTS, "point_labels": _LABELS, "boxes": _BOXES},
     "mask": {"boxes": _BOXES[:1], "mask": _MASK},
 }

@@ -57,7 +57,7 @@ class SAMConfig:
 
     @classmethod
     def vit_b(cls) -> "SAMConfig":
-        """93,735,472 parameters."""
+        """94 million parameters."""
         return cls()
 
     @classmethod
@@ -75,7 +75,7 @@ class SAMConfig:
 
     @classmethod
     def mobile_sam(cls) -> "SAMConfig":
-        """10,130,092 parameters (Zhang et al., arXiv 2306.14289)."""
+        """9.8 million parameters (Zhang et al., arXiv 2306.14289)."""
         return cls(encoder=TinyViTConfig())
 
     @classmethod
@@ -151,18 +151,18 @@ class SAM(nnx.Module):
         self,
         embedding: Float[Array, "_i h w F"],
         *,
-        points: Shaped[Array, "B P 2"] | None = None,
-        point_labels: Int[Array, "B P"] | None = None,
-        boxes: Shaped[Array, "B 4"] | None = None,
-        mask: Float[Array, "B H W 1"] | None = None,
-    ) -> tuple[Float[Array, "_b 4 H W"], Float[Array, "_b 4"]]:
+        points: Shaped[Array, "_points _p 2"] | None = None,
+        point_labels: Int[Array, "_labels _l"] | None = None,
+        boxes: Shaped[Array, "_boxes 4"] | None = None,
+        mask: Float[Array, "_masks _h _w 1"] | None = None,
+    ) -> tuple[Float[Array, "B 4 H W"], Float[Array, "B 4"]]:
         """Masks of B prompts, each of points, a box, a mask or several of them.
 
         Args:
             embedding: of `encode`: one for each prompt, or one for all.
-            points: (x, y) in pixels of the encoder's image, counted from the centre of its first pixel.
-            point_labels: 1 for foreground, 0 for background, -1 for what only fills up the array.
-            boxes: (x0, y0, x1, y1) in the same pixels.
+            points: (B,P,2), (x, y) in pixels of the encoder's image, counted from the centre of its first pixel.
+            point_labels: (B,P), 1 for foreground, 0 for background, -1 for what only fills up the array.
+            boxes: (B,4), (x0, y0, x1, y1) in the same pixels.
             mask: logits (B,4h,4w,1), for example those of an earlier call.
 
         Returns:

