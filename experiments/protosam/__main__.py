@@ -2,7 +2,9 @@
 
     python -m experiments.protosam --corpus HELDOUT --corpus TRAIN --out experiments/results
 
-The corpora are made by `universeg-jax prepare` from public datasets; of the second, only some datasets are taken.
+The corpora are made by `universeg-jax prepare` from public datasets; of the second only some datasets are taken, and
+of these the first task. A run that was stopped goes on where it was.
+
 Nothing is trained. ProtoSAM's defaults were chosen on images of the second corpus, none of the first, so its figures
 on the second are on the bright side. The picture shows images that may be shown: BBBC038 (CC0), HC18 (CC BY 4.0),
 Medical Decathlon's hippocampus (CC BY-SA 4.0), CHASE_DB1 (CC BY 4.0) and the Shenzhen X-rays (CC0).
@@ -64,7 +66,9 @@ def main() -> None:
     parser.add_argument("--universeg", default="open-v0", help="weights of UniverSeg (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=4, help="random support images (default: %(default)s)")
     parser.add_argument("--targets", type=int, default=6, help="of each (default: %(default)s)")
-    parser.add_argument("--tasks", type=int, default=3, help="of a dataset, at most (default: %(default)s)")
+    parser.add_argument(
+        "--tasks", type=int, default=3, help="of a dataset of the first corpus, at most (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam.{json,md,png}")
     arguments = parser.parse_args()
 
@@ -78,32 +82,37 @@ def main() -> None:
         Contender("UniverSeg, 1", universeg, 1),
         Contender("UniverSeg, 16", universeg, 16),
     ]
-    results = {
-        "command": shlex.join(["python", "-m", "experiments.protosam", *(Path(word).name for word in sys.argv[1:])]),
-        "machine": machine(),
+    settings = {
         "weights": {"ProtoSAM": arguments.sam, "UniverSeg": arguments.universeg},
         "draws": arguments.draws,
         "targets": arguments.targets,
         "resolution": 128,
         "contenders": [contender.name for contender in contenders],
-        "corpora": {},
     }
+    command = shlex.join(["python", "-m", "experiments.protosam", *(Path(word).name for word in sys.argv[1:])])
+    results = {"command": command, "machine": machine(), **settings, "corpora": {}}
     arguments.out.mkdir(parents=True, exist_ok=True)
+    file = arguments.out / "protosam.json"
+    done = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if {name: done.get(name) for name in settings} == settings:
+        results["corpora"] = done["corpora"]
     shown = []
     for place, folder in enumerate(arguments.corpus):
-        corpus, rows = Corpus(folder), results["corpora"].setdefault(folder.name, [])
+        corpus, measured = Corpus(folder), results["corpora"].setdefault(folder.name, {})
         for dataset in corpus.datasets if place == 0 else arguments.datasets:
-            for number, task in enumerate(chosen_tasks(corpus, dataset, most=arguments.tasks)):
+            for number, task in enumerate(chosen_tasks(corpus, dataset, most=arguments.tasks if place == 0 else 1)):
                 made = list(draws(corpus, task, number=arguments.draws, targets=arguments.targets, more=15))
                 if not made:
                     continue
                 if dataset in MAY_BE_SHOWN and number == 0:
                     shown.append((corpus, task, made[0]))
-                scores = {contender.name: measure(corpus, task, made, contender) for contender in contenders}
-                rows.append({"task": f"{task.dataset}, {task.label}", "scores": scores})
-                print(rows[-1]["task"], [score["dice"] for score in scores.values()], flush=True)
-                (arguments.out / "protosam.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+                name = f"{task.dataset}, {task.label}"
+                if name not in measured:
+                    measured[name] = {c.name: measure(corpus, task, made, c) for c in contenders}
+                    file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+                print(name, [score["dice"] for score in measured[name].values()], flush=True)
             sam.forget()
+    file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     write_table(arguments.out / "protosam.md", results)
     write_picture(arguments.out / "protosam.png", shown, [c for c in contenders if "plain" not in c.name])
 

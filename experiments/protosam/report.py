@@ -29,23 +29,23 @@ def write_table(file: Path, results: dict) -> None:
         "examples are all others but the target. open-v0 has learned from images of hc18_fetal_head and sa_ct_liver.",
         "",
     ]
-    for title, rows in results["corpora"].items():
+    for title, measured in results["corpora"].items():
         lines += [f"## {title}", "", f"| task | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
-        for row in rows:
-            best = max(row["scores"][name]["dice"] for name in names)
+        for task, scores in measured.items():
+            best = max(scores[name]["dice"] for name in names)
             cells = []
             for name in names:
-                score = row["scores"][name]
+                score = scores[name]
                 text = f"{score['dice']:.3f}"
                 cells.append(
                     (f"**{text}**" if score["dice"] == best else text) + f" ({score['spread over draws']:.3f})"
                 )
-            lines.append(f"| {row['task']} | {' | '.join(cells)} |")
-            volumes = [row["scores"][name]["dice of volumes"] for name in names]
+            lines.append(f"| {task} | {' | '.join(cells)} |")
+            volumes = [scores[name]["dice of volumes"] for name in names]
             if volumes[0] is not None:
                 lines.append(f"| … its volumes | {' | '.join(f'{value:.3f}' for value in volumes)} |")
-        means = [fmean(row["scores"][name]["dice"] for row in rows) for name in names]
-        lines += [f"| **mean of {len(rows)} tasks** | {' | '.join(f'{mean:.3f}' for mean in means)} |", ""]
+        means = [fmean(scores[name]["dice"] for scores in measured.values()) for name in names]
+        lines += [f"| **mean of {len(measured)} tasks** | {' | '.join(f'{mean:.3f}' for mean in means)} |", ""]
     file.write_text("\n".join(lines), encoding="utf-8")
 
 
