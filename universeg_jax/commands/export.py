@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.commands.outputs import check_apart, check_outputs, complete_or_nothing
     from universeg_jax.deploy.folder import JAX, ONNX, check_installed, output_files, write_export
     from universeg_jax.errors import InputError
-    from universeg_jax.weights import load
+    from universeg_jax.weights.named import universeg
 
     formats = {"jax": (JAX,), "onnx": (ONNX,), "both": (JAX, ONNX)}[arguments.format]
     files = output_files(arguments.weights, formats)
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         if other not in formats and (arguments.out / other.file).exists():
             raise InputError(f"{arguments.out}: holds {other.file}; pass --format both, or another --out")
     check_installed(formats)
-    model = load(arguments.weights)
+    model = universeg(pretrained=arguments.weights)  # which refuses other networks
     size = model.input_size if arguments.size is None else arguments.size
     with complete_or_nothing(arguments.out) as folder:
         write_export(folder, model, arguments.weights, formats, size=size)
