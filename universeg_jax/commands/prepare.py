@@ -132,9 +132,10 @@ def _report(prepared, *, quiet: bool) -> None:
     split, scans = about["split"], about["scans"]
     earlier = f" ({prepared.reused} of them by an earlier run)" if prepared.reused else ""
     images = " + ".join(f"{number} {name}" for name, number in split["images"].items())
+    tasks = "1 task" if len(about["tasks"]) == 1 else f"{len(about['tasks'])} tasks"
     print(
         f"{about['name']}: {scans['used']} of {scans['found']} scans used{earlier}, "
-        f"{sum(split['images'].values())} images = {images}, {len(about['tasks'])} {'task' if len(about['tasks']) == 1 else 'tasks'}"
+        f"{sum(split['images'].values())} images = {images}, {tasks}"
     )
     for warning in about["warnings"]:
         print(f"  note: {warning}")
