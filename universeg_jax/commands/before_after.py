@@ -96,12 +96,13 @@ def compare(work: FineTuningRun, before: Mapping[int, np.ndarray], after: Mappin
 
 def markdown(comparison: Comparison, run: Path) -> str:
     """The table, how it was measured, and what to use."""
+    subjects = max(comparison.summary.subjects.values())
     return f"""\
 {_table(comparison)}
 
 Mean Dice of images that {_part(comparison)}, segmented by {comparison.weights} (before) and by the
-fine-tuned weights (after), both shown the examples that were learned from. In brackets 95 % bootstrap
-intervals over subjects.
+fine-tuned weights (after), both shown the examples that were learned from. In brackets the 95 % bootstrap
+interval over {subjects} {"subject" if subjects == 1 else "subjects"}.
 
 {comparison.verdict(str(run / "best"))}
 """
@@ -120,8 +121,8 @@ UniverSeg weights, fine-tuned from {comparison.weights} on one task: {", ".join(
 - Not a medical device.
 - Input: {stage.size}x{stage.size}, intensities scaled to [0,1] \
 {"by each image's own minimum and maximum" if window is None else f"from {window[0]:g} to {window[1]:g}"}.
-- Training: at most {stage.steps} steps of {stage.batch_size} episodes, up to {stage.support_sizes[1]} support entries,
-  learning rate {stage.learning_rate:g}, on {learned} examples; {stopped} others decided when to stop.
+- Training: at most {stage.steps} steps with a batch size of {stage.batch_size}, up to {stage.support_sizes[1]} support
+  entries, learning rate {stage.learning_rate:g}, on {learned} examples; {stopped} others decided when to stop.
 - Whether they became worse at other tasks was not measured.
 
 {_table(comparison)}
