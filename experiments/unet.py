@@ -102,7 +102,7 @@ class SupervisedUNet:
         optimiser = optax.adam(optax.cosine_decay_schedule(self.rate, self.steps))
         state = optimiser.init(parameters)
         key = jax.random.key(int(rng.integers(2**31)))
-        # With LLVM's optimisation switched off, as the tests do to compile faster, XLA's step gives NaN (jaxlib 0.10.2).
+        # Without LLVM's optimisation, which the tests switch off to compile faster, the step gives NaN (jaxlib 0.10.2).
         options = {**backend.compiler_options(), "xla_backend_optimization_level": 2}
         step = jax.jit(partial(_step, graph, optimiser, self.augmentation), compiler_options=options)
         for number in range(self.steps):
