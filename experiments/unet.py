@@ -102,9 +102,8 @@ class SupervisedUNet:
         optimiser = optax.adam(optax.cosine_decay_schedule(self.rate, self.steps))
         state = optimiser.init(parameters)
         key = jax.random.key(int(rng.integers(2**31)))
-        # Without LLVM's optimisation, which the tests switch off to compile faster, the step gives NaN (jaxlib 0.10.2).
-        options = {**backend.compiler_options(), "xla_backend_optimization_level": 2}
-        step = jax.jit(partial(_step, graph, optimiser, self.augmentation), compiler_options=options)
+        step = partial(_step, graph, optimiser, self.augmentation)
+        step = jax.jit(step, compiler_options=backend.compiler_options())
         for number in range(self.steps):
             drawn = rng.integers(len(images), size=self.batch)
             parameters, state = step(parameters, state, jax.random.fold_in(key, number), images[drawn], labels[drawn])
