@@ -53,9 +53,11 @@ class Devices:
 
     @property
     def mesh(self) -> Mesh:
-        """Devices of a process side by side, so that each reads whole episodes."""
+        """Axis DATA, and SUPPORT where that is more than one. Each process has devices in a row: it reads episodes."""
         devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-        return Mesh(np.array(devices[: self.data * self.support]).reshape(self.data, self.support), (DATA, SUPPORT))
+        grid = np.array(devices[: self.data * self.support]).reshape(self.data, self.support)
+        # With one axis it is that of `jax.pmap`, which would be compiled again for another.
+        return Mesh(grid, (DATA, SUPPORT)) if self.support > 1 else Mesh(grid[:, 0], (DATA,))
 
     def step(self, make: Callable[..., Step], augment: Callable[[Episode], Episode]) -> Step:
         """A training step over these devices."""

@@ -74,7 +74,7 @@ def make_body(
         # A young average forgets its random beginning faster.
         decay = jnp.minimum(config.ema, (1 + state.step) / (10 + state.step))
         average = optax.incremental_update(parameters, state.average, 1 - decay)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         new = TrainState(parameters, average, optimizer_state, state.step + 1)
         # What is not finite would spoil the state for good.
         finite = jnp.isfinite(value) & jnp.isfinite(norm)

@@ -1,0 +1,81 @@
+import dataclasses
+import json
+
+import pytest
+from array_data import LIGHT, STAGE, config
+
+from universeg_jax.errors import InputError
+from universeg_jax.train.config import Stage, TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("size", 0),
+        ("steps", 2.5),
+        ("batch_size", "four"),
+        ("support_size", (3, 2)),
+        ("support_size", 0),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("final_learning_rate", -1),
+        ("warmup_steps", 6),
+    ],
+)
+def test_stages_refuse_what_is_out_of_range(field, value):
+    with pytest.raises(InputError, match=f"^{field}="):
+        dataclasses.replace(STAGE, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("stages", ()),
+        ("stages", (64,)),
+        ("seed", "now"),
+        ("synthetic", 1.5),
+        ("validation", -0.1),
+        ("ema", 1.0),
+        ("dice", -1),
+        ("clip_norm", 0),
+        ("dtype", "float16"),
+        ("workers", -1),
+        ("patience", 0),
+        ("validate_every", 0),
+        ("save_every", "often"),
+        ("picture_every", 1.5),
+    ],
+)
+def test_runs_refuse_what_is_out_of_range(field, value):
+    with pytest.raises(InputError, match=f"^{field}="):
+        config(**{field: value})
+
+
+def test_one_loss_needs_a_weight():
+    with pytest.raises(InputError, match="dice=0, cross_entropy=0"):
+        config(dice=0, cross_entropy=0)
+
+
+def test_steps_belong_to_stages():
+    run = config(stages=(STAGE, dataclasses.replace(STAGE, steps=3)))
+    assert run.steps == 9
+    assert [run.stage_at(step) for step in (0, 5, 6, 8)] == [(0, 0), (0, 0), (1, 6), (1, 6)]
+    with pytest.raises(ValueError, match="step 9 of 9"):
+        run.stage_at(9)
+
+
+def test_a_fixed_support_size_is_least_and_most():
+    assert STAGE.support_sizes == (1, 4)
+    assert dataclasses.replace(STAGE, support_size=3).support_sizes == (3, 3)
+
+
+def test_checkpoints_can_hold_it():
+    kept = json.loads(json.dumps(config(policy=LIGHT).to_json()))
+    assert kept["stages"][0]["support_size"] == [1, 4]
+    assert kept["policy"]["in_task"]["noise"] == 0.5
+    assert kept.keys() == {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_stages_are_values():
+    assert Stage(64, 10, 1, 8, 1e-3) == Stage(64, 10, 1, 8, 1e-3)
+    assert len({STAGE, dataclasses.replace(STAGE)}) == 1

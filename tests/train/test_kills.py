@@ -1,0 +1,74 @@
+"""Runs that are killed and started again, in processes of their own."""
+
+import signal
+
+import jax
+import numpy as np
+import pytest
+from array_run import RUN, run, signalled, started
+
+from universeg_jax.train.stopping import STOPPED
+from universeg_jax.train.watch import read_metrics
+from universeg_jax.weights.parameters import get_parameters
+from universeg_jax.weights.store import load
+
+pytestmark = pytest.mark.slow
+
+
+def results(folder):
+    """All metrics but times, and both sets of weights."""
+    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in read_metrics(folder / "metrics.jsonl")]
+    return lines, [get_parameters(load(folder / name)) for name in ("best", "last")]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, compiled_code):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    process = started(folder, compiled_code)
+    process.join(300)
+    assert process.exitcode == 0
+    lines, weights = results(folder)
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, 1 + RUN.steps))
+    assert [line["step"] for line in lines if "validation" in line] == [4, 6, 8, 12]
+    return lines, weights
+
+
+def assert_same(folder, uninterrupted):
+    lines, weights = results(folder)
+    assert lines == uninterrupted[0]
+    jax.tree.map(np.testing.assert_array_equal, weights, uninterrupted[1])
+
+
+def test_a_run_that_was_killed_is_the_one_that_was_not(tmp_path, compiled_code, uninterrupted):
+    folder = tmp_path / "run"
+
+    def lines() -> int:
+        return len(read_metrics(folder / "metrics.jsonl"))
+
+    def saving() -> bool:
+        return any("tmp" in path.name for path in (folder / "checkpoints").glob("*"))
+
+    interrupted = 0
+    for least, moment in [(1, None), (2, saving), (5, None), (6, saving), (9, saving)]:
+        process = started(folder, compiled_code)
+        code = signalled(process, lambda least=least, moment=moment: lines() >= least and (not moment or moment()))
+        assert code == -signal.SIGKILL
+        interrupted += saving()  # an unfinished checkpoint was left behind
+    assert interrupted
+    process = started(folder, compiled_code)
+    process.join(300)
+    assert process.exitcode == 0
+    assert_same(folder, uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
+def test_a_run_that_is_asked_to_stop_saves_and_says_so(tmp_path, compiled_code, uninterrupted, number):
+    folder = tmp_path / "run"
+    process = started(folder, compiled_code)
+    code = signalled(process, lambda: len(read_metrics(folder / "metrics.jsonl")) >= 3, number)
+    done = read_metrics(folder / "metrics.jsonl")[-1]["step"]
+    assert code == STOPPED
+    assert done < RUN.steps
+    assert str(done) in [path.name for path in (folder / "checkpoints").iterdir()]
+    run(folder, compiled_code)
+    assert [line["step"] for line in results(folder)[0]] == [line["step"] for line in uninterrupted[0]]

@@ -1,0 +1,48 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from array_data import LIGHT, STAGE, config
+
+from universeg_jax.errors import InputError
+from universeg_jax.train.same_run import check_same_run
+
+LONGER = dataclasses.replace(STAGE, steps=9)
+
+
+def check(now, then):
+    check_same_run(now, {"config": json.loads(json.dumps(then.to_json()))}, Path("run"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"validate_every": 1, "save_every": 7, "picture_every": 9, "workers": 2, "patience": 3},
+        {"stages": (STAGE, LONGER)},
+    ],
+)
+def test_what_may_change(changed):
+    check(config(**changed), config())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": 1}, r"run: holds a run with another configuration: seed was 0, is 1\. Change it back"),
+        ({"seed": 1, "ema": 0.5}, "seed was 0, is 1; ema was 0.999, is 0.5"),
+        ({"stages": (LONGER,)}, r"stages\[0\].steps was 6, is 9"),
+        ({"stages": (LONGER, STAGE)}, r"stages\[0\].steps was 6, is 9"),
+        ({"policy": LIGHT}, r"policy.task.brightness_contrast was 0.0, is 0.5; .*flip_vertically was 0.0, is 0.5"),
+        ({"weights": "open-v0"}, "weights was None, is 'open-v0'"),
+    ],
+)
+def test_what_may_not(changed, message):
+    with pytest.raises(InputError, match=message):
+        check(config(**changed), config())
+
+
+def test_stages_may_not_go_away():
+    with pytest.raises(InputError, match=r"stages\[1\].steps was 9, is absent"):
+        check(config(), config(stages=(STAGE, LONGER)))

@@ -1,0 +1,138 @@
+"""The step on one device and on many. Gradients are compared: of wrong ones Adam makes losses that look right."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from array_data import LIGHT, SIZE, STAGE, TINY, Disks, config
+
+from universeg_jax.tasks.episodes import Episode
+from universeg_jax.train.devices import Devices
+from universeg_jax.train.loss import cross_entropy_loss, soft_dice_loss
+from universeg_jax.train.state import initial_model, initial_state, make_optimizer, with_parameters
+from universeg_jax.train.step import augmented, make_body
+
+LAYOUTS = {"pmap over 4": Devices(4), "mesh of 2 x 2": Devices(2, 2)}
+KEEP = optax.chain(optax.trace(decay=0.0), optax.scale(0.0))
+"""An optimiser whose state is the last gradient, and which changes nothing."""
+
+
+def ragged_batch() -> Episode:
+    """Support sets of 1, 4, 2 and 3 entries: some devices have none of an episode."""
+    source = Disks((4, 4))
+    batch = Episode(*(np.stack(leaves) for leaves in zip(*(source[i] for i in range(4)), strict=True)))
+    mask = np.arange(4) < np.array([[1], [4], [2], [3]])
+    return batch._replace(support_mask=mask)
+
+
+def taken(run, devices, batch, *, optimizer=KEEP, steps=1):
+    """State and measures after steps with one batch."""
+    compiled = []
+
+    def make(**options):
+        body = make_body(run, TINY, optimizer, **options)
+        return lambda *arguments: (compiled.append(body), body(*arguments))[1]
+
+    take = devices.step(make, augmented(run))
+    state = devices.replicate(initial_state(initial_model(run), optimizer))
+    state, measures = take(state, devices.put(batch)[1])
+    of_first = len(compiled)
+    for _ in range(steps - 1):
+        state, measures = take(state, devices.put(batch)[1])
+    assert len(compiled) == of_first  # not again when the state comes from a step
+    return jax.tree.map(devices.fetch, (state, measures))
+
+
+def distance(gradient, expected) -> float:
+    """Relative to the norm."""
+    assert optax.tree.norm(expected) > 0.05
+    return float(optax.tree.norm(optax.tree.sub(gradient, expected)) / optax.tree.norm(expected))
+
+
+@pytest.fixture(scope="module")
+def run():
+    return config(policy=LIGHT)
+
+
+@pytest.fixture(scope="module")
+def on_one(run):
+    return taken(run, Devices(1), ragged_batch(), steps=2)
+
+
+def test_one_device_has_the_gradient_of_the_definition(run, on_one):
+    batch = jax.jit(augmented(run))(ragged_batch())
+    arrays = batch.target, batch.support_images, batch.support_labels, batch.support_mask
+
+    def loss(parameters):
+        logits = with_parameters(TINY, parameters).definition(*map(jnp.asarray, arrays))
+        of = soft_dice_loss, cross_entropy_loss
+        dice, entropy = (each(logits, jnp.asarray(batch.target_label)).mean() for each in of)
+        return dice + 0.5 * entropy
+
+    parameters = initial_state(initial_model(run), KEEP).parameters
+    value, expected = jax.jit(jax.value_and_grad(loss))(parameters)
+    state, measures = on_one
+    assert distance(state.optimizer[0].trace, expected) < 1e-5
+    assert measures.loss == pytest.approx(float(value), rel=1e-6)
+    assert measures.gradient_norm == pytest.approx(float(optax.tree.norm(expected)), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_many_devices_have_the_gradient_of_one(run, on_one, layout):
+    state, measures = taken(run, LAYOUTS[layout], ragged_batch(), steps=2)  # the second on what the first gave
+    assert distance(state.optimizer[0].trace, on_one[0].optimizer[0].trace) < 1e-5
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), measures, on_one[1])
+
+
+def test_augmentation_depends_on_seed_and_number_alone():
+    batch = ragged_batch()
+    same, other = (augmented(config(policy=LIGHT, seed=seed)) for seed in (0, 1))
+    whole, part = jax.jit(same)(batch), jax.jit(same)(jax.tree.map(lambda x: x[2:3], batch))
+    np.testing.assert_allclose(part.target[0], whole.target[2], atol=1e-6)
+    assert abs(jax.jit(other)(batch).target - whole.target).max() > 0.1
+    assert augmented(config())(batch) is batch
+
+
+@pytest.mark.slow
+def test_checkpointed_activations_have_the_same_gradient(run, on_one):
+    state, _ = taken(config(policy=LIGHT, checkpoint_activations=True), Devices(1), ragged_batch())
+    assert distance(state.optimizer[0].trace, on_one[0].optimizer[0].trace) < 1e-5
+
+
+@pytest.mark.slow
+def test_half_precision_learns_like_single():
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        run = config(dtype=dtype)
+        optimizer = make_optimizer(run)
+        first, *_, last = (taken(run, Devices(1), ragged_batch(), optimizer=optimizer, steps=n) for n in (1, 6))
+        assert {leaf.dtype for leaf in jax.tree.leaves(last[0])} == {np.dtype("float32"), np.dtype("int32")}
+        found[dtype] = float(first[1].loss), float(last[1].loss)
+        assert found[dtype][1] < found[dtype][0] - 0.01
+    np.testing.assert_allclose(found["bfloat16"], found["float32"], rtol=0.02)
+    assert found["bfloat16"] != found["float32"]
+
+
+def test_the_average_follows_the_parameters():
+    run = config(ema=0.5)
+    before = initial_state(initial_model(run), make_optimizer(run))
+    state, _ = taken(run, Devices(1), ragged_batch(), optimizer=make_optimizer(run))
+    for name, old in before.parameters.items():  # a young average: a tenth of it is the beginning
+        np.testing.assert_allclose(state.average[name], 0.1 * old + 0.9 * state.parameters[name], atol=1e-6)
+
+
+def test_a_step_that_is_not_finite_changes_nothing():
+    run, batch = config(), ragged_batch()
+    batch.target[1, 3, 3] = np.nan
+    before = initial_state(initial_model(run), make_optimizer(run))
+    state, measures = taken(run, Devices(1), batch, optimizer=make_optimizer(run))
+    assert np.isnan(measures.loss)
+    jax.tree.map(np.testing.assert_array_equal, state, jax.tree.map(np.asarray, before))
+
+
+def test_sizes():
+    assert ragged_batch().target.shape == (STAGE.batch_size, SIZE, SIZE, 1)
