@@ -1,4 +1,5 @@
-"""Where a run computes: on one device, on all by `jax.pmap`, or on a mesh that support sets are spread over too."""
+"""Where a run computes: on one device, on several by `jax.pmap`, or, with support sets spread over devices or with
+several processes, on a mesh by `jax.shard_map`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,17 +54,17 @@ class Devices:
 
     @property
     def mesh(self) -> Mesh:
-        """Axis DATA, and SUPPORT where that is more than one. Each process has devices in a row: it reads episodes."""
+        """The devices, those of a process in a row, as it reads whole episodes."""
         devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
         grid = np.array(devices[: self.data * self.support]).reshape(self.data, self.support)
-        # With one axis it is that of `jax.pmap`, which would be compiled again for another.
-        return Mesh(grid, (DATA, SUPPORT)) if self.support > 1 else Mesh(grid[:, 0], (DATA,))
+        # The mesh of `jax.pmap` has one axis; states on another would have it compiled twice.
+        return Mesh(grid[:, 0], (DATA,)) if self._by_pmap else Mesh(grid, (DATA, SUPPORT))
 
     def step(self, make: Callable[..., Step], augment: Callable[[Episode], Episode]) -> Step:
         """A training step over these devices."""
-        if self.support > 1:
-            return over_mesh(make, augment, self.mesh)
-        return on_one_device(make, augment) if self.data == 1 else over_data(make, augment, self._devices)
+        if self._single:
+            return on_one_device(make, augment)
+        return over_data(make, augment, self.mesh.devices) if self._by_pmap else over_mesh(make, augment, self.mesh)
 
     def check(self, *, batch_size: int, support_size: int) -> None:
         """Raise unless a batch can be shared evenly.
@@ -78,26 +79,28 @@ class Devices:
 
     def replicate(self, state: TrainState) -> TrainState:
         """A state on every device."""
-        if self.data == self.support == 1:
+        if self._single:
             return jax.tree.map(jnp.asarray, state)
         return jax.device_put(state, NamedSharding(self.mesh, P()))
 
     def put(self, batch: Episode) -> tuple[Episode, Episode]:
         """This process's episodes as they are, and on the devices as the step takes them."""
-        if self.support > 1:
-            arrays = (
-                jax.make_array_from_process_local_data(NamedSharding(self.mesh, P(DATA)), np.asarray(x)) for x in batch
-            )
-            return batch, Episode(*arrays)
-        if self.data > 1:
-            local = self.data // jax.process_count()
-            return batch, Episode(*(np.asarray(x).reshape(local, -1, *x.shape[1:]) for x in batch))
-        return batch, jax.device_put(batch)
+        if self._single:
+            return batch, jax.device_put(batch)
+        if self._by_pmap:
+            return batch, Episode(*(np.asarray(x).reshape(self.data, -1, *x.shape[1:]) for x in batch))
+        episodes = NamedSharding(self.mesh, P(DATA))
+        return batch, Episode(*(jax.make_array_from_process_local_data(episodes, np.asarray(x)) for x in batch))
 
     def fetch(self, value: jax.Array) -> np.ndarray:
         """A value that all devices hold."""
         return np.asarray(value.addressable_data(0))
 
     @property
-    def _devices(self) -> list[jax.Device] | None:
-        return None if jax.process_count() > 1 else jax.devices()[: self.data]
+    def _single(self) -> bool:
+        return self.data == self.support == 1
+
+    @property
+    def _by_pmap(self) -> bool:
+        """Of several processes each would have a state of its own, which no checkpoint can hold."""
+        return self.support == 1 and jax.process_count() == 1

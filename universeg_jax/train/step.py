@@ -102,12 +102,10 @@ def on_one_device(make: Callable[..., Step], augment: Callable[[Episode], Episod
     return lambda state, episodes: step(state, augment(episodes))
 
 
-def over_data(
-    make: Callable[..., Step], augment: Callable[[Episode], Episode], devices: Sequence | None = None
-) -> Step:
-    """The step over devices by `jax.pmap`, each with its share of the episodes.
+def over_data(make: Callable[..., Step], augment: Callable[[Episode], Episode], devices: Sequence) -> Step:
+    """The step over the devices of one process by `jax.pmap`, each with its share of the episodes.
 
-    Episodes come as the arrays of this process, with an axis of its devices in front; the state is copied to each.
+    Episodes come with an axis of the devices in front; the state is copied to each.
     """
     on_each = partial(jax.pmap, axis_name=DATA, devices=devices)
     augment = on_each(augment)

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from universeg_jax.errors import WeightsError
@@ -56,7 +57,7 @@ def save(
     with new_folder(folder, overwrite=overwrite) as new:
         new.mkdir()
         try:
-            with ocp.StandardCheckpointer() as checkpointer:  # left only when all is written
+            with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:  # left when all is written
                 checkpointer.save(new / PARAMETERS, parameters)
         except Exception as error:  # a full disk, as TensorStore reports it
             raise WeightsError(f"{folder}: the parameters cannot be written: {error}") from error
@@ -87,7 +88,7 @@ def load(folder: str | os.PathLike) -> Model:
     if damaged:
         raise WeightsError(f"{folder}: missing or damaged: {', '.join(damaged)}; copy or convert the weights again")
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             set_parameters(model, checkpointer.restore(folder / PARAMETERS, get_parameters(model)))
     except Exception as error:  # Orbax and TensorStore have many kinds
         raise WeightsError(f"{folder}: the parameters cannot be read: {error}") from error
@@ -153,6 +154,16 @@ def _sha256(folder: Path) -> dict[str, str]:
     """The digest of every file in a folder, by its path in it. TensorStore itself does not see every damage."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _alone() -> Any:
+    """Options for Orbax, which otherwise waits for the other processes of a `jax.distributed` program."""
+    import orbax.checkpoint as ocp
+
+    this = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process{this}"
+    )
 
 
 def config_to_json(config: ModelConfig) -> dict[str, Any]:
