@@ -28,7 +28,7 @@ def task(*squares, seed=0):
 
 def found(features, targets, masks, config, counts=None):
     counts = np.ones((1, len(masks)), bool) if counts is None else counts
-    known = jitted_prototypes(features, masks[None], counts, config=config)
+    known = jitted_prototypes(features, masks[None], counts, np.zeros(1, bool), config=config)
     return np.stack(jitted_scores(targets, known, config=config))[:, 0]
 
 
@@ -47,8 +47,8 @@ def test_masked_softmax_is_the_selection_of_the_definition(squares, config):
 
 def test_a_small_foreground_has_only_its_global_prototype_with_a_foreground_grid():
     features, _, masks = task((2, 2, 3))
-    with_grid = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), config=UPSTREAM)
-    without = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), config=ALPConfig())
+    with_grid = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), np.zeros(1, bool), config=UPSTREAM)
+    without = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), np.zeros(1, bool), config=ALPConfig())
     assert not with_grid.foreground.any()
     assert without.foreground.any()
 
@@ -65,7 +65,11 @@ def test_classes_do_not_mix():
     both = np.stack([masks, 1 - masks])
     counts = np.ones((2, 2), bool)
     together = np.stack(
-        jitted_scores(targets, jitted_prototypes(features, both, counts, config=ALPConfig()), config=ALPConfig())
+        jitted_scores(
+            targets,
+            jitted_prototypes(features, both, counts, np.zeros(2, bool), config=ALPConfig()),
+            config=ALPConfig(),
+        )
     )
     for k in range(2):
         np.testing.assert_allclose(together[:, k], found(features, targets, both[k], ALPConfig()), atol=1e-4)
@@ -94,21 +98,30 @@ def test_labels_come_to_the_grid_softly_or_by_one_pixel():
     labels[..., 1::2, 1::2] = 1  # a quarter of every feature's area, and none of the pixels that nearest takes
     counts = np.ones((1, 1), bool)
     for sampling, found_some in [(LabelSampling.AREA, True), (LabelSampling.NEAREST, False)]:
-        known = jitted_prototypes(features, labels, counts, config=ALPConfig(label_sampling=sampling))
+        known = jitted_prototypes(
+            features, labels, counts, np.zeros(1, bool), config=ALPConfig(label_sampling=sampling)
+        )
         assert bool(known.has_foreground[0, 0]) == found_some
 
 
 def test_features_smaller_than_a_window_are_refused():
     features, _, masks = task((0, 0, 1))
     with pytest.raises(ValueError, match="features are 8x8, smaller than a window of 9"):
-        prototypes(features, masks[None], np.ones((1, 1), bool), ALPConfig(window=9))
+        prototypes(features, masks[None], np.ones((1, 1), bool), np.zeros(1, bool), ALPConfig(window=9))
 
 
 def test_large_inputs_are_taken_in_parts(monkeypatch):
     features, targets, masks = task((2, 2, 5))
     whole = found(features, targets, masks, ALPConfig())
     monkeypatch.setattr("universeg_jax.models.protosam.alp.AT_ONCE", 50)
-    known = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), config=ALPConfig())
+    known = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), np.zeros(1, bool), config=ALPConfig())
     np.testing.assert_allclose(
         np.stack(jax.jit(lambda *given: scores(*given, ALPConfig()))(targets, known))[:, 0], whole, atol=1e-4
     )
+
+
+def test_positions_have_no_weight_for_what_is_anywhere():
+    features, targets, masks = task((2, 2, 5))
+    known = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), np.ones(1, bool), config=ALPConfig())
+    found_anywhere = np.stack(jitted_scores(targets, known, config=ALPConfig()))[:, 0]
+    np.testing.assert_allclose(found_anywhere, found(features, targets, masks, ANYWHERE), atol=1e-4)

@@ -54,6 +54,7 @@ def test_which_are_kept():
     assert choose(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 1) == components[:1]
     assert choose(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 5) == components
     assert choose(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 0) == []
+    assert choose(components, ComponentsConfig(keep=Keep.AS_SUPPORT), None) == components
     assert choose([], ComponentsConfig(), 1) == []
 
 

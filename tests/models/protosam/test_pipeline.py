@@ -105,6 +105,18 @@ def test_which_components_are_kept():
     assert masks_of(two, image)[0].sum() == 100
 
 
+def test_many_components_in_the_support_are_countless():
+    cells = [(2 + 10 * (i // 3), 2 + 10 * (i % 3), 6, RED) for i in range(9)]
+    image, truth = scene(*cells)
+    task = predictor(support=scene(*cells[:5]), refinement=None, alp=ALPConfig())
+    assert task.in_support == (None,)
+    assert np.asarray(task.coarse.turned[0][1].position_weight).tolist() == [0]
+    np.testing.assert_array_equal(masks_of(task, image)[0], truth > 0)
+    counted = predictor(support=scene(*cells[:5]), refinement=None, countless=5)
+    assert counted.in_support == (5,)
+    assert masks_of(counted, image)[0].sum() == 5 * 36
+
+
 def test_components_beyond_the_limit_stay_coarse():
     image, truth = scene((2, 2, 6, RED), (20, 12, 8, RED))
     refinement = RefinementConfig.always(MaskChoice.FIRST_OF_THREE)

@@ -47,6 +47,7 @@ class Prototypes:
         has_foreground: (K,S), False for an entry without foreground, or one that does not count.
         background_mean: (K,C) mean feature of the background of all entries, of unit length.
         has_background: (K,), False where no entry that counts has background.
+        position_weight: (K,) of the squared distance to a prototype's place.
     """
 
     cells: Float[Array, "S n C"]
@@ -59,10 +60,15 @@ class Prototypes:
     has_foreground: Bool[Array, "K S"]
     background_mean: Float[Array, "K C"]
     has_background: Bool[Array, " K"]
+    position_weight: Float[Array, " K"]
 
 
 def prototypes(
-    features: Float[Array, "S h w C"], labels: Float[Array, "K S H W"], counts: Bool[Array, "K S"], config: ALPConfig
+    features: Float[Array, "S h w C"],
+    labels: Float[Array, "K S H W"],
+    counts: Bool[Array, "K S"],
+    anywhere: Bool[Array, " K"],
+    config: ALPConfig,
 ) -> Prototypes:
     """Find the prototypes of a task; it can be compiled, `config` being static.
 
@@ -70,6 +76,7 @@ def prototypes(
         features: of the support images.
         labels: of the support images, in [0,1], at any resolution that is not below that of the features.
         counts: which entries count for which class; the others change nothing.
+        anywhere: classes of structures that may be anywhere; positions have no weight for them.
 
     Raises:
         ValueError: features smaller than a window.
@@ -107,6 +114,7 @@ def prototypes(
         has_foreground=inside.sum((2, 3)) > 0,
         background_mean=_unit(rest / (outside.sum((1, 2, 3))[:, None] + AREA_FLOOR)),
         has_background=outside.sum((1, 2, 3)) > 0,
+        position_weight=jnp.where(anywhere, 0.0, config.position_weight),
     )
 
 
@@ -146,12 +154,12 @@ def _scores_of(
     mean_distance = ((prototypes.foreground_place - place) ** 2).sum(axis=-1) - 2 * prototypes.foreground_spread
     mean_distance = jnp.maximum(mean_distance, 0)
     lowest = jnp.float32(-config.scale - config.position_weight * FARTHEST)
-    cells = to_cells - config.position_weight * cell_distance
-    means = to_means - config.position_weight * mean_distance
+    weight = prototypes.position_weight[:, None]
+    means = to_means - weight * mean_distance
+    local = to_cells - weight[..., None] * cell_distance
 
-    everywhere = jnp.broadcast_to(cells.reshape(-1), (len(means), cells.size))
+    everywhere = local.reshape(len(local), -1)
     background = _masked_mean(everywhere, prototypes.background.reshape(everywhere.shape), otherwise=to_rest)
-    local = jnp.broadcast_to(cells, prototypes.foreground.shape)
     entries = _masked_mean(
         jnp.concatenate([local, means[..., None]], axis=-1),
         jnp.concatenate([prototypes.foreground, prototypes.has_foreground[..., None]], axis=-1),

@@ -72,14 +72,16 @@ class CoarseTask:
         labels: np.ndarray,
         counts: np.ndarray,
         *,
+        anywhere: np.ndarray,
         encoded: Encoded,
     ) -> "CoarseTask":
-        """Take in a support set (S,H,W,3), (K,S,H,W,1), (K,S); `encoded` are its images as they are."""
+        """Take in a support set (S,H,W,3), (K,S,H,W,1), (K,S), (K,); `encoded` are its images as they are."""
         turned = []
         for turn in config.turns:
             features = encoded.features if turn == Turn() else encoder(_turn(images, turn), embedding=False).features
             own = _turn(labels.reshape(-1, *labels.shape[2:]), turn).reshape(labels.shape)[..., 0]
-            turned.append((turn, _prototypes(features, jnp.asarray(own), jnp.asarray(counts, bool), config=config.alp)))
+            known = _prototypes(features, own, np.asarray(counts, bool), anywhere, config=config.alp)
+            turned.append((turn, known))
         return cls(encoder, config.alp, tuple(turned))
 
     def logits(self, images: np.ndarray, encoded: Encoded) -> np.ndarray:
@@ -113,8 +115,8 @@ def in_batches(function: Callable, arrays: tuple, at_once: int):
 
 
 @partial(jax.jit, static_argnames="config")
-def _prototypes(features: Array, labels: Array, counts: Array, *, config: ALPConfig) -> Prototypes:
-    return prototypes(features, labels, counts, config)
+def _prototypes(features: Array, labels: Array, counts: Array, anywhere: Array, *, config: ALPConfig) -> Prototypes:
+    return prototypes(features, labels, counts, anywhere, config)
 
 
 @partial(jax.jit, static_argnames=("size", "config"))

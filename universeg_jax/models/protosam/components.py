@@ -76,12 +76,12 @@ def union(components: Sequence[Component], size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def choose(components: list[Component], config: ComponentsConfig, in_support: int) -> list[Component]:
+def choose(components: list[Component], config: ComponentsConfig, in_support: int | None) -> list[Component]:
     """Those that are kept.
 
     Args:
         components: the most confident first.
-        in_support: the largest number of components that a mask of the support has.
+        in_support: the largest number of components that a mask of the support has; None for any number.
     """
     components = _without_specks(components, config)
     if config.keep is Keep.MOST_CONFIDENT:

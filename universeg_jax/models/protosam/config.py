@@ -172,6 +172,8 @@ class ProtoSAMConfig:
 
     Attributes:
         alp, components, prompts, refinement: its four steps; refinement None gives coarse masks only.
+        countless: a class of which one mask of the support has more components than this is taken for structures that
+            are anywhere in any number, such as cells: positions have no weight, and all components are kept.
         turns: support and targets are turned by each of these, and the coarse logits are averaged; each costs as much
             as the first.
     """
@@ -180,6 +182,7 @@ class ProtoSAMConfig:
     components: ComponentsConfig = field(default_factory=ComponentsConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     refinement: RefinementConfig | None = field(default_factory=RefinementConfig)
+    countless: int = 4
     turns: tuple[Turn, ...] = (Turn(),)
 
     def __post_init__(self):

@@ -70,13 +70,15 @@ class ProtoSAM:
             )
         refines = self.config.refinement is not None
         encoded = self.encoder(images, embedding=refines)
-        coarse = CoarseTask.of(self.encoder, self.config, images, labels, counts, encoded=encoded)
         truths = [[labels[k, s, :, :, 0] > 0.5 for s in np.flatnonzero(counts[k])] for k in range(len(labels))]
         in_support = [max((count(one, self.config.components) for one in masks), default=0) for masks in truths]
+        anywhere = np.array(in_support) > self.config.countless
+        coarse = CoarseTask.of(self.encoder, self.config, images, labels, counts, anywhere=anywhere, encoded=encoded)
         refined = np.full(len(labels), refines)
         if refines and self.config.refinement.support_dice > 0:
             refined = self._support_dice(encoded, labels[..., 0] > 0.5, counts) >= self.config.refinement.support_dice
-        return ProtoSAMTask(self.encoder, self.config, coarse, tuple(in_support), tuple(refined.tolist()))
+        most = [None if is_anywhere else number for number, is_anywhere in zip(in_support, anywhere, strict=True)]
+        return ProtoSAMTask(self.encoder, self.config, coarse, tuple(most), tuple(refined.tolist()))
 
     def _support_dice(self, encoded: Encoded, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """(K,) mean Dice of what the decoder makes of the true masks' own prompts; 0 for a class without foreground."""
@@ -102,14 +104,14 @@ class ProtoSAMTask:
     """A task of K classes, ready for any number of targets: nothing of the support is computed again.
 
     Attributes:
-        in_support: (K,) the largest number of components in a mask of the support.
+        in_support: (K,) the largest number of components in a mask of the support; None for structures in any number.
         refined: (K,) whether the decoder is asked.
     """
 
     encoder: Encoder
     config: ProtoSAMConfig
     coarse: CoarseTask
-    in_support: tuple[int, ...]
+    in_support: tuple[int | None, ...]
     refined: tuple[bool, ...]
 
     def __call__(self, targets: Float[Array, "B H W 3"]) -> Float[Array, "K B H W 1"]:
