@@ -66,7 +66,8 @@ class TrainConfig:
         ema: decay of the moving average of the parameters, which is validated and kept as the result; 0 for none.
         dtype: of features, "float32" or "bfloat16"; parameters and losses are float32.
         checkpoint_activations: compute the features of support entries again for the gradient instead of keeping
-            them. For support sets that would not fit.
+            them. For support sets that would not fit: on CPU at 64 px, a process that trains the released network
+            takes 2.5 GB for a support of 256 without, 1.7 GB with it (1.5 and 1.4 GB for 64).
         workers: processes that read ahead, 0 for threads.
         patience: the run ends early when this many validations in a row were no better than the best; None never.
         validate_every, save_every, picture_every: steps.

@@ -120,7 +120,7 @@ class _Curves:
 
         self._event, self._scalar = Event, scalar
         folder.mkdir(exist_ok=True)
-        self._writer = EventsWriter(str(folder / "events"))
+        self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")  # its own name counts whole seconds
         # TensorBoard hides what earlier runs wrote of this step and later ones.
         self._writer.write_event(Event(step=first, file_version="brain.Event:2"))
         self._writer.write_event(Event(step=first, session_log=SessionLog(status=SessionLog.START)))

@@ -1,0 +1,62 @@
+import dataclasses
+from itertools import islice
+
+import jax
+import numpy as np
+import pytest
+from array_data import STAGE, config
+
+from universeg_jax.errors import InputError
+from universeg_jax.tasks.task import Corpus
+from universeg_jax.train.data import TrainingData
+
+SMALL = dataclasses.replace(STAGE, size=64, batch_size=2, support_size=(1, 2))
+RUN = config(stages=(SMALL,), validation=0.5, validation_episodes=2)
+
+
+@pytest.fixture(scope="module")
+def data(corpus):
+    return TrainingData(RUN, corpus)
+
+
+def numbers(batches, count):
+    return [batch.number.tolist() for batch in islice(batches, count)]
+
+
+def test_tasks_are_for_training_or_for_validation(data, corpus):
+    assert len(data.training) == len(data.validation) == 1
+    assert {*data.training, *data.validation} == set(Corpus(corpus, resolution=64).tasks)
+    assert data.source(SMALL).tasks == tuple(data.training)
+
+
+def test_batches_start_anywhere(data):
+    whole = numbers(data.batches(SMALL, start=0), 4)
+    assert whole == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert numbers(data.batches(SMALL, start=2), 2) == whole[2:]
+
+
+def test_validation_is_the_same_every_time(data, corpus):
+    first, again = (of.validation_episodes(SMALL) for of in (data, TrainingData(RUN, corpus)))
+    assert first.keys() == set(data.validation)
+    (episodes,), (others,) = first.values(), again.values()
+    assert len(episodes) == 2
+    jax.tree.map(np.testing.assert_array_equal, episodes, others)
+    assert all(episode.support_mask.all() for episode in episodes)  # the largest support
+
+
+def test_synthetic_tasks_have_their_share(corpus):
+    run = dataclasses.replace(RUN, synthetic=0.5)
+    data = TrainingData(run, corpus)
+    source = data.source(dataclasses.replace(SMALL, support_size=2))
+    real = len(data.training)
+    assert sorted(int(source[i].task) < real for i in range(4)) == [False, False, True, True]
+
+
+def test_held_out_datasets_are_refused(corpus):
+    with pytest.raises(InputError, match="held out, so never trained on"):
+        TrainingData(dataclasses.replace(RUN, held_out=("first", "second")), corpus).source(SMALL)
+
+
+def test_a_resolution_that_the_corpus_lacks_is_refused(corpus):
+    with pytest.raises(InputError, match=r"resolution=32: .* is stored at"):
+        TrainingData(dataclasses.replace(RUN, stages=(dataclasses.replace(SMALL, size=32),)), corpus)
