@@ -64,7 +64,9 @@ class Devices:
         """A training step over these devices."""
         if self._single:
             return on_one_device(make, augment)
-        return over_data(make, augment, self.mesh.devices) if self._by_pmap else over_mesh(make, augment, self.mesh)
+        return (
+            over_data(make, augment, list(self.mesh.devices)) if self._by_pmap else over_mesh(make, augment, self.mesh)
+        )
 
     def check(self, *, batch_size: int, support_size: int) -> None:
         """Raise unless a batch can be shared evenly.
