@@ -1,7 +1,7 @@
 """A first run from scratch, on two CPU cores.
 
-Claim: the released network, small images first and then larger ones, learns in 5400 steps to segment tasks that it never
-saw about as well as open-v0 (experiments/results/first_run/).
+Claim: the released network, small images first and then larger ones, learns in 5400 steps to segment tasks that it
+never saw about as well as open-v0 (experiments/results/first_run/).
 
     python -m experiments.train experiments/configs/first_run.py --corpus CORPUS --out RUN
 
