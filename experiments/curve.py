@@ -1,6 +1,6 @@
 """Draw the curve of a training run.
 
-    python -m experiments.curve RUN --out FILE.png
+python -m experiments.curve RUN --out FILE.png
 """
 
 import argparse
