@@ -8,6 +8,7 @@ Exit codes: 0 at the end, 2 for what cannot be used, 75 when SIGTERM or Ctrl-C s
 """
 
 import argparse
+import os
 import sys
 from ast import literal_eval
 from pathlib import Path
@@ -36,7 +37,9 @@ def main() -> int:
         devices = Devices.all(support=arguments.support_devices)
         best = train(config, arguments.corpus, arguments.out, devices=devices, quiet=arguments.quiet)
     except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        if arguments.coordinator or arguments.distributed:
+            os._exit(2)  # the others may wait for this one, and to leave as usual is to wait for them
         return 2
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
