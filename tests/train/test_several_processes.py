@@ -29,14 +29,14 @@ with socket.socket() as free:
 
 CONFIG = """
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.tasks.augment import Policy, Variation
+from universeg_jax.tasks.augment import Policy
 from universeg_jax.train.config import Stage, TrainConfig
 
 stage = Stage(size=64, steps=1, batch_size=4, support_size=(1, 2), learning_rate=1e-2)
 config = TrainConfig(
     stages=(stage,) * STAGES,
     model=UniverSegConfig(encoder_features=((4, 4), (4, 4))),
-    policy=Policy(in_task=Variation(noise=0.5), flip_horizontally=0.5),
+    policy=Policy.none(),
     validation=0.5,
     validation_episodes=1,
     clip_norm=1e9,  # so that the first moment of Adam tells the gradient
