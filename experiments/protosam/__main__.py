@@ -89,7 +89,7 @@ def main() -> None:
         "resolution": 128,
         "contenders": [contender.name for contender in contenders],
     }
-    command = shlex.join(["python", "-m", "experiments.protosam", *(Path(word).name for word in sys.argv[1:])])
+    command = shlex.join(["python", "-m", "experiments.protosam", *map(_told, sys.argv[1:])])
     results = {"command": command, "machine": machine(), **settings, "corpora": {}}
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "protosam.json"
@@ -115,6 +115,11 @@ def main() -> None:
     file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     write_table(arguments.out / "protosam.md", results)
     write_picture(arguments.out / "protosam.png", shown, [c for c in contenders if "plain" not in c.name])
+
+
+def _told(word: str) -> str:
+    """A word of the command; of a folder somewhere on this machine only its name."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 if __name__ == "__main__":
