@@ -7,6 +7,7 @@ CORPUS/NAME/64 128 256/     the images, as tensorflow-datasets stores them, in a
 """
 
 import json
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,13 +99,21 @@ class Corpus:
         return open_images(self.folder / dataset, self.resolution)
 
 
+_OPENING = threading.Lock()
+
+
 @cache
 def open_images(folder: Path, resolution: int):
     """The stored images of the dataset in a folder."""
-    import tensorflow_datasets as tfds  # takes a second, so only when images are read
+    # One thread at a time: tensorflow-datasets imports its parts when they are first used, and two threads that do so
+    # can wait for each other for ever.
+    with _OPENING:
+        import tensorflow_datasets as tfds  # takes a second, so only when images are read
 
-    builder = tfds.builder_from_directory(next((folder / str(resolution)).glob("*.*.*")))
-    return builder.as_data_source("all")
+        builder = tfds.builder_from_directory(next((folder / str(resolution)).glob("*.*.*")))
+        source = builder.as_data_source("all")
+        source[0]  # the last parts, those that read
+        return source
 
 
 def tasks_of(dataset: str, classes: list[str], index: dict[str, np.ndarray]) -> dict[Task, tuple[Example, ...]]:
