@@ -34,7 +34,7 @@ def corpora(draw):
     numbers,
     st.integers(),
     st.tuples(st.integers(1, 6), st.integers(0, 6)),
-    st.sampled_from(["train", "validation", "test"]),
+    st.sampled_from(["train", "validation", "test", None]),
     st.booleans(),
 )
 def test_every_episode(corpus, number, seed, sizes, split, same_subject):
@@ -62,6 +62,15 @@ def test_every_episode(corpus, number, seed, sizes, split, same_subject):
     np.testing.assert_array_equal(episode.support_labels[: len(support)], [corpus.read(ORGAN, 0)[1]] * len(support))
     assert not episode.support_images[len(support) :].any()
     assert not episode.support_labels[len(support) :].any()
+
+
+def test_episodes_of_all_splits():
+    corpus = small_corpus()
+    source = Episodes(corpus, seed=0, support_size=3, split=None, support_split=None)
+    draws = [source.draw(number) for number in range(500)]
+    everything = {example for task in corpus.tasks for example in corpus.examples(task)}
+    assert {draw.target for draw in draws} == {example for draw in draws for example in draw.support} == everything
+    assert not any(draw.target.subject in {example.subject for example in draw.support} for draw in draws)
 
 
 def test_all_levels_are_sampled_uniformly():
@@ -163,6 +172,8 @@ def test_held_out_datasets_are_refused_in_training_only():
         Episodes(corpus, seed=0)
     with pytest.raises(InputError, match=r"^heart: held out"):
         Episodes(corpus, seed=0, held_out=["heart"])
+    with pytest.raises(InputError, match=r"^ACDC, acdc_2017: held out"):
+        Episodes(corpus, seed=0, split=None)
     assert len(Episodes(corpus, seed=0, tasks=tasks[2:]).tasks) == 1
     assert len(Episodes(corpus, seed=0, split="test").tasks) == 3
     assert len(Episodes(corpus, seed=0, held_out=()).tasks) == 3

@@ -20,6 +20,22 @@ def test_split_tasks_is_a_partition_by_label(validation, seed):
     assert len(kept) == 2 * (max(1, round(20 * validation)) if validation else 0)
 
 
+@settings(deadline=None, derandomize=True)
+@given(st.floats(0.01, 1.0), st.floats(0.01, 1.0))
+def test_a_part_of_the_training_tasks(training, other):
+    less, more = (split_tasks(TASKS, validation=0.2, training=each) for each in sorted((training, other)))
+    assert less[1] == more[1]
+    assert 0 < len(less[0]) <= len(more[0]) <= 32
+    assert set(less[0]) <= set(more[0]) <= set(split_tasks(TASKS, validation=0.2)[0])
+    assert len({(t.dataset, t.label) for t in less[0]}) == max(1, round(16 * min(training, other)))
+
+
+@pytest.mark.parametrize("training", [0.0, 1.5])
+def test_a_part_that_is_none_or_more_than_all(training):
+    with pytest.raises(InputError, match=f"training={training}: it is a fraction"):
+        split_tasks(TASKS, validation=0.2, training=training)
+
+
 def test_split_tasks_depends_on_the_seed_and_not_on_the_order():
     shuffled = random.Random(0).sample(TASKS, len(TASKS))
     splits = [set(split_tasks(tasks, validation=0.3, seed=seed)[1]) for tasks in (TASKS, shuffled) for seed in (0, 1)]

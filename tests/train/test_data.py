@@ -44,6 +44,14 @@ def test_validation_is_the_same_every_time(data, corpus):
     assert all(episode.support_mask.all() for episode in episodes)  # the largest support
 
 
+def test_all_splits_are_learned_from_only_where_asked(corpus):
+    for split in ("train", None):
+        data = TrainingData(dataclasses.replace(RUN, split=split), corpus)
+        source, (task,) = data.source(SMALL), data.training
+        there = Corpus(corpus, resolution=64).examples(task, split, minimum_area=0.001)
+        assert len({source[i].target.tobytes() for i in range(len(there))}) == len(there)
+
+
 def test_synthetic_tasks_have_their_share(corpus):
     run = dataclasses.replace(RUN, synthetic=0.5)
     data = TrainingData(run, corpus)

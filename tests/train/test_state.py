@@ -31,6 +31,24 @@ def test_gradients_are_clipped_and_weights_decay():
     np.testing.assert_allclose(steps[0] - steps[1], -STAGE.learning_rate * 0.1, rtol=1e-3)
 
 
+def test_muon_makes_updates_of_kernels_orthogonal():
+    run = config(muon=True)
+    parameters = get_parameters(initial_model(run))
+    generator = np.random.default_rng(0)
+    gradients = jax.tree.map(lambda p: generator.normal(size=p.shape).astype(np.float32) * 1e-3, parameters)
+    optimizer = make_optimizer(run)
+    updates, _ = optimizer.update(gradients, optimizer.init(parameters), parameters)
+    for name, update in updates.items():
+        if name.endswith("bias") or name.startswith("head"):  # Adam's first step: a sign, times 1.47 by Nesterov
+            np.testing.assert_allclose(update, -1.4737 * STAGE.learning_rate * np.sign(gradients[name]), rtol=1e-3)
+            continue
+        matrix = np.asarray(update).reshape(-1, update.shape[-1])
+        singular = np.linalg.svd(matrix, compute_uv=False)
+        assert singular.max() < 2 * singular.min()
+        assert np.sqrt(np.mean(matrix**2)) == pytest.approx(0.2 * STAGE.learning_rate, rel=0.3)
+        assert np.sum(matrix * gradients[name].reshape(matrix.shape)) < 0
+
+
 def test_a_run_starts_from_its_seed_or_from_weights(tmp_path):
     one, same, other = (get_parameters(initial_model(config(seed=seed))) for seed in (0, 0, 1))
     jax.tree.map(np.testing.assert_array_equal, one, same)

@@ -75,10 +75,12 @@ class Episodes:
         corpus: a `Corpus`, or what has `tasks`, `examples` and `read` like one.
         seed: episodes are a function of corpus, options, seed and number.
         support_size: entries in the support set; a pair (low, high) draws their number, for each episode, uniformly.
-        split: where targets are from.
-        support_split: where the support is from; as in the paper, the train split for targets of all splits.
+        split: where targets are from; None for all splits, to learn from every image of a corpus on which nothing is
+            tested.
+        support_split: where the support is from, or None; as in the paper, the train split for targets of all splits.
         tasks: only these, all by default.
-        held_out: names of datasets, in which * stands for anything, that are refused as targets of the train split.
+        held_out: names of datasets, in which * stands for anything, that are refused as targets of the train split
+            or of all.
         minimum_area: examples whose label covers less of the image are left out; by default 16 pixels of 128x128.
         minimum_support: tasks whose support is drawn from fewer examples are left out.
         same_subject: let the support hold other images of the target's subject, as the paper does; the target itself
@@ -100,8 +102,8 @@ class Episodes:
         *,
         seed: int,
         support_size: int | tuple[int, int] = 64,
-        split: str = "train",
-        support_split: str = "train",
+        split: str | None = "train",
+        support_split: str | None = "train",
         tasks: Iterable[Task] | None = None,
         held_out: Collection[str] = HELD_OUT,
         minimum_area: float = 0.001,
@@ -121,7 +123,7 @@ class Episodes:
                 f"label_threshold={label_threshold}: labels are in [0,1]; pass 0.5, or None for soft labels"
             )
         tasks = corpus.tasks if tasks is None else tuple(tasks)
-        if split == "train":
+        if split in ("train", None):
             refuse_held_out(tasks, held_out)
         self._pools, self.left_out = make_pools(
             corpus,

@@ -32,7 +32,9 @@ def refuse_held_out(tasks: Iterable[Task], held_out: Collection[str]) -> None:
         )
 
 
-def split_tasks(tasks: Iterable[Task], *, validation: float, seed: int = 0) -> tuple[list[Task], list[Task]]:
+def split_tasks(
+    tasks: Iterable[Task], *, validation: float, training: float = 1.0, seed: int = 0
+) -> tuple[list[Task], list[Task]]:
     """Tasks to train on, and tasks kept from training to validate on.
 
     A label of a dataset goes to one side with all its modalities and axes. Which side does not depend on the order of
@@ -40,6 +42,7 @@ def split_tasks(tasks: Iterable[Task], *, validation: float, seed: int = 0) -> t
 
     Args:
         validation: the fraction to keep, of labels; at least one label is kept unless it is 0.
+        training: the fraction of the other labels to train on; at least one.
 
     Raises:
         InputError: nothing would be left to train on.
@@ -51,11 +54,11 @@ def split_tasks(tasks: Iterable[Task], *, validation: float, seed: int = 0) -> t
         raise InputError(
             f"validation={validation}: cannot be kept of {len(labels)} labels; pass a fraction that leaves some"
         )
-    kept = set(labels[:number])
-    return (
-        [task for task in tasks if (task.dataset, task.label) not in kept],
-        [task for task in tasks if (task.dataset, task.label) in kept],
-    )
+    if not 0 < training <= 1:
+        raise InputError(f"training={training}: it is a fraction of the labels, above 0, up to 1")
+    kept, others = labels[:number], labels[number:]
+    learned = others[: max(1, round(training * len(others)))]
+    return tuple([task for task in tasks if (task.dataset, task.label) in some] for some in map(set, (learned, kept)))
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def make_pools(
     corpus: Corpus,
     tasks: Iterable[Task],
     *,
-    split: str,
-    support_split: str,
+    split: str | None,
+    support_split: str | None,
     minimum_area: float,
     same_subject: bool,
     minimum_support: int,
@@ -99,7 +102,7 @@ def make_pools(
     """The pools of all tasks that have enough examples, and for each of the others why it has not.
 
     Args:
-        split, support_split: where targets and support are from.
+        split, support_split: where targets and support are from; None for all splits.
         minimum_area: examples whose label covers less of the image are left out.
         minimum_support: from how many examples, at least, the support set of each target must be drawn.
 
@@ -107,8 +110,8 @@ def make_pools(
         InputError: an unknown split, a task that the corpus lacks, no task with enough examples.
     """
     for name, value in (("split", split), ("support_split", support_split)):
-        if value not in SPLITS:
-            raise InputError(f"{name}={value!r}: there are {', '.join(SPLITS)}")
+        if value not in (*SPLITS, None):
+            raise InputError(f"{name}={value!r}: there are {', '.join(SPLITS)}, and None for all")
     pools: dict[Task, Pool] = {}
     left_out: dict[Task, str] = {}
     for task in tasks:
@@ -117,9 +120,12 @@ def make_pools(
         if (smallest := pool.smallest_support()) >= minimum_support:
             pools[task] = pool
         elif targets:
-            left_out[task] = f"a target in {split} has {smallest} examples in {support_split} to be its support"
+            left_out[task] = (
+                f"a target in {split or 'all splits'} has {smallest} examples in {support_split or 'all splits'} "
+                "to be its support"
+            )
         else:
-            left_out[task] = f"no targets in {split}"
+            left_out[task] = f"no targets in {split or 'all splits'}"
     if not pools:
         first = next((f"; {task.name}: {reason}" for task, reason in left_out.items()), "")
         raise InputError(

@@ -10,6 +10,7 @@ from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.tasks.augment import Policy
 from universeg_jax.tasks.selection import HELD_OUT
+from universeg_jax.tasks.splits import SPLITS
 from universeg_jax.weights.store import config_to_json
 
 
@@ -59,9 +60,12 @@ class TrainConfig:
         policy: how episodes are augmented.
         held_out: names of datasets that are refused; * stands for anything.
         validation: fraction of the labels of the corpus that is kept from training, to validate on.
+        training: fraction of the other labels that is learned from.
+        split: of the images that are learned from, "train"; None for all splits, where nothing will be tested on them.
         validation_episodes: of each task that is validated on, the same every time.
         dice, cross_entropy: weights of the two losses in their sum.
         weight_decay: of AdamW; 0 is Adam.
+        muon: update the kernels of convolutions by Muon instead of Adam (see `state.make_optimizer`).
         clip_norm: gradients are scaled down to this global norm.
         ema: decay of the moving average of the parameters, which is validated and kept as the result; 0 for none.
         dtype: of features, "float32" or "bfloat16"; parameters and losses are float32.
@@ -81,10 +85,13 @@ class TrainConfig:
     policy: Policy = field(default_factory=Policy.universeg)
     held_out: tuple[str, ...] = HELD_OUT
     validation: float = 0.1
+    training: float = 1.0
+    split: str | None = "train"
     validation_episodes: int = 8
     dice: float = 1.0
     cross_entropy: float = 0.5
     weight_decay: float = 0.0
+    muon: bool = False
     clip_norm: float = 1.0
     ema: float = 0.999
     dtype: str = "float32"
@@ -99,10 +106,13 @@ class TrainConfig:
         if not (self.stages and all(isinstance(stage, Stage) for stage in self.stages)):
             raise InputError(f"stages={self.stages!r}: pass a tuple of one Stage or more")
         _check(self, "synthetic validation", lambda value: 0 <= value <= 1, "from 0 to 1")
+        _check(self, "training", lambda value: 0 < value <= 1, "more than 0, up to 1")
+        _check(self, "split", lambda value: value in (*SPLITS, None), f"one of {', '.join(SPLITS)}, or None for all")
         _check(self, "ema", lambda value: 0 <= value < 1, "from 0 to below 1")
         _check(self, "dice cross_entropy weight_decay", lambda value: value >= 0, "0 or more")
         _check(self, "clip_norm", lambda value: value > 0, "more than 0")
         _check(self, "dtype", lambda value: value in ("float32", "bfloat16"), "float32 or bfloat16")
+        _check(self, "muon checkpoint_activations", lambda value: isinstance(value, bool), "True or False")
         _check(self, "seed workers", lambda value: value == 0 or _is_count(value), "a whole number, 0 or more")
         _check(self, "patience", lambda value: value is None or _is_count(value), "a whole number, 1 or more, or None")
         counts = "validation_episodes validate_every save_every picture_every"

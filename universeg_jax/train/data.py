@@ -30,7 +30,9 @@ class TrainingData:
         self._config, self._folder = config, corpus
         for stage in config.stages[::-1]:
             tasks = Corpus(corpus, resolution=stage.size).tasks
-        self.training, self.validation = split_tasks(tasks, validation=config.validation, seed=config.seed)
+        self.training, self.validation = split_tasks(
+            tasks, validation=config.validation, training=config.training, seed=config.seed
+        )
         self._sources = {}
 
     def source(self, stage: Stage) -> EpisodeSource:
@@ -42,6 +44,8 @@ class TrainingData:
                 seed=config.seed,
                 support_size=stage.support_size,
                 tasks=self.training,
+                split=config.split,
+                support_split=config.split,
                 held_out=config.held_out,
             )
             shares = [(1 - config.synthetic, real)]

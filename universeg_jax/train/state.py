@@ -1,4 +1,8 @@
-"""The state of a training run: all that changes from step to step."""
+"""The state of a training run: all that changes from step to step.
+
+Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/) makes the momentum of a matrix orthogonal before
+it is applied; its updates are scaled as by Liu et al. (Muon is scalable for LLM training, arXiv:2502.16982).
+"""
 
 from typing import NamedTuple
 
@@ -6,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from optax.contrib import MuonDimensionNumbers, muon
 
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.train.config import TrainConfig
@@ -27,11 +32,25 @@ class TrainState(NamedTuple):
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clipping, then Adam with the learning rates of all stages."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(learning_rates(config), weight_decay=config.weight_decay),
-    )
+    """Clipping, then Adam, or Muon for kernels and Adam for the rest, with the learning rates of all stages."""
+    rates = learning_rates(config)
+    if config.muon:
+        optimizer = muon(
+            rates,
+            weight_decay=config.weight_decay,
+            adam_weight_decay=config.weight_decay,
+            muon_weight_dimension_numbers=_matrices,
+            consistent_rms=0.2,  # updates as large as Adam's, so that its learning rates serve
+        )
+    else:
+        optimizer = optax.adamw(rates, weight_decay=config.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
+
+def _matrices(parameters: Parameters) -> dict[str, MuonDimensionNumbers | None]:
+    """How Muon sees a kernel (H,W,C,F): as a matrix (HWC,F). The head, a kernel of one column, is none to it."""
+    kernel = MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
+    return {name: kernel if ".kernel" in name and not name.startswith("head.") else None for name in parameters}
 
 
 def learning_rates(config: TrainConfig) -> optax.Schedule:
