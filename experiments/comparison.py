@@ -19,11 +19,14 @@ from universeg_jax.tasks.task import Corpus, Task
 from universeg_jax.weights import load
 
 
-def make_parser(description: str, *, support: list[int], draws: int, targets: int) -> argparse.ArgumentParser:
-    """The options that all experiments take, with the scale that one is run at."""
+def make_parser(
+    description: str, *, support: list[int], draws: int, targets: int, weights: bool = True
+) -> argparse.ArgumentParser:
+    """The options that all experiments take, with the scale that one is run at; --weights where it takes any."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="with the held-out datasets")
-    parser.add_argument("--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    if weights:
+        parser.add_argument("--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="records, tables and plots")
     parser.add_argument("--support", type=int, nargs="+", default=support, help="support sizes (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=draws, help="of the support (default: %(default)s)")
@@ -47,9 +50,9 @@ def network_of(arguments: argparse.Namespace) -> InContext:
     return InContext(load(arguments.weights), Path(arguments.weights).name)
 
 
-def held_out(arguments: argparse.Namespace) -> tuple[CorpusData, list[Task]]:
+def held_out(arguments: argparse.Namespace, *, resolution: int = 128) -> tuple[CorpusData, list[Task]]:
     """The corpus and, of its tasks, those of the held-out datasets."""
-    data = CorpusData(Corpus(arguments.corpus))
+    data = CorpusData(Corpus(arguments.corpus, resolution=resolution))
     tasks = [task for task in data.tasks if any(fnmatchcase(task.dataset, name) for name in HELD_OUT)]
     if arguments.tasks:
         tasks = [task for task in tasks if any(fnmatchcase(task.name, pattern) for pattern in arguments.tasks)]
@@ -83,7 +86,9 @@ def report(
 
 def about_run() -> dict:
     """The command, without the folders of this machine, and the machine."""
-    places = {"--corpus": lambda _: "CORPUS", "--out": lambda _: "DIR", "--weights": lambda path: Path(path).name}
+    folders = {"--corpus": "CORPUS", "--train": "TRAIN", "--runs": "RUNS", "--out": "DIR"}
+    places = {option: lambda _, name=name: name for option, name in folders.items()}
+    places["--weights"] = lambda path: Path(path).name
     pairs = zip(sys.argv, sys.argv[1:], strict=False)
     words = [places[before](word) if before in places else word for before, word in pairs]
     module = Path(sys.argv[0]).stem

@@ -1,0 +1,76 @@
+"""Claim: what augmentation, synthetic tasks, many training tasks and a linear cross-convolution are each worth.
+
+    python -m experiments.ablations --train TRAIN --corpus CORPUS --runs RUNS --out experiments/results/ablations
+
+One thing is changed at a time in a short training from scratch at 64 px: the same steps of the same network on the same
+order of tasks. Each is measured on the held-out datasets of CORPUS at 64 px with 16 examples, and compared case by case
+with the unchanged training. TRAIN is the corpus to learn from; trainings are kept in RUNS, and one that was killed goes
+on. A short training shows what helps at its beginning: augmentation and variety cost steps that only a long one gets
+back. Two quiet CPU cores take half an hour.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+
+from experiments.comparison import held_out, make_parser, protocol_of, report
+from experiments.configs.first_run import POLICY
+from universeg_jax.cache import keep_compiled_code
+from universeg_jax.evaluate.evaluation import evaluate
+from universeg_jax.evaluate.methods import InContext
+from universeg_jax.evaluate.summary import Condition
+from universeg_jax.models.universeg import UniverSegConfig
+from universeg_jax.tasks.augment import Policy, Variation
+from universeg_jax.train.config import Stage, TrainConfig
+from universeg_jax.train.folder import LAST
+from universeg_jax.train.loop import train
+from universeg_jax.weights import load
+
+SIZE = 64
+UNCHANGED = "unchanged"
+
+
+def variants(steps: int) -> dict[str, TrainConfig]:
+    """The trainings, by name; the unchanged one first."""
+    base = TrainConfig(
+        stages=(Stage(size=SIZE, steps=steps, batch_size=2, support_size=8, learning_rate=1e-3, warmup_steps=50),),
+        muon=True,
+        policy=POLICY,
+        synthetic=0.2,
+        validation=0.0,
+        save_every=100,
+        ema=0.99,
+    )
+    return {
+        UNCHANGED: base,
+        "no augmentation": replace(base, policy=Policy.none()),
+        "in-task augmentation only": replace(base, policy=Policy(in_task=POLICY.in_task)),
+        "task augmentation only": replace(base, policy=replace(POLICY, in_task=Variation())),
+        "no synthetic tasks": replace(base, synthetic=0.0),
+        "10 % of the tasks": replace(base, training=0.1),
+        "nonlinear cross-convolution": replace(base, model=UniverSegConfig(cross_activation=jax.nn.leaky_relu)),
+    }
+
+
+def main() -> None:
+    parser = make_parser(__doc__, support=[16], draws=2, targets=32, weights=False)
+    parser.add_argument("--train", type=Path, required=True, metavar="TRAIN", help="the corpus to learn from")
+    parser.add_argument("--runs", type=Path, required=True, metavar="RUNS", help="folder of the trainings")
+    parser.add_argument("--steps", type=int, default=600, help="of each training (default: %(default)s)")
+    arguments = parser.parse_args()
+    keep_compiled_code()
+    methods = []
+    for name, config in variants(arguments.steps).items():
+        run = arguments.runs / name.replace(" ", "_").replace("%", "percent")
+        train(config, arguments.train, run)
+        methods.append(InContext(load(run / LAST), name))
+    data, tasks = held_out(arguments, resolution=SIZE)
+    protocol = protocol_of(arguments)
+    evaluation = evaluate(data, methods, protocol, arguments.out, tasks=tasks, progress=True)
+    baseline = Condition(UNCHANGED, protocol.support_sizes[-1], None)
+    report(arguments, evaluation, data, methods, protocol, baseline=baseline)
+
+
+if __name__ == "__main__":
+    main()
