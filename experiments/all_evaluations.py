@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from universeg_jax import shipped
+
 PAGE = "evaluation.md"
 # Folder, module, options, heading.
 EXPERIMENTS = (
@@ -35,7 +37,7 @@ for each: 53.4, 56.8, 63.1, 65.8, 69.8, 70.2, 70.9; with ensembling 55.7, 59.9, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="with the held-out datasets")
-    parser.add_argument("--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for each experiment")
     arguments = parser.parse_args()
     for folder, module, options, _ in EXPERIMENTS:

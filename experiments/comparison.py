@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from experiments.benchmark.machine import machine
+from universeg_jax import shipped
 from universeg_jax.evaluate.data import CorpusData
 from universeg_jax.evaluate.evaluation import Evaluation
 from universeg_jax.evaluate.methods import InContext, Method
@@ -26,7 +27,7 @@ def make_parser(
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="with the held-out datasets")
     if weights:
-        parser.add_argument("--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+        parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="records, tables and plots")
     parser.add_argument("--support", type=int, nargs="+", default=support, help="support sizes (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=draws, help="of the support (default: %(default)s)")

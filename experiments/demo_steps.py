@@ -21,6 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.comparison import about_run
+from universeg_jax import shipped
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import CorpusData
 from universeg_jax.evaluate.metrics import dice
@@ -146,7 +147,7 @@ def _invert(given: Images) -> Images:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="with wbc_jtsc")
-    parser.add_argument("--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--targets", type=int, default=30, help="test images (default: %(default)s)")
     arguments = parser.parse_args()

@@ -20,6 +20,7 @@ from pathlib import Path
 from experiments.benchmark.machine import machine
 from experiments.protosam.measure import Contender, RememberingSAM, chosen_tasks, draws, measure
 from experiments.protosam.report import write_picture, write_table
+from universeg_jax import shipped
 from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
     parser.add_argument("--datasets", nargs="*", default=TRAIN_SETS, help="of the second and further corpora")
     parser.add_argument("--sam", default=PROTOSAM, help="weights of ProtoSAM (default: %(default)s)")
-    parser.add_argument("--universeg", default="open-v0", help="weights of UniverSeg (default: %(default)s)")
+    parser.add_argument("--universeg", default=shipped.DEFAULT, help="weights of UniverSeg (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=4, help="random support images (default: %(default)s)")
     parser.add_argument("--targets", type=int, default=6, help="of each (default: %(default)s)")
     parser.add_argument(

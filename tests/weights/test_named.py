@@ -10,10 +10,11 @@ from flax import nnx
 from official import SMALL, official_state_dict
 
 import universeg_jax as uj
+from universeg_jax import shipped
 from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.weights import store
-from universeg_jax.weights.named import SHIPPED_FOLDER, card, load, universeg
+from universeg_jax.weights.named import card, load, universeg
 from universeg_jax.weights.released import RELEASES
 from universeg_jax.weights.torch_file import save_torch
 from universeg_jax.weights.universeg import export_universeg, universeg_from
@@ -29,7 +30,7 @@ def assert_holds(model, tensors):
 def test_the_shipped_weights_load_and_are_small_and_described():
     model = load("open-v0")
     assert model.config == UniverSegConfig.v1()
-    folder = SHIPPED_FOLDER / "open-v0"
+    folder = shipped.FOLDER / "open-v0"
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 5e6
     assert "Research use only" in card("open-v0")
     logits = model(np.ones((1, 16, 16, 1)), np.ones((1, 1, 16, 16, 1)), np.ones((1, 1, 16, 16, 1)))

@@ -5,6 +5,8 @@ import json
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from universeg_jax import shipped
+
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
@@ -16,7 +18,9 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "-o", "--out", type=Path, default=Path("demo-output"), metavar="DIR", help="(default: %(default)s)"
     )
-    parser.add_argument("-w", "--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    parser.add_argument(
+        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs of an earlier run")
     parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
     parser.set_defaults(run=run)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from universeg_jax import shipped
+
 DESCRIPTION = """\
 Measure how well weights segment the tasks of labelled images that they are shown examples of.
 
@@ -33,7 +35,9 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help="labelled images, volumes, or a corpus")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="where to write")
-    parser.add_argument("-w", "--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    parser.add_argument(
+        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="begin anew instead of going on")
     what = parser.add_argument_group("what to measure on")
     what.add_argument("--tasks", nargs="+", metavar="PATTERN", help="only these, such as '*/MR/axial/*' (default: all)")

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from universeg_jax import shipped
+
 DESCRIPTION = """\
 Write a trained network as a file that runs without this library, on any number of images and examples.
 
@@ -23,7 +25,9 @@ def add_parser(subparsers) -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-w", "--weights", default="open-v0", help="a known name, or a path (default: %(default)s)")
+    parser.add_argument(
+        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where to write")
     parser.add_argument("--format", choices=("jax", "onnx", "both"), default="jax", help="(default: %(default)s)")
     parser.add_argument(

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from universeg_jax import shipped
+
 DESCRIPTION = """\
 Train weights further on the labelled images of one task, and tell whether that helped.
 
@@ -30,7 +32,10 @@ def add_parser(subparsers) -> None:
     parser.add_argument("task", type=Path, metavar="TASK", help="folder with images/ and masks/")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
-        "-w", "--weights", default="open-v0", help="of a UniverSeg: a known name, or a path (default: %(default)s)"
+        "-w",
+        "--weights",
+        default=shipped.DEFAULT,
+        help="of a UniverSeg: a known name, or a path (default: %(default)s)",
     )
     parser.add_argument("--overwrite", action="store_true", help="begin anew instead of going on")
     how = parser.add_argument_group("how to train")

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from universeg_jax import shipped
+
 DESCRIPTION = """\
 Segment images of a task that is shown by labelled examples; nothing is trained.
 
@@ -20,7 +22,7 @@ a class, the smallest one the background. Written are, when all is complete:
 """
 
 
-DEFAULT_WEIGHTS = {"universeg": "open-v0", "protosam": "lite-medsam"}
+DEFAULT_WEIGHTS = {"universeg": shipped.DEFAULT, "protosam": "lite-medsam"}
 
 
 def add_parser(subparsers) -> None:

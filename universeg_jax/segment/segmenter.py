@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 
+from universeg_jax import shipped
 from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.protosam.sam import SAM
@@ -46,7 +47,7 @@ class Segmentation:
 class Segmenter:
     """A model that is shown a task by examples.
 
-        task = Segmenter("open-v0").fit(images, labels)
+        task = Segmenter().fit(images, labels)
         masks = task.predict(new_images)
 
     What happens to an image: colour becomes luminance (or grey is repeated, for a model of colour images);
@@ -72,7 +73,7 @@ class Segmenter:
 
     def __init__(
         self,
-        model: InContextModel | str | os.PathLike = "open-v0",
+        model: InContextModel | str | os.PathLike = shipped.DEFAULT,
         *,
         window: tuple[float, float] | None = None,
         dtype: DTypeLike = np.float32,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from universeg_jax import shipped
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.segment import folder
@@ -77,7 +78,7 @@ class FineTuning:
         policy: how episodes are augmented.
     """
 
-    weights: str = "open-v0"
+    weights: str = shipped.DEFAULT
     steps: int = 500
     patience: int = 6
     learning_rate: float = 3e-4
@@ -234,7 +235,7 @@ def _load(weights: str) -> UniverSeg:
     if not isinstance(model, UniverSeg):
         raise InputError(
             f"--weights {weights}: are those of a {type(model).__name__}, a part of ProtoSAM; only those of UniverSeg "
-            "can be fine-tuned, such as open-v0"
+            f"can be fine-tuned, such as {shipped.DEFAULT}"
         )
     return model
 

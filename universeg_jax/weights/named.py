@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flax import nnx
 
+from universeg_jax import shipped
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
@@ -15,10 +16,6 @@ from universeg_jax.weights.install import load_release
 from universeg_jax.weights.recognise import model_from
 from universeg_jax.weights.released import LITE_MEDSAM, RELEASES, Release
 from universeg_jax.weights.torch_file import load_torch
-
-SHIPPED_FOLDER = Path(__file__).parents[1] / "assets" / "weights"
-SHIPPED = ("open-v0",)
-"""Sets of weights in the package, each a folder of `store.save` with its MODEL_CARD.md."""
 
 PROTOSAM = LITE_MEDSAM.name
 """The weights that ProtoSAM works with where none are chosen."""
@@ -36,8 +33,8 @@ class Known:
 def known_weights() -> list[Known]:
     """All weights that have a name; those that are shipped come first."""
     listed = [
-        Known(name, "shipped", store.read_description(SHIPPED_FOLDER / name)["provenance"]["licence"])
-        for name in SHIPPED
+        Known(name, "shipped", store.read_description(shipped.FOLDER / name)["provenance"]["licence"])
+        for name in shipped.NAMES
     ]
     for release in RELEASES:
         places = (cache_folder() / release.name, cache_folder() / release.file_name)
@@ -53,8 +50,8 @@ def card(name: str) -> str:
     Raises:
         WeightsError: for an unknown name.
     """
-    if name in SHIPPED:
-        return (SHIPPED_FOLDER / name / "MODEL_CARD.md").read_text(encoding="utf-8")
+    if name in shipped.NAMES:
+        return (shipped.FOLDER / name / "MODEL_CARD.md").read_text(encoding="utf-8")
     release = _release(name)
     if release is None:
         raise WeightsError(f"unknown weights {name!r}; known are {_names()}")
@@ -75,8 +72,8 @@ def load(weights: str | os.PathLike) -> Model:
     Warns:
         UserWarning: where a released file is not the one that was expected.
     """
-    if weights in SHIPPED:
-        return store.load(SHIPPED_FOLDER / weights)
+    if weights in shipped.NAMES:
+        return store.load(shipped.FOLDER / weights)
     release = _release(weights)
     if release is not None:
         return load_release(release)
@@ -125,4 +122,4 @@ def _release(name: str | os.PathLike) -> Release | None:
 
 
 def _names() -> str:
-    return ", ".join([*SHIPPED, *(release.name for release in RELEASES)])
+    return ", ".join([*shipped.NAMES, *(release.name for release in RELEASES)])
