@@ -30,10 +30,10 @@ def test_a_folder_that_is_no_run_is_named(tmp_path, monkeypatch):
     run(tmp_path / "one", 3)
     (tmp_path / "empty").mkdir()
     out = tmp_path / "curve.png"
-    arguments = ["curve", str(tmp_path / "one"), "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", arguments)
+    arguments = ["--out", str(out), str(tmp_path / "one")]
+    monkeypatch.setattr(sys, "argv", ["curve", *arguments])
     curve.main()
     assert out.stat().st_size > 1000
-    monkeypatch.setattr(sys, "argv", [*arguments, str(tmp_path / "empty")])
+    monkeypatch.setattr(sys, "argv", ["curve", *arguments, str(tmp_path / "empty")])
     with pytest.raises(InputError, match=r"empty: holds no metrics.jsonl"):
         curve.main()
