@@ -18,13 +18,15 @@ from universeg_jax import shipped
 PAGE = "evaluation.md"
 # Folder, module, options, heading.
 EXPERIMENTS = (
-    ("heldout", "evaluate", ["--pictures"], "Held-out datasets"),
+    ("heldout", "evaluate", ["--pictures", "--against", "open-v0"], "Held-out datasets"),
     ("support_size", "support_size", [], "Support size and ensembling"),
     ("bounds", "bounds", [], "Bounds"),
     ("methods", "inference", [], "Ensembles, test-time augmentation, retrieval"),
     ("robustness", "robustness", [], "Robustness"),
     ("demo_steps", "demo_steps", [], "The official demo's steps"),
 )
+# It needs a corpus to learn from, so it is run by itself.
+ABLATIONS = ("ablations", "ablations", [], "Ablations by short trainings")
 CONTEXT = """\
 The paper (Butoi et al., ICCV 2023), for context and not for comparison (other splits, subsets and preparation; ACDC's
 patients are unknown here and leak between support and target; dental is teeth alone; WBC is one of two subsets): Dice
@@ -50,7 +52,7 @@ def main() -> None:
 def page(results: Path) -> str:
     """Markdown: of every experiment that was run, its claim, command, tables and plots."""
     sections = [f"# What the weights reach, and what changes it\n\n{CONTEXT}"]
-    for folder, module, _, heading in EXPERIMENTS:
+    for folder, module, _, heading in (*EXPERIMENTS, ABLATIONS):
         if (results / folder / "results.json").is_file():
             sections.append(_section(results, folder, module, heading))
     return "\n".join(sections)

@@ -47,8 +47,13 @@ def protocol_of(arguments: argparse.Namespace) -> Protocol:
 
 
 def network_of(arguments: argparse.Namespace) -> InContext:
-    """The network whose weights were asked for, called by their name, or that of their folder."""
-    return InContext(load(arguments.weights), Path(arguments.weights).name)
+    """The network whose weights were asked for."""
+    return named(arguments.weights)
+
+
+def named(weights: str) -> InContext:
+    """A network by its weights, called by their name, or that of their folder."""
+    return InContext(load(weights), Path(weights).name)
 
 
 def held_out(arguments: argparse.Namespace, *, resolution: int = 128) -> tuple[CorpusData, list[Task]]:
