@@ -27,3 +27,12 @@ def kernel_gradient_by_products() -> bool:
 def feature_memory() -> int:
     """Bytes that the features of the targets taken at a time may fill."""
     return 2**28 if jax.default_backend() == "cpu" else 2**33
+
+
+def attention_memory() -> int:
+    """Bytes that the logits of an attention may fill; beyond, one head is taken after the other.
+
+    On CPU a head's logits stay in the cache between the product, the softmax and the next product: with 1370 to 4096
+    tokens that takes 0.55 to 0.75 of the time, and a ninth of the memory.
+    """
+    return 2**24 if jax.default_backend() == "cpu" else 2**31

@@ -105,7 +105,7 @@ class Attention(nnx.Module):
         # Beyond the border the windows hold zeros, which the projection makes its bias.
         parts = windows(self.qkv(x), self.side, fill=self.qkv.bias[...])
         q, k, v = jnp.moveaxis(parts.reshape(*parts.shape[:2], 3, self.heads, -1), 2, 0)
-        mixed = attend(q, k, v, bias=self._distance_bias(q))
+        mixed = attend(q, k, v, bias=self._distance_bias)
         return self.out(from_windows(mixed, self.side, height=x.shape[1], width=x.shape[2]))
 
     def _distance_bias(self, query: Array) -> Array:
@@ -116,4 +116,4 @@ class Attention(nnx.Module):
         query = query.reshape(-1, side, side, *query.shape[2:])
         by_row = jnp.einsum("myxnd,ykd->mnyxk", query, rows)[..., :, None]
         by_column = jnp.einsum("myxnd,xkd->mnyxk", query, columns)[..., None, :]
-        return (by_row + by_column).reshape(query.shape[0], self.heads, side * side, side * side)
+        return (by_row + by_column).reshape(*by_row.shape[:2], side * side, side * side)

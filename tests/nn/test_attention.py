@@ -1,0 +1,45 @@
+"""Attention of one head after the other is that of all heads at once."""
+
+import jax
+import numpy as np
+import pytest
+
+from universeg_jax import backend
+from universeg_jax.nn.attention import attend
+
+RNG = np.random.default_rng(0)
+QUERY, KEY, VALUE = RNG.standard_normal((3, 2, 5, 3, 4), np.float32)
+BIAS = RNG.standard_normal((3, 5, 5)).astype(np.float32)
+VECTORS = RNG.standard_normal((5, 4)).astype(np.float32)
+
+
+def of_queries(query):
+    return np.float32(2) * jax.numpy.einsum("bqnd,kd->bnqk", query, VECTORS)
+
+
+def by_definition(query, key, value, bias):
+    mixed = np.empty(query.shape)
+    for b, n in np.ndindex(2, 3):
+        q, k, v = (x[b, :, n] for x in (query, key, value))
+        logits = q @ k.T / 2 + (bias[n] if isinstance(bias, np.ndarray) else 2 * q @ VECTORS.T if bias else 0)
+        weights = np.exp(logits)
+        mixed[b, :, n] = weights / weights.sum(axis=1, keepdims=True) @ v
+    return mixed.reshape(2, 5, 12)
+
+
+@pytest.mark.parametrize("bias", [None, BIAS, of_queries], ids=["none", "array", "of queries"])
+@pytest.mark.parametrize("memory", [0, 2**20], ids=["by head", "at once"])
+def test_both_ways_are_the_definition(bias, memory, monkeypatch):
+    monkeypatch.setattr(backend, "attention_memory", lambda: memory)
+    with jax.default_matmul_precision("float32"):
+        mixed = jax.jit(lambda *arrays: attend(*arrays, bias=bias))(QUERY, KEY, VALUE)
+    np.testing.assert_allclose(mixed, by_definition(QUERY, KEY, VALUE, bias), atol=1e-5)
+
+
+@pytest.mark.parametrize("memory", [0, 2**20], ids=["by head", "at once"])
+def test_one_image_serves_all_queries(memory, monkeypatch):
+    monkeypatch.setattr(backend, "attention_memory", lambda: memory)
+    with jax.default_matmul_precision("float32"):
+        mixed = jax.jit(attend)(QUERY, KEY[:1], VALUE[:1])
+    one = (np.repeat(x[:1], 2, axis=0) for x in (KEY, VALUE))
+    np.testing.assert_allclose(mixed, by_definition(QUERY, *one, None), atol=1e-5)
