@@ -1,6 +1,7 @@
 """What a SAM takes and refuses, beyond the golden files."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -42,6 +43,24 @@ def test_an_image_that_is_not_square_is_filled_up_after_its_mean_was_subtracted(
     filled = np.broadcast_to(np.float32(VIT.mean), (1, 80, 80, 3)).copy()
     filled[:, :, :60] = image
     np.testing.assert_allclose(model.encode(image).embedding, model.encode(filled).embedding, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", [VIT, TINY_VIT], ids=["vit", "tiny_vit"])
+def test_bfloat16_is_what_is_computed_in_and_close(config):
+    @jax.jit
+    def outputs(model, images, embedding, points):
+        features = model.encode(images)
+        logits, iou = model.decode(embedding, points=points, point_labels=np.ones((1, 1), int))
+        return features, logits, iou
+
+    size = config.input_size
+    x, embedding = jnp.asarray(images(9, 1, size, size, 3)), jnp.asarray(EMBEDDING)
+    point = np.float32([[[size / 3, size / 2]]])
+    exact = outputs(sam(config), x, embedding, point)
+    ours = outputs(sam(config), x.astype(jnp.bfloat16), embedding.astype(jnp.bfloat16), point)
+    for mine, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(exact), strict=True):
+        assert mine.dtype == jnp.bfloat16
+        assert np.abs(mine.astype(np.float32) - expected).mean() < 0.02 * np.std(expected)
 
 
 @pytest.mark.parametrize(("prompts", "pixels"), [(1, 400), (3, 400)])

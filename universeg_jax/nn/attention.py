@@ -34,11 +34,16 @@ def attend(
     return mixed.reshape(*mixed.shape[:2], -1)
 
 
+def softmax(logits: Array) -> Array:
+    """Along the last axis. The sum is taken in float32: in bfloat16 it would stop growing after a few hundred terms."""
+    return jax.nn.softmax(logits.astype(jnp.float32), axis=-1).astype(logits.dtype)
+
+
 def _attend(query: Array, key: Array, value: Array, bias: Array | Callable[[Array], Array] | None) -> Array:
     logits = jnp.einsum("bqnd,bknd->bnqk", query * query.shape[-1] ** -0.5, key)
     if bias is not None:
         logits = logits + (bias(query) if callable(bias) else bias).astype(logits.dtype)
-    return jnp.einsum("bnqk,bknd->bqnd", jax.nn.softmax(logits, axis=-1), value)
+    return jnp.einsum("bnqk,bknd->bqnd", softmax(logits), value)
 
 
 def _by_head(query: Array, key: Array, value: Array, bias: Array | Callable[[Array], Array] | None) -> Array:

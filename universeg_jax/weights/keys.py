@@ -63,12 +63,12 @@ class Entry:
 
 
 def linear(theirs: str, ours: str) -> list[Entry]:
-    """A `torch.nn.Linear` as `nnx.Linear`."""
+    """A `torch.nn.Linear` as a kernel (in,out) and a bias."""
     return [Entry(f"{theirs}.weight", (f"{ours}.kernel",), LINEAR), Entry(f"{theirs}.bias", (f"{ours}.bias",), VECTOR)]
 
 
 def norm(theirs: str, ours: str) -> list[Entry]:
-    """A `torch.nn.LayerNorm` as `nnx.LayerNorm`."""
+    """A `torch.nn.LayerNorm` as a scale and a bias."""
     return [Entry(f"{theirs}.weight", (f"{ours}.scale",), VECTOR), Entry(f"{theirs}.bias", (f"{ours}.bias",), VECTOR)]
 
 

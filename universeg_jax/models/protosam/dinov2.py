@@ -14,6 +14,7 @@ from flax import nnx
 from universeg_jax.compiled import compiled
 from universeg_jax.nn.activation import gelu
 from universeg_jax.nn.attention import attend
+from universeg_jax.nn.layers import LayerNorm, Linear
 from universeg_jax.nn.patches import PatchConv
 from universeg_jax.nn.resample import resize_cubic
 from universeg_jax.typing import Array, Float, typed
@@ -88,7 +89,10 @@ class Tokens(NamedTuple):
 
 
 class DINOv2(nnx.Module):
-    """The network. It compiles itself, once for each combination of shapes, unless it is traced."""
+    """The network. It compiles itself, once for each combination of shapes, unless it is traced.
+
+    It computes in the type of the images, float32 or bfloat16; parameters are float32.
+    """
 
     def __init__(self, config: DINOv2Config, *, rngs: nnx.Rngs):
         def tokens(count: int) -> nnx.Param:
@@ -100,7 +104,7 @@ class DINOv2(nnx.Module):
         self.positions = tokens(1 + config.grid**2)
         self.registers = tokens(config.registers) if config.registers else None
         self.blocks = nnx.List([Block(config, rngs=rngs) for _ in range(config.depth)])
-        self.norm = nnx.LayerNorm(config.features, epsilon=EPSILON, use_fast_variance=False, rngs=rngs)
+        self.norm = LayerNorm(config.features, epsilon=EPSILON, rngs=rngs)
 
     @compiled(static=("layers",))
     @typed
@@ -161,13 +165,13 @@ class Block(nnx.Module):
 
     def __init__(self, config: DINOv2Config, *, rngs: nnx.Rngs):
         width = config.features
-        self.attention_norm = nnx.LayerNorm(width, epsilon=EPSILON, use_fast_variance=False, rngs=rngs)
-        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
-        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.attention_norm = LayerNorm(width, epsilon=EPSILON, rngs=rngs)
+        self.qkv = Linear(width, 3 * width, rngs=rngs)
+        self.out = Linear(width, width, rngs=rngs)
         self.attention_scale = nnx.Param(jnp.ones(width))
-        self.mlp_norm = nnx.LayerNorm(width, epsilon=EPSILON, use_fast_variance=False, rngs=rngs)
-        self.widen = nnx.Linear(width, 2 * config.hidden if config.gated else config.hidden, rngs=rngs)
-        self.narrow = nnx.Linear(config.hidden, width, rngs=rngs)
+        self.mlp_norm = LayerNorm(width, epsilon=EPSILON, rngs=rngs)
+        self.widen = Linear(width, 2 * config.hidden if config.gated else config.hidden, rngs=rngs)
+        self.narrow = Linear(config.hidden, width, rngs=rngs)
         self.mlp_scale = nnx.Param(jnp.ones(width))
         self.heads, self.gated = config.heads, config.gated
 

@@ -9,6 +9,7 @@ from flax import nnx
 
 from universeg_jax.models.protosam.two_way import TwoWayTransformer
 from universeg_jax.nn.activation import gelu
+from universeg_jax.nn.layers import LayerNorm, Linear
 from universeg_jax.nn.patches import PatchUpscale, interleave
 from universeg_jax.typing import Array, Float, typed
 
@@ -31,7 +32,7 @@ class MaskDecoder(nnx.Module):
         self.upscale = nnx.List(
             [PatchUpscale(features, features // 4, rngs=rngs), PatchUpscale(features // 4, features // 8, rngs=rngs)]
         )
-        self.upscale_norm = nnx.LayerNorm(features // 4, epsilon=1e-6, use_fast_variance=False, rngs=rngs)
+        self.upscale_norm = LayerNorm(features // 4, epsilon=1e-6, rngs=rngs)
         self.mask_heads = nnx.List(
             [MLP((features, features, features, features // 8), rngs=rngs) for _ in range(MASKS)]
         )
@@ -70,7 +71,7 @@ class MLP(nnx.Module):
     """Linear layers with ReLU between them."""
 
     def __init__(self, widths: Sequence[int], *, rngs: nnx.Rngs):
-        self.layers = nnx.List([nnx.Linear(*pair, rngs=rngs) for pair in pairwise(widths)])
+        self.layers = nnx.List([Linear(*pair, rngs=rngs) for pair in pairwise(widths)])
 
     def __call__(self, x: Array) -> Array:
         for layer in self.layers[:-1]:

@@ -6,6 +6,7 @@ import jax
 from flax import nnx
 
 from universeg_jax.nn.conv import conv2d
+from universeg_jax.nn.layers import LayerNorm
 from universeg_jax.typing import Array
 
 
@@ -15,10 +16,13 @@ class Features(NamedTuple):
     Attributes:
         embedding: (B,h,w,F), for the mask decoder.
         early: (B,h,w,C), what the neck made it from: the better descriptors of what is where.
+        earlier: (B,h,w,·) each, the results of the stages before that, averaged to the same grid, the first stage
+            first; empty for encoders without stages.
     """
 
     embedding: Array
     early: Array
+    earlier: tuple[Array, ...] = ()
 
 
 class Neck(nnx.Module):
@@ -29,8 +33,8 @@ class Neck(nnx.Module):
             shape = (size, size, channels, features)
             return nnx.Param(jax.random.normal(rngs.params(), shape) / (size * channels**0.5))
 
-        def norm() -> nnx.LayerNorm:
-            return nnx.LayerNorm(features, epsilon=1e-6, use_fast_variance=False, rngs=rngs)
+        def norm() -> LayerNorm:
+            return LayerNorm(features, epsilon=1e-6, rngs=rngs)
 
         self.narrow, self.narrow_norm = kernel(1, in_features), norm()
         self.mix, self.mix_norm = kernel(3, features), norm()

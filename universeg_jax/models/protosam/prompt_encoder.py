@@ -8,6 +8,7 @@ from flax import nnx
 
 from universeg_jax.nn.activation import gelu
 from universeg_jax.nn.buffer import Buffer
+from universeg_jax.nn.layers import LayerNorm
 from universeg_jax.nn.patches import PatchConv
 from universeg_jax.typing import Array, Float, Int, typed
 
@@ -18,7 +19,8 @@ NO_POINT, NEGATIVE, POSITIVE = -1, 0, 1
 class PromptEncoder(nnx.Module):
     """Prompts to tokens, and a mask to an image of features.
 
-    A position (x, y) in [0,1]² becomes [sin, cos] of 2π (2p - 1) G with fixed random frequencies G (2,F/2).
+    A position (x, y) in [0,1]² becomes [sin, cos] of 2π (2p - 1) G with fixed random frequencies G (2,F/2). Positions
+    are float32 always: bfloat16 has no room for the pixels of a large image.
     """
 
     def __init__(self, features: int, mask_features: int, *, rngs: nnx.Rngs):
@@ -36,16 +38,13 @@ class PromptEncoder(nnx.Module):
             ]
         )
         self.mask_norms = nnx.List(
-            [
-                nnx.LayerNorm(width, epsilon=1e-6, use_fast_variance=False, rngs=rngs)
-                for width in (mask_features // 4, mask_features)
-            ]
+            [LayerNorm(width, epsilon=1e-6, rngs=rngs) for width in (mask_features // 4, mask_features)]
         )
 
     @typed
     def positions(self, places: Float[Array, "*n 2"]) -> Float[Array, "*n F"]:
         """Places (x, y) in [0,1]² of the padded image."""
-        phases = 2 * pi * ((2 * places - 1) @ self.frequencies[...].astype(places.dtype))
+        phases = 2 * pi * ((2 * places - 1) @ self.frequencies[...])
         return jnp.concatenate([jnp.sin(phases), jnp.cos(phases)], axis=-1)
 
     def grid(self, height: int, width: int) -> Array:

@@ -101,7 +101,10 @@ class SAMConfig:
 
 
 class SAM(nnx.Module):
-    """The network. Its methods compile themselves, once for each combination of shapes, unless they are traced."""
+    """The network. Its methods compile themselves, once for each combination of shapes, unless they are traced.
+
+    They compute in the type of the images and the embedding, float32 or bfloat16; parameters are float32.
+    """
 
     def __init__(self, config: SAMConfig, *, rngs: nnx.Rngs):
         self.config = config
@@ -177,16 +180,17 @@ class SAM(nnx.Module):
         size, dtype = self.config.input_size, embedding.dtype
         tokens = []
         if points is not None:
-            points, labels = points.astype(dtype), point_labels
+            points, labels = points.astype(jnp.float32), point_labels
             if boxes is None:  # as the network was trained: the place of a box is taken by a point that is none
                 points = jnp.pad(points, ((0, 0), (0, 1), (0, 0)))
                 labels = jnp.pad(labels, ((0, 0), (0, 1)), constant_values=NO_POINT)
             tokens.append(self.prompt_encoder.points(points, labels, size))
         if boxes is not None:
-            tokens.append(self.prompt_encoder.boxes(boxes.astype(dtype), size))
-        tokens = jnp.concatenate(tokens, axis=1) if tokens else jnp.zeros((count, 0, self.config.features), dtype)
-        dense = self.prompt_encoder.no_mask[...] if mask is None else self.prompt_encoder.mask(mask)
-        return self.mask_decoder(embedding + dense, self.prompt_encoder.grid(height, width), tokens)
+            tokens.append(self.prompt_encoder.boxes(boxes.astype(jnp.float32), size))
+        tokens = jnp.concatenate(tokens, axis=1) if tokens else jnp.zeros((count, 0, self.config.features))
+        dense = self.prompt_encoder.no_mask[...] if mask is None else self.prompt_encoder.mask(mask.astype(dtype))
+        grid = self.prompt_encoder.grid(height, width)
+        return self.mask_decoder(embedding + dense.astype(dtype), grid.astype(dtype), tokens.astype(dtype))
 
 
 def _prompt_count(

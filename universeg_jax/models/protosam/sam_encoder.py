@@ -10,6 +10,7 @@ from flax import nnx
 from universeg_jax.models.protosam.neck import Features, Neck
 from universeg_jax.nn.activation import gelu
 from universeg_jax.nn.attention import attend
+from universeg_jax.nn.layers import LayerNorm, Linear
 from universeg_jax.nn.patches import PatchConv
 from universeg_jax.nn.windows import from_windows, windows
 from universeg_jax.typing import Array, Float, typed
@@ -75,13 +76,13 @@ class Block(nnx.Module):
     """Attention and an MLP, each with a norm before and a shortcut around it: (N,h,w,C) -> the same."""
 
     def __init__(self, config: ImageEncoderConfig, window: int | None, grid: int, *, rngs: nnx.Rngs):
-        def norm() -> nnx.LayerNorm:
-            return nnx.LayerNorm(config.features, epsilon=EPSILON, use_fast_variance=False, rngs=rngs)
+        def norm() -> LayerNorm:
+            return LayerNorm(config.features, epsilon=EPSILON, rngs=rngs)
 
         self.attention_norm, self.mlp_norm = norm(), norm()
         self.attention = Attention(config.features, config.heads, window or grid, rngs=rngs)
-        self.widen = nnx.Linear(config.features, config.mlp * config.features, rngs=rngs)
-        self.narrow = nnx.Linear(config.mlp * config.features, config.features, rngs=rngs)
+        self.widen = Linear(config.features, config.mlp * config.features, rngs=rngs)
+        self.narrow = Linear(config.mlp * config.features, config.features, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         x = x + self.attention(self.attention_norm(x))
@@ -95,8 +96,8 @@ class Attention(nnx.Module):
     """
 
     def __init__(self, features: int, heads: int, side: int, *, rngs: nnx.Rngs):
-        self.qkv = nnx.Linear(features, 3 * features, rngs=rngs)
-        self.out = nnx.Linear(features, features, rngs=rngs)
+        self.qkv = Linear(features, 3 * features, rngs=rngs)
+        self.out = Linear(features, features, rngs=rngs)
         self.rows = nnx.Param(jnp.zeros((2 * side - 1, features // heads)))
         self.columns = nnx.Param(jnp.zeros((2 * side - 1, features // heads)))
         self.heads, self.side = heads, side

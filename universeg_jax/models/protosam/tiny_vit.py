@@ -21,6 +21,7 @@ from flax import nnx
 from universeg_jax.models.protosam.neck import Features, Neck
 from universeg_jax.nn.activation import gelu
 from universeg_jax.nn.attention import attend
+from universeg_jax.nn.layers import LayerNorm, Linear
 from universeg_jax.nn.normed_conv import NormedConv, NormedDepthwiseConv
 from universeg_jax.nn.windows import from_windows, windows
 from universeg_jax.typing import Array, Float, typed
@@ -90,11 +91,14 @@ class TinyViT(nnx.Module):
         x = self.stem[1](gelu(self.stem[0](images)))
         for block in self.stages[0]:
             x = block(x)
+        stages = []  # those of attention
         for merge, stage in zip(self.merges, self.stages[1:], strict=True):
             x = merge(x)
             for block in stage:
                 x = block(x)
-        return Features(embedding=self.neck(x), early=x)
+            stages.append(x)
+        earlier = tuple(_averaged(stage, x.shape[1:3]) for stage in stages[:-1])
+        return Features(embedding=self.neck(x), early=x, earlier=earlier)
 
 
 class InvertedResidual(nnx.Module):
@@ -127,9 +131,9 @@ class WindowBlock(nnx.Module):
     def __init__(self, features: int, heads: int, window: int, *, rngs: nnx.Rngs):
         self.attention = WindowAttention(features, heads, window, rngs=rngs)
         self.local = NormedDepthwiseConv(features, rngs=rngs)
-        self.norm = nnx.LayerNorm(features, epsilon=EPSILON, use_fast_variance=False, rngs=rngs)
-        self.widen = nnx.Linear(features, 4 * features, rngs=rngs)
-        self.narrow = nnx.Linear(4 * features, features, rngs=rngs)
+        self.norm = LayerNorm(features, epsilon=EPSILON, rngs=rngs)
+        self.widen = Linear(features, 4 * features, rngs=rngs)
+        self.narrow = Linear(4 * features, features, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         x = self.local(x + self.attention(x))
@@ -140,9 +144,9 @@ class WindowAttention(nnx.Module):
     """Layer norm and self-attention in windows, with a bias for each distance between two pixels."""
 
     def __init__(self, features: int, heads: int, window: int, *, rngs: nnx.Rngs):
-        self.norm = nnx.LayerNorm(features, epsilon=EPSILON, use_fast_variance=False, rngs=rngs)
-        self.qkv = nnx.Linear(features, 3 * features, rngs=rngs)
-        self.out = nnx.Linear(features, features, rngs=rngs)
+        self.norm = LayerNorm(features, epsilon=EPSILON, rngs=rngs)
+        self.qkv = Linear(features, 3 * features, rngs=rngs)
+        self.out = Linear(features, features, rngs=rngs)
         self.biases = nnx.Param(jnp.zeros((heads, window * window)))  # of the distance (Δy, Δx) at Δy·window + Δx
         self.heads, self.window = heads, window
 
@@ -153,6 +157,12 @@ class WindowAttention(nnx.Module):
         q, k, v = jnp.moveaxis(parts.reshape(*parts.shape[:2], self.heads, 3, -1), 3, 0)
         mixed = attend(q, k, v, bias=self.biases[...][:, _distances(self.window)])
         return self.out(from_windows(mixed, self.window, height=x.shape[1], width=x.shape[2]))
+
+
+def _averaged(maps: Array, size: tuple[int, int]) -> Array:
+    """Means of (N,H,W,C) over the parts that make `size` of them."""
+    (count, height, width, channels), (rows, columns) = maps.shape, size
+    return maps.reshape(count, rows, height // rows, columns, width // columns, channels).mean(axis=(2, 4))
 
 
 def _distances(window: int) -> np.ndarray:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from universeg_jax.nn.attention import attend
+from universeg_jax.nn.attention import attend, softmax
+from universeg_jax.nn.layers import LayerNorm, Linear
 from universeg_jax.typing import Array, Float, typed
 
 
@@ -45,8 +46,8 @@ class TwoWayBlock(nnx.Module):
     def __init__(self, features: int, *, heads: int, mlp: int, first: bool, epsilon: float, rngs: nnx.Rngs):
         self.among = Attention(features, features, heads=heads, rngs=rngs)
         self.to_image = Attention(features, features // 2, heads=heads, rngs=rngs)
-        self.widen = nnx.Linear(features, mlp, rngs=rngs)
-        self.narrow = nnx.Linear(mlp, features, rngs=rngs)
+        self.widen = Linear(features, mlp, rngs=rngs)
+        self.narrow = Linear(mlp, features, rngs=rngs)
         self.to_tokens = Attention(features, features // 2, heads=heads, rngs=rngs)
         self.norms = nnx.List([_norm(features, epsilon, rngs) for _ in range(4)])
         self.first = first
@@ -68,8 +69,8 @@ class Attention(nnx.Module):
     """Multi-head attention in `width` features, which may be fewer than those of its inputs."""
 
     def __init__(self, features: int, width: int, *, heads: int, rngs: nnx.Rngs):
-        self.query, self.key, self.value = (nnx.Linear(features, width, rngs=rngs) for _ in range(3))
-        self.out = nnx.Linear(width, features, rngs=rngs)
+        self.query, self.key, self.value = (Linear(features, width, rngs=rngs) for _ in range(3))
+        self.out = Linear(width, features, rngs=rngs)
         self.heads, self.features, self.width = heads, features, width
 
     @typed
@@ -95,7 +96,7 @@ class Attention(nnx.Module):
             return self(query, key, value)
         q = self._heads(self.query, query) * (self.width // self.heads) ** -0.5
         q = jnp.einsum("btnd,fnd->btnf", q, self._kernel(self.key, q.dtype)).reshape(batch, -1, self.features)
-        weights = jax.nn.softmax(_shared_matmul(q, key.swapaxes(1, 2)), axis=-1)
+        weights = softmax(_shared_matmul(q, key.swapaxes(1, 2)))
         mean = _shared_matmul(weights, value).reshape(batch, tokens, self.heads, -1)
         mixed = jnp.einsum("btnf,fnd->btnd", mean, self._kernel(self.value, mean.dtype)).reshape(batch, tokens, -1)
         return self.out(mixed + self.value.bias[...].astype(mixed.dtype))
@@ -115,16 +116,16 @@ class Attention(nnx.Module):
         folded = jnp.einsum("btnd,fnd->bfnt", k, self._kernel(self.query, k.dtype)).reshape(batch, self.features, -1)
         logits = query @ folded if query.shape[0] == batch else jnp.einsum("qf,bfm->bqm", query[0], folded)
         logits = logits.reshape(batch, -1, self.heads, tokens) + jnp.einsum("btnd,nd->bnt", k, bias)[:, None]
-        weights = jax.nn.softmax(logits, axis=-1).reshape(batch, -1, self.heads * tokens)
+        weights = softmax(logits).reshape(batch, -1, self.heads * tokens)
         out = self.out.kernel[...].astype(v.dtype).reshape(self.heads, -1, self.features)
         values = jnp.einsum("btnd,ndf->bntf", v, out).reshape(batch, -1, self.features)
         return weights @ values + self.out.bias[...].astype(v.dtype)
 
-    def _heads(self, project: nnx.Linear, x: Array) -> Array:
+    def _heads(self, project: Linear, x: Array) -> Array:
         """(B,T,F) projected, with its heads apart: (B,T,N,D)."""
         return project(x).reshape(*x.shape[:2], self.heads, -1)
 
-    def _kernel(self, project: nnx.Linear, dtype: jnp.dtype) -> Array:
+    def _kernel(self, project: Linear, dtype: jnp.dtype) -> Array:
         """The kernel with its heads apart: (F,N,D)."""
         return project.kernel[...].astype(dtype).reshape(self.features, self.heads, -1)
 
@@ -136,5 +137,5 @@ def _shared_matmul(rows: Array, matrix: Array) -> Array:
     return (rows.reshape(-1, rows.shape[-1]) @ matrix[0]).reshape(*rows.shape[:2], -1)
 
 
-def _norm(features: int, epsilon: float, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(features, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
+def _norm(features: int, epsilon: float, rngs: nnx.Rngs) -> LayerNorm:
+    return LayerNorm(features, epsilon=epsilon, rngs=rngs)
