@@ -51,7 +51,9 @@ TRAIN_SETS = (
 
 ALL = ComponentsConfig(keep=Keep.ALL)
 PLAIN = ProtoSAMConfig(
-    alp=ALPConfig(position_weight=0.0),
+    alp=ALPConfig(purity=0.95, position_weight=0.0),
+    stages=(1.0,),
+    linear=None,
     components=ComponentsConfig(keep=Keep.MOST_CONFIDENT),
     prompts=PromptsConfig(box_margin=0.0),
     refinement=RefinementConfig.always(),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,8 +35,8 @@ class RememberingSAM:
         keys = [np.asarray(image).tobytes() for image in images]
         for key, image in zip(keys, images, strict=True):
             if key not in self._known:
-                self._known[key] = Features(*(np.asarray(part) for part in self._sam.encode(image[None])))
-        return Features(*(jnp.concatenate(parts) for parts in zip(*(self._known[key] for key in keys), strict=True)))
+                self._known[key] = jax.tree.map(np.asarray, self._sam.encode(image[None]))
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *(self._known[key] for key in keys))
 
     def forget(self) -> None:
         """Give the memory back."""

@@ -9,7 +9,7 @@ from universeg_jax.models.protosam.alp import prototypes, scores
 from universeg_jax.models.protosam.config import ALPConfig, LabelSampling
 
 SIDE, CHANNELS = 8, 5
-UPSTREAM = ALPConfig(foreground_grid=2, label_sampling=LabelSampling.NEAREST, position_weight=0.0)
+UPSTREAM = ALPConfig(purity=0.95, foreground_grid=2, label_sampling=LabelSampling.NEAREST, position_weight=0.0)
 ANYWHERE = ALPConfig(position_weight=0.0)
 jitted_prototypes = partial(jax.jit, static_argnames="config")(prototypes)
 jitted_scores = partial(jax.jit, static_argnames="config")(scores)

@@ -50,7 +50,8 @@ SUPPORT = scene((4, 4, 12, RED), (20, 20, 8, BLUE))
 def predictor(support=SUPPORT, *, sam=None, **options):
     images, masks = np.stack([support[0]]), np.stack([support[1]])[None, ..., None]
     # Squares are anywhere, and boxes are exact.
-    options = {"alp": ALPConfig(position_weight=0.0), "prompts": PromptsConfig(box_margin=0.0), **options}
+    exact = {"alp": ALPConfig(position_weight=0.0), "linear": None, "prompts": PromptsConfig(box_margin=0.0)}
+    options = {**exact, **options}
     model = ProtoSAM(sam or PaintingSAM(), config=ProtoSAMConfig(**options))
     return model.prepare(images, masks, np.ones((1, 1), bool))
 
@@ -110,7 +111,7 @@ def test_many_components_in_the_support_are_countless():
     image, truth = scene(*cells)
     task = predictor(support=scene(*cells[:5]), refinement=None, alp=ALPConfig())
     assert task.in_support == (None,)
-    assert np.asarray(task.coarse.turned[0][1].position_weight).tolist() == [0]
+    assert np.asarray(task.coarse.turned[0][1].prototypes.position_weight).tolist() == [0]
     np.testing.assert_array_equal(masks_of(task, image)[0], truth > 0)
     counted = predictor(support=scene(*cells[:5]), refinement=None, countless=5)
     assert counted.in_support == (5,)
@@ -185,7 +186,7 @@ def test_many_targets_and_classes_are_decoded_together_and_as_alone():
     red = SUPPORT[1]
     blue = scene((20, 20, 8, RED))[1]
     labels = np.stack([red, blue, 1 - red - blue])[:, None, ..., None]
-    config = ProtoSAMConfig(refinement=RefinementConfig(support_dice=0.95))
+    config = ProtoSAMConfig(linear=None, refinement=RefinementConfig(support_dice=0.95))
     task = ProtoSAM(sam, config=config).prepare(SUPPORT[0][None], labels, np.ones((3, 1), bool))
     assert task.refined == (True, True, False)  # the background is no box
     together = np.asarray(task(np.stack(images)))
@@ -199,7 +200,7 @@ def test_many_targets_and_classes_are_decoded_together_and_as_alone():
 def test_shots_that_do_not_count_change_nothing():
     other, mask = scene((10, 2, 10, BLUE), (2, 20, 8, RED))
     image, _ = corner(8, 12, 16)
-    config = ProtoSAMConfig(alp=ALPConfig(position_weight=0.0), prompts=PromptsConfig(box_margin=0.0))
+    config = ProtoSAMConfig(ALPConfig(position_weight=0.0), linear=None, prompts=PromptsConfig(box_margin=0.0))
     model = ProtoSAM(PaintingSAM(), config=config)
     images, labels = np.stack([SUPPORT[0], other]), np.stack([SUPPORT[1], 1 - mask])[None, ..., None]
     masked = model.prepare(images, labels, np.array([[True, False]]))
@@ -266,7 +267,7 @@ def test_upstream_is_what_the_released_code_runs():
     image, _ = scene((2, 2, 6, RED), (20, 12, 8, RED))
     sam = PaintingSAM()
     task = predictor(
-        sam=sam, **{name: getattr(config, name) for name in ("alp", "components", "prompts", "refinement")}
+        sam=sam, **{name: getattr(config, name) for name in ("alp", "linear", "components", "prompts", "refinement")}
     )
     assert masks_of(task, image)[0].sum() == 8**2 + 10**2  # mask 1 of all components, one pixel wider than the box
     assert sam.decoded == [2]  # and no look at the support

@@ -88,31 +88,31 @@ def prototypes(
             f"features are {height}x{width}, smaller than a window of {config.window}: pass larger images or a "
             "smaller window"
         )
-    weights = _on_grid(labels.astype(jnp.float32), (height, width), config.label_sampling)
-    foreground = _cells(weights[..., None], config.window)[..., 0] > config.purity
-    background = _cells(1 - weights[..., None], config.window)[..., 0] > config.purity
+    weights = on_grid(labels.astype(jnp.float32), (height, width), config.label_sampling)
+    foreground = cells(weights[..., None], config.window)[..., 0] > config.purity
+    background = cells(1 - weights[..., None], config.window)[..., 0] > config.purity
     roomy = True
     if config.foreground_grid is not None:
         block = max(1, min(height, width) // config.foreground_grid)
-        roomy = _cells(weights[..., None], block).max(axis=(-2, -1)) >= config.purity
+        roomy = cells(weights[..., None], block).max(axis=(-2, -1)) >= config.purity
         roomy = roomy[..., None]
     inside, outside = (w * counts[..., None, None] for w in (weights, 1 - weights))
     means = jnp.einsum("kshw,shwc->ksc", inside, features, precision="highest")
     area = inside.sum((2, 3)) + AREA_FLOOR
-    places = _places(height, width)
-    centroids = jnp.einsum("kshw,hwp->ksp", inside, places, precision="highest") / area[..., None]
-    from_centroids = ((places - centroids[:, :, None, None]) ** 2).sum(axis=-1)
+    where = centres(height, width)
+    centroids = jnp.einsum("kshw,hwp->ksp", inside, where, precision="highest") / area[..., None]
+    from_centroids = ((where - centroids[:, :, None, None]) ** 2).sum(axis=-1)
     rest = jnp.einsum("kshw,shwc->kc", outside, features, precision="highest")
     return Prototypes(
-        cells=_unit(_cells(features, config.window)),
-        places=_cells(places, config.window),
+        cells=unit(cells(features, config.window)),
+        places=cells(where, config.window),
         foreground=foreground & roomy & counts[..., None],
         background=background & counts[..., None],
-        foreground_mean=_unit(means / area[..., None]),
+        foreground_mean=unit(means / area[..., None]),
         foreground_place=centroids,
         foreground_spread=(inside * from_centroids).sum(axis=(2, 3)) / area,
         has_foreground=inside.sum((2, 3)) > 0,
-        background_mean=_unit(rest / (outside.sum((1, 2, 3))[:, None] + AREA_FLOOR)),
+        background_mean=unit(rest / (outside.sum((1, 2, 3))[:, None] + AREA_FLOOR)),
         has_background=outside.sum((1, 2, 3)) > 0,
         position_weight=jnp.where(anywhere, 0.0, config.position_weight),
     )
@@ -131,8 +131,8 @@ def scores(
       foreground (empty masks) that of the foreground is: all becomes background, and ties are background too.
     """
     batch, height, width, channels = features.shape
-    pixels = _unit(features.astype(jnp.float32)).reshape(-1, channels)
-    places = jnp.tile(_places(height, width).reshape(-1, 2), (batch, 1))
+    pixels = unit(features.astype(jnp.float32)).reshape(-1, channels)
+    places = jnp.tile(centres(height, width).reshape(-1, 2), (batch, 1))
     similarities = prototypes.foreground.size + prototypes.foreground_mean.shape[1]
     at_once = max(1, min(len(pixels), AT_ONCE // similarities))
     found = lax.map(lambda pixel: _scores_of(*pixel, prototypes, config), (pixels, places), batch_size=at_once)
@@ -175,17 +175,18 @@ def _masked_mean(similarities: Float[Array, "*k n"], valid: Bool[Array, "*k n"],
     return jnp.where(some[..., 0], (jax.nn.softmax(logits, axis=-1) * similarities).sum(axis=-1), otherwise)
 
 
-def _unit(vectors: Array) -> Array:
+def unit(vectors: Array) -> Array:
+    """Vectors of length 1, along the last axis; very short ones stay short."""
     return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), NORM_FLOOR)
 
 
-def _places(height: int, width: int) -> Float[Array, "h w 2"]:
+def centres(height: int, width: int) -> Float[Array, "h w 2"]:
     """Row and column of the centre of each pixel, from -1 at the outer edge to 1."""
     axes = ((2 * jnp.arange(size) + 1) / size - 1 for size in (height, width))
     return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
-def _cells(maps: Float[Array, "*b h w C"], window: int) -> Float[Array, "*b n C"]:
+def cells(maps: Float[Array, "*b h w C"], window: int) -> Float[Array, "*b n C"]:
     """Means over windows side by side, flattened; what fills no window at the lower and right edge is left out."""
     *leading, height, width, channels = maps.shape
     rows, columns = height // window, width // window
@@ -194,7 +195,7 @@ def _cells(maps: Float[Array, "*b h w C"], window: int) -> Float[Array, "*b n C"
     return means.reshape(*leading, rows * columns, channels)
 
 
-def _on_grid(labels: Float[Array, "K S H W"], size: tuple[int, int], sampling: LabelSampling) -> Array:
+def on_grid(labels: Float[Array, "K S H W"], size: tuple[int, int], sampling: LabelSampling) -> Array:
     """Labels at the resolution of the features."""
     classes, entries, *before = labels.shape
     if tuple(before) == size:

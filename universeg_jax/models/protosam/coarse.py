@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores
-from universeg_jax.models.protosam.config import ALPConfig, ProtoSAMConfig, Turn
+from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores, unit
+from universeg_jax.models.protosam.config import ALPConfig, LinearConfig, ProtoSAMConfig, Turn
+from universeg_jax.models.protosam.linear import LinearClassifier, fit_linear, linear_scores
+from universeg_jax.models.protosam.neck import Features
 from universeg_jax.models.protosam.sam import SAM
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.typing import Array
@@ -38,10 +40,12 @@ class Encoder:
     Args:
         sam: the network that refines.
         extractor: of features for prototypes; None takes those of SAM's image encoder before its neck.
+        stages: `ProtoSAMConfig.stages`, of these.
     """
 
     sam: SAM
     extractor: FeatureExtractor | None
+    stages: tuple[float, ...]
 
     def __call__(self, images: np.ndarray, *, embedding: bool) -> Encoded:
         """Encode images (B,H,W,3); `embedding` asks for that as well."""
@@ -49,19 +53,26 @@ class Encoder:
         def encode(images: Array) -> Encoded:
             if self.extractor is None:
                 both = self.sam.encode(images)
-                return Encoded(both.early, both.embedding if embedding else None)
+                return Encoded(_mixed(both, self.stages), both.embedding if embedding else None)
             return Encoded(self.extractor(images), self.sam.encode(images).embedding if embedding else None)
 
         return in_batches(encode, (images,), IMAGES_AT_ONCE)
 
 
+class Known(NamedTuple):
+    """What is known of a task from its support."""
+
+    prototypes: Prototypes
+    linear: LinearClassifier | None
+
+
 @dataclass(frozen=True, eq=False)
 class CoarseTask:
-    """A task as prototypes, those of the support turned by each of the turns."""
+    """A task as what is known of it from the support turned by each of the turns."""
 
     encoder: Encoder
-    config: ALPConfig
-    turned: tuple[tuple[Turn, Prototypes], ...]
+    config: ProtoSAMConfig
+    turned: tuple[tuple[Turn, Known], ...]
 
     @classmethod
     def of(
@@ -80,9 +91,10 @@ class CoarseTask:
         for turn in config.turns:
             features = encoded.features if turn == Turn() else encoder(_turn(images, turn), embedding=False).features
             own = _turn(labels.reshape(-1, *labels.shape[2:]), turn).reshape(labels.shape)[..., 0]
-            known = _prototypes(features, own, np.asarray(counts, bool), anywhere, config=config.alp)
+            counted = np.asarray(counts, bool)
+            known = _known(features, own, counted, anywhere, alp=config.alp, linear=config.linear)
             turned.append((turn, known))
-        return cls(encoder, config.alp, tuple(turned))
+        return cls(encoder, config, tuple(turned))
 
     def logits(self, images: np.ndarray, encoded: Encoded) -> np.ndarray:
         """Coarse logits (K,B,H,W), float32, of images (B,H,W,3) that are `encoded` as they are."""
@@ -92,7 +104,8 @@ class CoarseTask:
                 features = encoded.features
             else:
                 features = self.encoder(_turn(images, turn), embedding=False).features
-            found = np.asarray(_logits(features, known, size=images.shape[1:3], config=self.config))
+            alp, linear = self.config.alp, self.config.linear
+            found = np.asarray(_logits(features, known, size=images.shape[1:3], alp=alp, linear=linear))
             classes, batch, height, width = found.shape
             found = _turn_back(found.reshape(-1, height, width, 1), turn)
             total = total + found.reshape(classes, batch, *found.shape[1:3])
@@ -114,17 +127,35 @@ def in_batches(function: Callable, arrays: tuple, at_once: int):
     return results[0] if len(results) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
 
 
-@partial(jax.jit, static_argnames="config")
-def _prototypes(features: Array, labels: Array, counts: Array, anywhere: Array, *, config: ALPConfig) -> Prototypes:
-    return prototypes(features, labels, counts, anywhere, config)
+@partial(jax.jit, static_argnames=("alp", "linear"))
+def _known(
+    features: Array, labels: Array, counts: Array, anywhere: Array, *, alp: ALPConfig, linear: LinearConfig | None
+) -> Known:
+    support = (features, labels, counts, anywhere, alp)
+    return Known(prototypes(*support), None if linear is None else fit_linear(*support, linear))
 
 
-@partial(jax.jit, static_argnames=("size", "config"))
-def _logits(features: Array, known: Prototypes, *, size: tuple[int, int], config: ALPConfig) -> Array:
-    background, foreground = scores(features, known, config)
-    difference = foreground - background
-    classes, batch, height, width = difference.shape
-    return resize_linear(difference.reshape(-1, height, width, 1), size).reshape(classes, batch, *size)
+@partial(jax.jit, static_argnames=("size", "alp", "linear"))
+def _logits(
+    features: Array, known: Known, *, size: tuple[int, int], alp: ALPConfig, linear: LinearConfig | None
+) -> Array:
+    background, foreground = scores(features, known.prototypes, alp)
+    logits = foreground - background
+    if linear is not None:
+        logits = logits + linear.weight * linear_scores(features, known.linear)
+    classes, batch, height, width = logits.shape
+    return resize_linear(logits.reshape(-1, height, width, 1), size).reshape(classes, batch, *size)
+
+
+def _mixed(features: Features, weights: tuple[float, ...]) -> Array:
+    """Features (B,h,w,·) of the last stages, so that their cosine is the weighted mean of the stages' cosines."""
+    stages = (*features.earlier, features.early)[-len(weights) :]
+    if len(stages) == 1:
+        return features.early
+    weights = weights[-len(stages) :]
+    return jnp.concatenate(
+        [w**0.5 * unit(x.astype(jnp.float32)) for w, x in zip(weights, stages, strict=True)], axis=-1
+    )
 
 
 def _turn(maps: np.ndarray, turn: Turn) -> np.ndarray:

@@ -46,7 +46,8 @@ class ALPConfig:
 
     Attributes:
         window: side of a cell in features (2, validation of the released code).
-        purity: a cell is a prototype if more than this fraction of it is of one class (0.95, ALPNet).
+        purity: a cell is a prototype if more than this fraction of it is of one class. 0.75 takes in cells that the
+            outline touches, and with them most of what is a few features wide; ALPNet has 0.95.
         scale: of cosines, before the softmax (20, ALPNet).
         foreground_grid: local prototypes of the foreground are used for a support entry only if, with the features in
             about `foreground_grid` blocks a side, one block is wholly foreground (8, ALPNet); otherwise only its
@@ -58,7 +59,7 @@ class ALPConfig:
     """
 
     window: int = 2
-    purity: float = 0.95
+    purity: float = 0.75
     scale: float = 20.0
     foreground_grid: int | None = None
     label_sampling: LabelSampling = LabelSampling.AREA
@@ -71,6 +72,25 @@ class ALPConfig:
             )
         if self.foreground_grid is not None and self.foreground_grid < 1:
             raise ValueError(f"foreground_grid={self.foreground_grid}: pass 1 or more, or None")
+
+
+@dataclass(frozen=True)
+class LinearConfig:
+    """A linear classifier beside the prototypes (`linear.py`).
+
+    Attributes:
+        weight: of its scores, which are about 1 and -1, in the coarse logits.
+        ridge: of its squared weights, against the mean square of what it sees.
+        position: factor of the position's terms; 0 lets it see none.
+    """
+
+    weight: float = 1.0
+    ridge: float = 0.1
+    position: float = 0.3
+
+    def __post_init__(self):
+        if self.weight < 0 or self.ridge <= 0 or self.position < 0:
+            raise ValueError(f"{self}: give a positive ridge, and no negative weight or position")
 
 
 @dataclass(frozen=True)
@@ -142,9 +162,9 @@ class RefinementConfig:
     """
 
     mask_choice: MaskChoice = MaskChoice.SINGLE
-    support_dice: float = 0.6
-    stability: float = 0.6
-    agreement: float = 0.4
+    support_dice: float = 0.8
+    stability: float = 0.7
+    agreement: float = 0.5
     largest_box: float = 0.9
     coarse_weight: float = 1.0
 
@@ -172,6 +192,9 @@ class ProtoSAMConfig:
 
     Attributes:
         alp, components, prompts, refinement: its four steps; refinement None gives coarse masks only.
+        stages: weights of the last stages of SAM's image encoder in the similarity of two features, the last stage
+            last; encoders without stages have that one only.
+        linear: a classifier whose scores are added to those of the prototypes; None (released code) has none.
         countless: a class of which one mask of the support has more components than this is taken for structures that
             are anywhere in any number, such as cells: positions have no weight, and all components are kept.
         turns: support and targets are turned by each of these, and the coarse logits are averaged; each costs as much
@@ -179,6 +202,8 @@ class ProtoSAMConfig:
     """
 
     alp: ALPConfig = field(default_factory=ALPConfig)
+    stages: tuple[float, ...] = (0.1, 0.2, 0.7)
+    linear: LinearConfig | None = field(default_factory=LinearConfig)
     components: ComponentsConfig = field(default_factory=ComponentsConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     refinement: RefinementConfig | None = field(default_factory=RefinementConfig)
@@ -186,6 +211,8 @@ class ProtoSAMConfig:
     turns: tuple[Turn, ...] = (Turn(),)
 
     def __post_init__(self):
+        if not self.stages or min(self.stages) < 0 or self.stages[-1] == 0:
+            raise ValueError(f"stages={self.stages}: give a weight for each stage, and a positive one for the last")
         if not self.turns:
             raise ValueError("turns is empty: pass (Turn(),) for images as they are")
 
@@ -197,7 +224,9 @@ class ProtoSAMConfig:
         `MaskChoice.SINGLE` is what do_cca=True would do.
         """
         return cls(
-            alp=ALPConfig(foreground_grid=8, label_sampling=LabelSampling.NEAREST, position_weight=0.0),
+            alp=ALPConfig(purity=0.95, foreground_grid=8, label_sampling=LabelSampling.NEAREST, position_weight=0.0),
+            stages=(1.0,),
+            linear=None,
             components=ComponentsConfig(keep=Keep.ALL, at_most=1024),
             prompts=PromptsConfig(box_margin=0.0, confident_points=1, centroid=True),
             refinement=RefinementConfig.always(MaskChoice.FIRST_OF_THREE),

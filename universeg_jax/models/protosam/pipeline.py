@@ -41,7 +41,7 @@ class ProtoSAM:
         self, sam: SAM, *, features: FeatureExtractor | None = None, config: ProtoSAMConfig | None = None
     ) -> None:
         self.config = ProtoSAMConfig() if config is None else config
-        self.encoder = Encoder(sam, features)
+        self.encoder = Encoder(sam, features, self.config.stages)
 
     @property
     def sam(self) -> SAM:
