@@ -9,6 +9,7 @@ from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
     Keep,
+    LinearConfig,
     MaskChoice,
     MaskPrompt,
     PromptsConfig,
@@ -230,6 +231,18 @@ def test_another_extractor_gives_the_features():
     assert sam.encoded == []  # coarse masks need no embedding
 
 
+def test_the_classifier_is_added_to_the_prototypes():
+    image, _ = corner(8, 12, 16)
+    without, single, double = (
+        np.asarray(predictor(refinement=None, linear=linear)(image[None]))
+        for linear in (None, LinearConfig(position=0.0), LinearConfig(weight=2.0, position=0.0))
+    )
+    added = single - without
+    assert added[0, 0, 10, 14] > 0.3
+    assert added[0, 0, 0, 0] < -0.3
+    np.testing.assert_allclose(double - without, 2 * added, atol=1e-4)
+
+
 def test_shapes_that_do_not_fit_are_refused():
     image, mask = SUPPORT
     with pytest.raises(ValueError, match="do not fit together"):
@@ -256,6 +269,7 @@ def test_every_prompt_at_once_with_a_real_small_network():
     prompts = PromptsConfig(True, 0.1, 2, True, True, True, mask=MaskPrompt.LOGITS)
     config = replace(ProtoSAMConfig.upstream(), alp=ALPConfig(window=1, purity=0.5), prompts=prompts)
     images, labels = SUPPORT[0][None], SUPPORT[1][None, None, ..., None]
+    assert [stage.shape for stage in sam.encode(images).earlier] == [(1, 8, 8, 4)] * 2
     logits = ProtoSAM(sam, config=config).prepare(images, labels, np.ones((1, 1), bool))(images)
     assert isinstance(logits, jax.Array)
     assert logits.shape == (1, 1, SIZE, SIZE, 1)

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from painting_sam import PaintingSAM
+
+from universeg_jax.models.protosam.coarse import Encoder
+from universeg_jax.models.protosam.neck import Features
+
+
+class StagedSAM(PaintingSAM):
+    """Random features of one, two or three stages."""
+
+    def __init__(self, stages):
+        rng = np.random.default_rng(0)
+        self.maps = [rng.standard_normal((1, 2, 2, channels)).astype(np.float32) for channels in (6, 5, 4)[-stages:]]
+
+    def encode(self, images):
+        return Features(embedding=images, early=self.maps[-1], earlier=tuple(self.maps[:-1]))
+
+
+def cosine(maps):
+    """Of the first two features of a map (1,h,w,C)."""
+    a, b = np.asarray(maps)[0, 0]
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize(
+    ("stages", "weights", "counted"),
+    [(3, (0.1, 0.2, 0.7), (0.1, 0.2, 0.7)), (3, (0.5, 0.5), (0, 0.5, 0.5)), (2, (0.5, 0.1, 0.3), (0.25, 0.75))],
+    ids=["all", "the last ones", "fewer than weights"],
+)
+def test_the_cosine_of_features_is_the_weighted_mean_of_the_stages_cosines(stages, weights, counted):
+    sam = StagedSAM(stages)
+    found = Encoder(sam, None, weights)(np.zeros((1, 8, 8, 3), np.float32), embedding=False).features
+    expected = sum(weight * cosine(maps) for weight, maps in zip(counted, sam.maps, strict=True))
+    np.testing.assert_allclose(cosine(found), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("stages", "weights"), [(3, (1.0,)), (1, (0.1, 0.2, 0.7))])
+def test_one_stage_alone_is_taken_as_it_is(stages, weights):
+    sam = StagedSAM(stages)
+    found = Encoder(sam, None, weights)(np.zeros((1, 8, 8, 3), np.float32), embedding=False).features
+    np.testing.assert_array_equal(found, sam.maps[-1])
