@@ -1,16 +1,22 @@
 """`python -m convert sam` and `dinov2`."""
 
+import os
+import pickle
 import re
 
 import numpy as np
 import pytest
+from official import SMALL, official_state_dict
 from protosam_networks import PLAIN, REGISTERS, TINY_VIT, VIT, released_state_dict
+from torch_crafting import zip_with
 
 from convert.__main__ import main
+from universeg_jax.models.protosam.dinov2 import DINOv2Config
+from universeg_jax.models.protosam.sam import SAMConfig
 from universeg_jax.weights import load, save_torch, store
-from universeg_jax.weights.dinov2 import dinov2_table
+from universeg_jax.weights.dinov2 import UNUSED, dinov2_table
 from universeg_jax.weights.keys import export_tensors
-from universeg_jax.weights.sam import sam_table
+from universeg_jax.weights.sam import sam_table, sam_unused
 
 # What a released file holds besides.
 BESIDE = {
@@ -69,6 +75,11 @@ def test_what_a_file_does_not_show_is_told(file, tmp_path, capsys):
     ("converter", "tensors", "message"),
     [
         ("sam", state_dict("plain"), "not the weights of a SAM(?s:.*)of a DINOv2: python -m convert dinov2"),
+        (
+            "sam",
+            official_state_dict(SMALL),
+            "not the weights of a SAM(?s:.*)of a UniverSeg: python -m convert universeg",
+        ),
         ("universeg", state_dict("plain"), "of a DINOv2: python -m convert dinov2"),
         ("dinov2", state_dict("vit"), "not the weights of a DINOv2(?s:.*)of a SAM: python -m convert sam"),
         ("dinov2", state_dict("tiny_vit"), "of a SAM with a TinyViT(?s:.*): python -m convert sam"),
@@ -104,3 +115,46 @@ def test_a_file_of_hugging_face_is_not_taken_for_something_else(file):
     save_torch({"vision_encoder.patch_embed.projection.weight": np.zeros((2, 3, 16, 16), np.float32)}, file)
     with pytest.raises(ValueError, match="Hugging Face"):
         load(file)
+
+
+class Program:
+    """Pickles as a call that makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("converter", ["sam", "dinov2"])
+@pytest.mark.parametrize("kind", ["cut off", "program", "web page"])
+def test_unusable_files_leave_nothing_but_one_line(converter, kind, file, tmp_path, capsys):
+    save_torch(state_dict("vit" if converter == "sam" else "plain"), file)
+    contents = {
+        "cut off": file.read_bytes()[: file.stat().st_size // 2],
+        "program": zip_with(pickle.dumps({"weight": Program(tmp_path / "canary")})),
+        "web page": b"<!DOCTYPE html><title>404</title>",
+    }
+    file.write_bytes(contents[kind])
+    assert main([converter, str(file), "--out", str(tmp_path / "new")]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert re.fullmatch(rf"error: {re.escape(str(file))}: .+\n", output.err)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_released_files_have_as_many_tensors():
+    # Counted in the authors' networks; MobileSAM's file has what it does not need, too.
+    for config, tensors in (
+        (DINOv2Config.vits14(), 175),
+        (DINOv2Config.vitb14(registers=4), 176),
+        (DINOv2Config.vitl14(), 343),
+        (DINOv2Config.vitg14(registers=4), 568),
+    ):
+        assert len(dinov2_table(config)) + len(UNUSED) == tensors
+    for config, tensors in ((SAMConfig.vit_b(), 314), (SAMConfig.vit_l(), 482), (SAMConfig.vit_h(), 594)):
+        assert len(sam_table(config)) == tensors
+    mobile = SAMConfig.mobile_sam()
+    in_file = [name for name in sam_unused(mobile) if not name.endswith("attention_bias_idxs")]
+    assert len(sam_table(mobile)) + len(in_file) == 439
