@@ -3,7 +3,7 @@
     python -m experiments.protosam --corpus HELDOUT --corpus TRAIN --out experiments/results
 
 The corpora are made by `universeg-jax prepare` from public datasets; of the second only some datasets are taken, and
-of these the first task. A run that was stopped goes on where it was.
+of these the first task. A run that was stopped goes on where it was; other settings begin anew.
 
 Nothing is trained. ProtoSAM's defaults were chosen on images of the second corpus, none of the first, so its figures
 on the second are on the bright side. The picture shows images that may be shown: BBBC038 (CC0), HC18 (CC BY 4.0),
@@ -91,6 +91,7 @@ def main() -> None:
         "targets": arguments.targets,
         "resolution": 128,
         "contenders": [contender.name for contender in contenders],
+        "configurations": {c.name: repr(c.model.config) for c in contenders if isinstance(c.model, ProtoSAM)},
     }
     command = shlex.join(["python", "-m", "experiments.protosam", *map(_told, sys.argv[1:])])
     results = {"command": command, "machine": machine(), **settings, "corpora": {}}

@@ -148,6 +148,10 @@ class PromptsConfig:
 class RefinementConfig:
     """When the decoder's mask replaces the coarse one, and how far.
 
+    On 25 training sets the defaults gain 0.0065 Dice over coarse masks (purity 0.75, last stage, no classifier). With a
+    support_dice, stability and agreement of 0.6, 0.6 and 0.4 it is 0.0035, of 0, 0.6 and 0.4 and without the coarse
+    logits -0.004. A rule that compares the decoder with the prototypes on the example itself gains no more.
+
     Attributes:
         mask_choice: which of the decoder's masks is taken.
         support_dice: classes whose support the decoder reproduces from the boxes of its true masks with a Dice below
@@ -189,6 +193,12 @@ class Turn:
 @dataclass(frozen=True)
 class ProtoSAMConfig:
     """Everything ProtoSAM decides.
+
+    The defaults were chosen with LiteMedSAM on 31 training sets of medical images, 310 pairs of one example and one
+    target, none of them held out. Coarse Dice, without the classifier, on the last stage alone and with a purity of
+    0.95: 0.543; with a purity of 0.75 0.552, with three stages as well 0.557, with the classifier as well 0.572
+    (better on 23 sets, worse on 5). Features less their mean, other scales, a threshold from the example and
+    prototypes from the target's own sure pixels were no better.
 
     Attributes:
         alp, components, prompts, refinement: its four steps; refinement None gives coarse masks only.
