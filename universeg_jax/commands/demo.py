@@ -74,4 +74,6 @@ def _seen(about: dict, weights: str) -> str:
     """Whether the weights were trained on a dataset, which makes its Dice no measure of new tasks."""
     if weights in about["seen_by"]:
         return f"seen by {weights} in training"
+    if weights in about.get("new_to", ()):
+        return f"new to {weights}"
     return f"not known to be seen by {weights}"
