@@ -1,4 +1,4 @@
-"""ProtoSAM's networks beside PyTorch: LiteMedSAM's encoder, decoder and both, the same weights on real images.
+"""ProtoSAM's networks beside PyTorch: LiteMedSAM's encoder, decoder, both, and the networks' part of a whole task.
 
     PYTHONPATH=/path/with/it python -m experiments.benchmark.protosam --out experiments/results
 
@@ -34,7 +34,7 @@ class Inputs:
     images: np.ndarray
     boxes: np.ndarray
 
-    def __getitem__(self, which: slice) -> "Inputs":
+    def __getitem__(self, which: slice | list[int]) -> "Inputs":
         return Inputs(self.images[which], self.boxes[which])
 
 
@@ -72,6 +72,11 @@ class Ours:
     def both(self, inputs: Inputs) -> np.ndarray:
         logits, _ = self.sam.decode(self.sam.encode(inputs.images).embedding, boxes=inputs.boxes)
         return np.asarray(logits[:, 0])
+
+    def task(self, inputs: Inputs) -> np.ndarray:
+        """The first image is encoded once as the support, the others some at a time."""
+        self.encode(inputs[:1])
+        return np.concatenate([self.both(inputs[i : i + 4]) for i in range(1, len(inputs.images), 4)])
 
 
 class Reference:
@@ -116,6 +121,14 @@ class Reference:
     def both(self, inputs: Inputs) -> np.ndarray:
         return self.decode(self.encode(inputs), inputs)
 
+    def task(self, inputs: Inputs) -> np.ndarray:
+        """As ProtoSAM's released validation does: support and target are encoded together for each target."""
+        masks = []
+        for i in range(1, len(inputs.images)):
+            embedding = self.encode(inputs[[0, i]])[1:]
+            masks.append(self.decode(embedding, inputs[i : i + 1]))
+        return np.concatenate(masks)
+
 
 def agreement(ours: Ours, reference: Reference, inputs: Inputs) -> dict:
     """The largest difference of logits, and the share of pixels whose mask is the same."""
@@ -129,13 +142,14 @@ def agreement(ours: Ours, reference: Reference, inputs: Inputs) -> dict:
 
 
 def speed(ours: Ours, reference: Reference, inputs: Inputs, *, runs: int) -> list[dict]:
-    """Medians over runs of both sides in turn, for one image."""
+    """Medians over runs of both sides in turn, for one image, and for a task of one example and several targets."""
     one = inputs[:1]
     embedding = reference.encode(one)
     parts = {
         "encoder": lambda side: side.encode(one),
         "decoder": lambda side: side.decode(embedding, one),
         "both": lambda side: side.both(one),
+        f"task of {len(inputs.images) - 1} targets": lambda side: side.task(inputs),
     }
     rows = []
     for part, run in parts.items():
