@@ -116,7 +116,7 @@ def segment(corpus: Corpus, task: Task, draw: Draw, contender: Contender) -> lis
 
 
 def measure(corpus: Corpus, task: Task, made: list[Draw], contender: Contender) -> dict:
-    """Dice of a contender on a task: mean over images, then draws; of volumes where there are some."""
+    """Dice of a contender on a task: mean over images, of each draw and over draws; of volumes where there are some."""
     images, volumes = [], []
     for draw in made:
         masks = segment(corpus, task, draw, contender)
@@ -129,6 +129,7 @@ def measure(corpus: Corpus, task: Task, made: list[Draw], contender: Contender) 
     spread = float(np.std(images))
     return {
         "dice": round(fmean(images), 4),
+        "dice of draws": [round(value, 4) for value in images],
         "spread over draws": round(spread, 4),
         "dice of volumes": round(fmean(volumes), 4) if volumes else None,
     }
