@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from painting_sam import PaintingSAM
 
-from universeg_jax.models.protosam.coarse import Encoder
+from universeg_jax.models.protosam.coarse import Encoder, _turn, _turn_back
+from universeg_jax.models.protosam.config import Turn
 from universeg_jax.models.protosam.neck import Features
 
 
@@ -40,3 +41,22 @@ def test_one_stage_alone_is_taken_as_it_is(stages, weights):
     sam = StagedSAM(stages)
     found = Encoder(sam, None, weights)(np.zeros((1, 8, 8, 3), np.float32), embedding=False).features
     np.testing.assert_array_equal(found, sam.maps[-1])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_degrees_turn_as_quarters_do(mirrored):
+    maps = np.random.default_rng(0).standard_normal((2, 9, 9, 3)).astype(np.float32)
+    by_degrees, by_quarters = Turn(degrees=90, mirrored=mirrored), Turn(quarters=1, mirrored=mirrored)
+    np.testing.assert_allclose(_turn(maps, by_degrees), _turn(maps, by_quarters), atol=1e-5)
+    np.testing.assert_allclose(_turn_back(maps, by_degrees), _turn_back(maps, by_quarters), atol=1e-5)
+
+
+def test_a_turn_back_undoes_a_turn_where_the_image_was_not_left():
+    rows, columns = np.mgrid[:40, :40] / 40
+    smooth = np.stack([np.sin(3 * rows + columns), rows * columns], axis=-1)[None].astype(np.float32)
+    inside = np.hypot(rows - 0.5, columns - 0.5) < 0.4
+    for turn in (Turn(degrees=25), Turn(1, mirrored=True, degrees=-70)):
+        again = _turn_back(_turn(smooth, turn), turn)
+        assert again.shape == smooth.shape
+        np.testing.assert_allclose(again[:, inside], smooth[:, inside], atol=5e-3)
+        assert np.abs(_turn(smooth, turn) - smooth)[:, inside].max() > 0.3

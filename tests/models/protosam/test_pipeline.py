@@ -217,6 +217,12 @@ def test_turns_of_what_does_not_depend_on_direction_change_nothing():
         ProtoSAMConfig(turns=())
 
 
+def test_any_angle_finds_what_is_found_without():
+    image, mask = corner(8, 12, 16)
+    found = predictor(refinement=None, turns=(Turn(degrees=20),))(image[None])[0, 0, ..., 0] > 0
+    assert (found & (mask > 0)).sum() / (found | (mask > 0)).sum() > 0.8
+
+
 def test_another_extractor_gives_the_features():
     sam, seen = PaintingSAM(), []
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import ndimage
 
 from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores, unit
 from universeg_jax.models.protosam.config import ALPConfig, LinearConfig, ProtoSAMConfig, Turn
@@ -161,9 +162,17 @@ def _mixed(features: Features, weights: tuple[float, ...]) -> Array:
 def _turn(maps: np.ndarray, turn: Turn) -> np.ndarray:
     """Maps (N,H,W,C), mirrored and turned."""
     maps = np.asarray(maps)
-    return np.rot90(maps[:, :, ::-1] if turn.mirrored else maps, turn.quarters, axes=(1, 2))
+    maps = np.rot90(maps[:, :, ::-1] if turn.mirrored else maps, turn.quarters, axes=(1, 2))
+    return _rotate(maps, turn.degrees)
 
 
 def _turn_back(maps: np.ndarray, turn: Turn) -> np.ndarray:
-    maps = np.rot90(maps, -turn.quarters, axes=(1, 2))
+    maps = np.rot90(_rotate(maps, -turn.degrees), -turn.quarters, axes=(1, 2))
     return maps[:, :, ::-1] if turn.mirrored else maps
+
+
+def _rotate(maps: np.ndarray, degrees: float) -> np.ndarray:
+    """Maps (N,H,W,C) rotated counter-clockwise, their shape kept."""
+    if degrees == 0:
+        return maps
+    return ndimage.rotate(maps, degrees, axes=(2, 1), reshape=False, order=1, mode="nearest")

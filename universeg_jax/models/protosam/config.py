@@ -184,10 +184,18 @@ class RefinementConfig:
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the eight symmetries of a square: `quarters` turns counter-clockwise, after a mirroring left to right."""
+    """A mirroring left to right, then a rotation counter-clockwise: the symmetries of a square, or any angle.
+
+    Attributes:
+        quarters: turns of 90 degrees, which lose nothing.
+        mirrored: whether to mirror.
+        degrees: beside the quarters. Pixels are interpolated, and those turned in from outside of the image are
+            copies of its border.
+    """
 
     quarters: int = 0
     mirrored: bool = False
+    degrees: float = 0.0
 
 
 @dataclass(frozen=True)
