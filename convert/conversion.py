@@ -31,6 +31,7 @@ def convert(
     *,
     describe: Callable[[Model], Collection[str]],
     compare: Callable[[Model, Model], tuple[str, float]],
+    unused: Callable[[Model], Collection[str]] = lambda model: (),
 ) -> None:
     """Convert the file of the arguments, and print what was done.
 
@@ -39,6 +40,7 @@ def convert(
         make: a model from a state dict.
         describe: lines about the model.
         compare: what was compared between the model and itself read again, and the largest difference.
+        unused: names of tensors that a file may hold and the model has no use for.
 
     Raises:
         WeightsError: for an unusable file or folder; nothing is written then.
@@ -57,8 +59,10 @@ def convert(
         if difference != 0:
             raise WeightsError(f"{arguments.out}: what was written computes something else; check the disk")
     parameters = get_parameters(model)
+    left = sorted(tensors.keys() & set(unused(model)))
+    use = f"all used but {len(left)} that the network does not need, as {left[0]}" if left else "all used"
     print(f"read      {arguments.file}, git blob id {provenance['git_blob_sha1']}")
-    print(f"tensors   {len(tensors)} with {sum(value.size for value in parameters.values()):,} parameters, all used")
+    print(f"tensors   {len(tensors)} for {sum(value.size for value in parameters.values()):,} parameters, {use}")
     for title, line in zip(["network", *[""] * 9], describe(model), strict=False):
         print(f"{title:9} {line}")
     print(f"wrote     {arguments.out}, {_size(arguments.out) / 1e6:.2f} MB")

@@ -4,7 +4,7 @@ import argparse
 
 from convert.conversion import add_arguments, convert, parameter_difference
 from universeg_jax.models.protosam.dinov2 import DINOv2
-from universeg_jax.weights.dinov2 import dinov2_from
+from universeg_jax.weights.dinov2 import UNUSED, dinov2_from
 
 
 def add_parser(subparsers) -> None:
@@ -23,7 +23,14 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         WeightsError: for an unusable file or folder; nothing is written then.
     """
-    convert(arguments, "dinov2", dinov2_from, describe=describe, compare=parameter_difference)
+    convert(
+        arguments,
+        "dinov2",
+        dinov2_from,
+        describe=describe,
+        compare=parameter_difference,
+        unused=lambda model: UNUSED,
+    )
 
 
 def describe(model: DINOv2) -> list[str]:

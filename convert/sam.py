@@ -6,7 +6,7 @@ from functools import partial
 from convert.conversion import add_arguments, convert, parameter_difference
 from universeg_jax.models.protosam.sam import SAM
 from universeg_jax.models.protosam.tiny_vit import TinyViTConfig
-from universeg_jax.weights.sam import sam_from
+from universeg_jax.weights.sam import sam_from, sam_unused
 
 
 def add_parser(subparsers) -> None:
@@ -33,7 +33,14 @@ def run(arguments: argparse.Namespace) -> None:
         WeightsError: for an unusable file or folder; nothing is written then.
     """
     make = partial(sam_from, medsam=arguments.medsam)
-    convert(arguments, "sam", make, describe=describe, compare=parameter_difference)
+    convert(
+        arguments,
+        "sam",
+        make,
+        describe=describe,
+        compare=parameter_difference,
+        unused=lambda model: sam_unused(model.config),
+    )
 
 
 def describe(model: SAM) -> list[str]:

@@ -48,7 +48,7 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_file_becomes_a_folder_that_holds_all_of_it(case, file, tmp_path, capsys):
-    converter, config, _, table = CASES[case]
+    converter, config, beside, table = CASES[case]
     save_torch(state_dict(case), file)
     out = tmp_path / "new"
     assert main([converter, str(file), "--out", str(out), "--licence", "Apache-2.0"]) == 0
@@ -56,7 +56,9 @@ def test_a_file_becomes_a_folder_that_holds_all_of_it(case, file, tmp_path, caps
     for name, tensor in export_tensors(model, table(model.config)).items():
         np.testing.assert_array_equal(tensor, released_state_dict(config)[name])
     assert store.read_description(out)["provenance"]["licence"] == "Apache-2.0"
-    assert re.search(r"max difference 0\.0$", capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert re.search(r"max difference 0\.0$", printed)
+    assert (f"all used but {len(beside)} that" if beside else "parameters, all used\n") in printed
     from_file = load(file)
     assert from_file.config == model.config
 
