@@ -1,0 +1,56 @@
+"""Weights for a deeper network to start from: more stages at the bottom of the U-Net, the others as they were.
+
+    python -m experiments.deepen open-v0 --stages 6 --out DIR
+
+The stages that both networks have keep their parameters; the new ones are random, and so is what the old ones gave to
+the decoder's first block.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from flax import nnx
+
+from universeg_jax.models.universeg import UniverSeg
+from universeg_jax.weights.named import load
+from universeg_jax.weights.parameters import get_parameters, set_parameters
+from universeg_jax.weights.store import save
+
+
+def deepen(model: UniverSeg, stages: int, *, seed: int = 0) -> UniverSeg:
+    """A network with this many stages, each with as many features as the deepest of `model`.
+
+    Raises:
+        ValueError: fewer stages than `model` has.
+    """
+    config = model.config
+    more = stages - len(config.encoder_features)
+    if more < 0:
+        raise ValueError(f"stages={stages}: the network has {len(config.encoder_features)} already")
+    bottom = (config.encoder_features[-1],) * more
+    decoder = None if config.decoder_features is None else bottom + config.decoder_features
+    deeper = dataclasses.replace(config, encoder_features=config.encoder_features + bottom, decoder_features=decoder)
+    grown = UniverSeg(deeper, rngs=nnx.Rngs(seed))
+    set_parameters(grown, get_parameters(grown) | {_moved(name, more): x for name, x in get_parameters(model).items()})
+    return grown
+
+
+def _moved(name: str, more: int) -> str:
+    """Decoder blocks are counted from the bottom."""
+    part, *rest = name.split(".")
+    return ".".join([part, str(int(rest[0]) + more), *rest[1:]]) if part == "decoder" else name
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", help="a name or a folder")
+    parser.add_argument("--stages", type=int, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    source = f"{options.weights} with {options.stages} stages, the new ones random"
+    save(deepen(load(options.weights), options.stages), options.out, provenance={"source": source})
+
+
+if __name__ == "__main__":
+    main()
