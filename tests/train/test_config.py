@@ -36,6 +36,8 @@ def test_stages_refuse_what_is_out_of_range(field, value):
         ("synthetic", 1.5),
         ("validation", -0.1),
         ("training", 0),
+        ("minimum_area", 1),
+        ("minimum_support", 0),
         ("split", "all"),
         ("muon", "yes"),
         ("ema", 1.0),

@@ -52,6 +52,16 @@ def test_all_splits_are_learned_from_only_where_asked(corpus):
         assert len({source[i].target.tobytes() for i in range(len(there))}) == len(there)
 
 
+def test_examples_with_small_labels_and_tasks_with_few_are_left_out(corpus):
+    (task,) = TrainingData(RUN, corpus).training
+    areas = sorted(example.area for example in Corpus(corpus, resolution=64).examples(task, "train"))
+    limit = areas[-2]
+    source = TrainingData(dataclasses.replace(RUN, minimum_area=limit), corpus).source(SMALL)
+    assert {source[i].target_label.mean() >= limit - 1e-3 for i in range(4)} == {True}
+    with pytest.raises(InputError, match="each with 9 or more examples for its support"):
+        TrainingData(dataclasses.replace(RUN, minimum_support=9), corpus).source(SMALL)
+
+
 def test_synthetic_tasks_have_their_share(corpus):
     run = dataclasses.replace(RUN, synthetic=0.5)
     data = TrainingData(run, corpus)

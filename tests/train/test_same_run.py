@@ -46,3 +46,11 @@ def test_what_may_not(changed, message):
 def test_stages_may_not_go_away():
     with pytest.raises(InputError, match=r"stages\[1\].steps was 9, is absent"):
         check(config(), config(stages=(STAGE, LONGER)))
+
+
+def test_fields_newer_than_the_checkpoint_had_their_default():
+    kept = json.loads(json.dumps(config().to_json()))
+    del kept["minimum_area"]
+    check_same_run(config(), {"config": kept}, Path("run"))
+    with pytest.raises(InputError, match=r"minimum_area was 0\.001, is 0\.01"):
+        check_same_run(config(minimum_area=0.01), {"config": kept}, Path("run"))

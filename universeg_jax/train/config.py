@@ -61,6 +61,8 @@ class TrainConfig:
         held_out: names of datasets that are refused; * stands for anything.
         validation: fraction of the labels of the corpus that is kept from training, to validate on.
         training: fraction of the other labels that is learned from.
+        minimum_area: examples whose label covers less of the image are not learned from; 0.001 is 4 pixels of 64x64.
+        minimum_support: tasks with fewer examples to draw the support from are not learned from.
         split: of the images that are learned from, "train"; None for all splits, where nothing will be tested on them.
         validation_episodes: of each task that is validated on, the same every time.
         dice, cross_entropy: weights of the two losses in their sum.
@@ -86,6 +88,8 @@ class TrainConfig:
     held_out: tuple[str, ...] = HELD_OUT
     validation: float = 0.1
     training: float = 1.0
+    minimum_area: float = 0.001
+    minimum_support: int = 1
     split: str | None = "train"
     validation_episodes: int = 8
     dice: float = 1.0
@@ -107,6 +111,7 @@ class TrainConfig:
             raise InputError(f"stages={self.stages!r}: pass a tuple of one Stage or more")
         _check(self, "synthetic validation", lambda value: 0 <= value <= 1, "from 0 to 1")
         _check(self, "training", lambda value: 0 < value <= 1, "more than 0, up to 1")
+        _check(self, "minimum_area", lambda value: 0 <= value < 1, "from 0 to below 1")
         _check(self, "split", lambda value: value in (*SPLITS, None), f"one of {', '.join(SPLITS)}, or None for all")
         _check(self, "ema", lambda value: 0 <= value < 1, "from 0 to below 1")
         _check(self, "dice cross_entropy weight_decay", lambda value: value >= 0, "0 or more")
@@ -115,7 +120,7 @@ class TrainConfig:
         _check(self, "muon checkpoint_activations", lambda value: isinstance(value, bool), "True or False")
         _check(self, "seed workers", lambda value: value == 0 or _is_count(value), "a whole number, 0 or more")
         _check(self, "patience", lambda value: value is None or _is_count(value), "a whole number, 1 or more, or None")
-        counts = "validation_episodes validate_every save_every picture_every"
+        counts = "minimum_support validation_episodes validate_every save_every picture_every"
         _check(self, counts, _is_count, "a whole number, 1 or more")
         if self.dice == self.cross_entropy == 0:
             raise InputError("dice=0, cross_entropy=0: one of the losses needs a weight")

@@ -47,6 +47,8 @@ class TrainingData:
                 split=config.split,
                 support_split=config.split,
                 held_out=config.held_out,
+                minimum_area=config.minimum_area,
+                minimum_support=config.minimum_support,
             )
             shares = [(1 - config.synthetic, real)]
             if config.synthetic:

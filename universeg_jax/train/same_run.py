@@ -15,7 +15,8 @@ FREE = ("workers", "patience", "validate_every", "save_every", "picture_every", 
 def check_same_run(config: TrainConfig, about: Mapping[str, Any], folder: Path) -> None:
     """Raise unless a run saved with one configuration can go on with another.
 
-    It can if they differ in FREE fields only, or in further stages.
+    It can if they differ in FREE fields only, or in further stages. Fields that are newer than the checkpoint had
+    their default then.
 
     Args:
         about: what a checkpoint holds; its "config" is `TrainConfig.to_json`.
@@ -24,7 +25,8 @@ def check_same_run(config: TrainConfig, about: Mapping[str, Any], folder: Path) 
     Raises:
         InputError: naming every other field that differs, with both values.
     """
-    then, now = (dict(each) for each in (about["config"], json.loads(json.dumps(config.to_json()))))
+    defaults, now = (json.loads(json.dumps(each.to_json())) for each in (TrainConfig(stages=config.stages), config))
+    then = defaults | about["config"]
     now["stages"] = now["stages"][: len(then["stages"])] if len(now["stages"]) > len(then["stages"]) else now["stages"]
     for name in FREE:
         then.pop(name, None), now.pop(name)
