@@ -91,6 +91,33 @@ def test_a_task_without_deformation_is_its_template(tasks):
     np.testing.assert_array_equal(classes, tasks[0].template)
 
 
+def test_outlined_tasks_are_told_apart_by_lines():
+    plain, classes = synthetic_images(0, 1, np.arange(SUBJECTS), size=SIZE)
+    outlined, same_classes = synthetic_images(0, 1, np.arange(SUBJECTS), size=SIZE, outlined=1.0)
+    np.testing.assert_array_equal(classes, same_classes)
+    none, _ = synthetic_images(0, 1, np.arange(SUBJECTS), size=SIZE, outlined=0.0)
+    np.testing.assert_array_equal(plain, none)
+
+    def between(images):
+        """Variance of the labels' means, as a fraction of the image's."""
+        means = [np.mean(images[..., 0][classes == label]) for label in np.unique(classes)]
+        return np.var(means) / np.var(images)
+
+    assert between(np.asarray(outlined)) < 0.5 * between(np.asarray(plain))
+
+
+def test_lines_lie_on_the_borders_of_labels(tasks):
+    still = tasks[0]._replace(
+        **{name: jnp.zeros_like(getattr(tasks[0], name)) for name in ("stds", "mean_std", "warp_std", "bias_std")},
+        **{"contrast": jnp.zeros(()), "outline": jnp.ones(()), "outline_sigma": jnp.ones(()), "blur_sigma": 0.1},
+    )
+    image, labels = one_subject(jax.random.key(0), still)
+    there = np.diff(np.asarray(labels), axis=0) != 0
+    lines = np.asarray(image)[:-1, :, 0]
+    assert lines[there].mean() > 0.8
+    assert np.median(lines[~there]) < 0.2
+
+
 def test_deformations_are_smooth(tasks):
     """A straight border stays one line: neighbouring rows cross it at neighbouring columns."""
     halves = jnp.zeros((SIZE, SIZE), int).at[:, SIZE // 2 :].set(1)
@@ -194,6 +221,11 @@ def test_a_record_of_something_else_is_kept(tmp_path):
         write_synthetic(tmp_path, seed=5, tasks=1, subjects=SUBJECTS, size=SIZE)
     assert [file.name for file in tmp_path.iterdir()] == [record.name]
     assert record.read_text() == "{}"
+
+
+def test_a_share_out_of_range():
+    with pytest.raises(InputError, match="outlined=1.5: it is a share"):
+        SyntheticEpisodes(seed=0, outlined=1.5)
 
 
 def test_numbers_out_of_range(source):

@@ -34,6 +34,7 @@ def test_stages_refuse_what_is_out_of_range(field, value):
         ("stages", (64,)),
         ("seed", "now"),
         ("synthetic", 1.5),
+        ("outlined", -1),
         ("validation", -0.1),
         ("training", 0),
         ("minimum_area", 1),

@@ -37,6 +37,9 @@ class SyntheticTask(NamedTuple):
         warp_std: of the deformations, at each of their scales, in pixels.
         blur_sigma: of the images, in pixels.
         bias_std: of the logarithm of the bias field.
+        contrast: between the means, 1 leaves them as they are and 0 makes them one.
+        outline: intensity added along the borders of labels.
+        outline_sigma: half the width of that, in pixels.
     """
 
     template: Int[Array, "H W"]
@@ -46,28 +49,35 @@ class SyntheticTask(NamedTuple):
     warp_std: Float[Array, " scales"]
     blur_sigma: Float[Array, ""]
     bias_std: Float[Array, ""]
+    contrast: Float[Array, ""]
+    outline: Float[Array, ""]
+    outline_sigma: Float[Array, ""]
 
 
 @partial(jax.jit, static_argnames="size")
-def synthetic_images(seed: int, task: int, subjects: Array, *, size: int = _SIZE) -> tuple[Array, Array]:
+def synthetic_images(
+    seed: int, task: int, subjects: Array, *, size: int = _SIZE, outlined: float = 0.0
+) -> tuple[Array, Array]:
     """Images of some subjects of a task, the same for the same seed, task and subject.
 
     Args:
         seed, task: from 0; there is no end of tasks.
         subjects: their numbers (N,), from 0; there is no end of them either.
         size: side of the images in pixels. Other sizes show other tasks, not the same ones resized.
+        outlined: share of the tasks whose labels are told apart by lines between them and hardly by intensity, as
+            much of anatomy is (not in the paper).
 
     Returns:
         Images (N,H,W,1), float32 with range [0,1], and class values (N,H,W), int32 from 0 to `LABELS`.
     """
     task_key, subjects_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), task))
-    drawn = draw_task(task_key, size=size)
+    drawn = draw_task(task_key, size=size, outlined=outlined)
     keys = jax.vmap(partial(jax.random.fold_in, subjects_key))(subjects)
     return jax.vmap(partial(draw_subject, task=drawn))(keys)
 
 
-def draw_task(key: Array, *, size: int = _SIZE) -> SyntheticTask:
-    """A task of images (size,size)."""
+def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0) -> SyntheticTask:
+    """A task of images (size,size), with outlines at a probability of `outlined`."""
     shapes, options = jax.random.split(key)
     labels = jnp.arange(1 + LABELS)
     ranges = jnp.array([(0.01, 0.1), (0.2, 1.0), (0.01, 0.1), (0.5, 5.0), (0.1, 1.0), (5, LABELS + 1)])
@@ -90,7 +100,18 @@ def draw_task(key: Array, *, size: int = _SIZE) -> SyntheticTask:
     # Deformations are as much weaker as their scale is smaller, or they would fold.
     scales = jnp.array(_WARP_SCALES)
     warp_std = (1 + 19 * warp) * scales / scales.max()
-    return SyntheticTask(template, means, least + spread * (most - least), mean_std, warp_std, blur_sigma, bias_std)
+    stds = least + spread * (most - least)
+    lines = _draw_outline(jax.random.fold_in(key, 1), outlined)
+    return SyntheticTask(template, means, stds, mean_std, warp_std, blur_sigma, bias_std, *lines)
+
+
+def _draw_outline(key: Array, outlined: float) -> tuple[Array, Array, Array]:
+    """Contrast, intensity of the lines and their sigma."""
+    chosen, dark, contrast, intensity, sigma = jax.random.uniform(key, (5,))
+    has_lines = chosen < outlined
+    contrast = jnp.where(has_lines, 0.4 * contrast, 1.0)
+    intensity = jnp.where(has_lines, jnp.where(dark < 0.3, -1, 1) * (0.2 + 0.6 * intensity), 0.0)
+    return contrast, intensity, 0.5 + 2.5 * sigma
 
 
 def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"], Int[Array, "H W"]]:
@@ -105,14 +126,29 @@ def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"]
     rows, columns = jnp.clip(jnp.round(moved).astype(int), 0, size - 1)
     labels = task.template[rows, columns]
 
-    means = task.means + task.mean_std * level
+    middle = task.means.mean()
+    means = middle + task.contrast * (task.means - middle) + task.mean_std * level
     image = means[labels] + task.stds[labels] * pixels.reshape(labels.shape)
-    smooth = gaussian_matrix(size, task.blur_sigma * size / _SIZE)
-    smooth /= smooth.sum(axis=1, keepdims=True)  # at the border, the mean of what is there
-    image = smooth @ image @ smooth.T
+    image += task.outline * _borders(labels, task.outline_sigma * size / _SIZE)
+    image = _blurred(image, task.blur_sigma * size / _SIZE)
     image *= jnp.exp(_smooth_noise(bias, scales=_WARP_SCALES[-1:], stds=task.bias_std[None], size=size))
     image = (image - image.min()) / (image.max() - image.min())
     return image[..., None], labels
+
+
+def _borders(labels: Int[Array, "H W"], sigma: Array) -> Float[Array, "H W"]:
+    """1 on the borders of labels, and falling off beside them."""
+    below, right = (labels != jnp.roll(labels, -1, axis=axis) for axis in (0, 1))
+    between = below.at[-1].set(False) | right.at[:, -1].set(False)
+    # A straight line of one pixel, blurred, is this much lower.
+    peak = jnp.minimum(1.0, 1 / (sigma * jnp.sqrt(2 * jnp.pi)))
+    return jnp.minimum(1.0, _blurred(between.astype(jnp.float32), sigma) / peak)
+
+
+def _blurred(image: Float[Array, "H W"], sigma: Array) -> Float[Array, "H W"]:
+    smooth = gaussian_matrix(image.shape[0], sigma)
+    smooth /= smooth.sum(axis=1, keepdims=True)  # at the border, the mean of what is there
+    return smooth @ image @ smooth.T
 
 
 def _smooth_noise(draws: Array, *, scales: tuple[int, ...], stds: Array, size: int) -> Array:

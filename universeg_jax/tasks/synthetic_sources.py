@@ -29,6 +29,7 @@ class SyntheticEpisodes:
         support_size: entries in the support set.
         tasks, subjects: how many of each there are.
         size: side of the images in pixels.
+        outlined: share of the tasks whose labels are told apart by outlines (see `synthetic_images`).
 
     Attributes:
         tasks: one for each label map, whose labels are not told apart here.
@@ -37,10 +38,22 @@ class SyntheticEpisodes:
         InputError: an option out of range.
     """
 
-    def __init__(self, *, seed: int, support_size: int = 64, tasks: int = 1000, subjects: int = 100, size: int = 128):
+    def __init__(
+        self,
+        *,
+        seed: int,
+        support_size: int = 64,
+        tasks: int = 1000,
+        subjects: int = 100,
+        size: int = 128,
+        outlined: float = 0.0,
+    ):
         _check(seed=seed, support_size=support_size, tasks=tasks, subjects=subjects, size=size)
         self.tasks = tuple(Task("synthetic", "synthetic", "2d", f"{i:04d}") for i in range(tasks))
-        self._seed, self._support_size, self._subjects, self._size = seed, support_size, subjects, size
+        if not 0 <= outlined <= 1:
+            raise InputError(f"outlined={outlined}: it is a share of the tasks, from 0 to 1")
+        self._seed, self._support_size, self._subjects = seed, support_size, subjects
+        self._drawn = {"size": size, "outlined": outlined}
 
     def __len__(self) -> int:
         return NUMBER
@@ -53,7 +66,7 @@ class SyntheticEpisodes:
         task, target = generator.integers(len(self.tasks)), generator.integers(self._subjects)
         support = (target + generator.integers(1, self._subjects, size=self._support_size)) % self._subjects
         images, classes = map(
-            np.asarray, synthetic_images(self._seed, task, np.array([target, *support]), size=self._size)
+            np.asarray, synthetic_images(self._seed, task, np.array([target, *support]), **self._drawn)
         )
         label = generator.choice(_shown_by_most(classes))
         maps = (classes == label).astype(np.float32)[..., None]

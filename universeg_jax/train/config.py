@@ -57,6 +57,7 @@ class TrainConfig:
         weights: where it starts from, what `Segmenter` takes: a name or a folder; None for random weights.
         seed: of weights, episodes and augmentation.
         synthetic: share of episodes that are of synthetic tasks, from 0 to 1.
+        outlined: share of the synthetic tasks whose labels are told apart by outlines instead of intensities.
         policy: how episodes are augmented.
         held_out: names of datasets that are refused; * stands for anything.
         validation: fraction of the labels of the corpus that is kept from training, to validate on.
@@ -84,6 +85,7 @@ class TrainConfig:
     weights: str | None = None
     seed: int = 0
     synthetic: float = 0.0
+    outlined: float = 0.0
     policy: Policy = field(default_factory=Policy.universeg)
     held_out: tuple[str, ...] = HELD_OUT
     validation: float = 0.1
@@ -109,7 +111,7 @@ class TrainConfig:
     def __post_init__(self):
         if not (self.stages and all(isinstance(stage, Stage) for stage in self.stages)):
             raise InputError(f"stages={self.stages!r}: pass a tuple of one Stage or more")
-        _check(self, "synthetic validation", lambda value: 0 <= value <= 1, "from 0 to 1")
+        _check(self, "synthetic outlined validation", lambda value: 0 <= value <= 1, "from 0 to 1")
         _check(self, "training", lambda value: 0 < value <= 1, "more than 0, up to 1")
         _check(self, "minimum_area", lambda value: 0 <= value < 1, "from 0 to below 1")
         _check(self, "split", lambda value: value in (*SPLITS, None), f"one of {', '.join(SPLITS)}, or None for all")

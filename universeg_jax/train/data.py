@@ -53,7 +53,8 @@ class TrainingData:
             shares = [(1 - config.synthetic, real)]
             if config.synthetic:
                 most = stage.support_sizes[1]
-                made = SyntheticEpisodes(seed=config.seed, support_size=most, size=stage.size)
+                options = dict(seed=config.seed, support_size=most, size=stage.size, outlined=config.outlined)
+                made = SyntheticEpisodes(**options)
                 shares.append((config.synthetic, made))
             self._sources[stage] = Mixture([share for share in shares if share[0] > 0])
         return self._sources[stage]
