@@ -1,4 +1,4 @@
-"""Claim: what Muon, augmentation, synthetic tasks, many training tasks and a linear cross-convolution are each worth.
+"""Claim: what Muon, augmentation, synthetic and many tasks, small labels, depth and linearity are each worth.
 
     python -m experiments.ablations --train TRAIN --corpus CORPUS --runs RUNS --out experiments/results/ablations
 
@@ -51,6 +51,8 @@ def variants(steps: int) -> dict[str, TrainConfig]:
         "no synthetic tasks": replace(base, synthetic=0.0),
         "10 % of the tasks": replace(base, training=0.1),
         "nonlinear cross-convolution": replace(base, model=UniverSegConfig(cross_activation=jax.nn.leaky_relu)),
+        "six stages instead of four": replace(base, model=UniverSegConfig(encoder_features=((64, 64),) * 6)),
+        "no small labels": replace(base, minimum_area=0.008, minimum_support=4),
     }
 
 
