@@ -40,7 +40,7 @@ def test_a_file_becomes_a_folder_and_a_report(file, tmp_path, capsys):
     assert (provenance["source"], provenance["licence"], provenance["file"]) == ("here", "mine", "weights.pt")
     report = capsys.readouterr().out
     count = sum(tensor.size for tensor in random_tensors().values())
-    assert f"32 with {count:,} parameters" in report
+    assert f"32 for {count:,} parameters, all used" in report
     assert "encoder ((2, 3), (4, 5), (3, 2)), decoder ((4, 5), (2, 3))" in report
     assert provenance["git_blob_sha1"] in report
     assert re.search(r"max difference 0\.0$", report)
