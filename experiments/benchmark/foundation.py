@@ -34,6 +34,9 @@ DRAWN_LARGE = (
 )
 """Ends of the names of tensors that are no kernels, by which nothing is multiplied and summed."""
 
+LARGE_DINOV2 = (("vitl14", 252), ("vitg14", 252))
+"""Names and image sizes in pixels; at 518 they would take minutes."""
+
 Outputs = dict[str, np.ndarray]
 
 
@@ -54,14 +57,15 @@ class Case:
 
 def cases() -> dict[str, Case]:
     from dinov2.hub import backbones
-    from mobile_sam.build_sam import build_sam_vit_b, build_sam_vit_t
+    from mobile_sam.build_sam import build_sam_vit_b, build_sam_vit_h, build_sam_vit_l, build_sam_vit_t
 
     found = {}
-    for name, size in (("vits14", 518), ("vitb14", 518), ("vits14", 672), ("vitb14", 252)):
+    for name, size in (("vits14", 518), ("vitb14", 518), ("vits14", 672), ("vitb14", 252), *LARGE_DINOV2):
         for registers in ("", "_reg"):
             make = partial(getattr(backbones, f"dinov2_{name}{registers}"), pretrained=False)
             found[f"dinov2-{name}{registers}-{size}"] = Case(make, dinov2_sides, size)
-    for name, make in (("mobile-sam", build_sam_vit_t), ("sam-vit-b", build_sam_vit_b)):
+    sams = {"mobile-sam": build_sam_vit_t, "sam-vit-b": build_sam_vit_b}
+    for name, make in {**sams, "sam-vit-l": build_sam_vit_l, "sam-vit-h": build_sam_vit_h}.items():
         found[f"{name}-1024"] = Case(make, sam_sides, 1024)
     return found
 
@@ -186,7 +190,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam_foundation.json")
     parser.add_argument("--runs", type=int, default=5, help="of each side (default: %(default)s; 0: compare alone)")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="cases; by default all")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="cases; by default all. Others in DIR stay")
     arguments = parser.parse_args()
     try:
         import torch
@@ -196,14 +200,15 @@ def main() -> int:
     except ImportError as error:
         print(f"error: {error}: PyTorch, timm, torchvision and both repositories are needed", file=sys.stderr)
         return 2
-    command = shlex.join(["python", "-m", "experiments.benchmark.foundation", *sys.argv[1:]])
-    results = {"command": command, "machine": machine(), "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY")}
-    results["cases"] = {}
-    for name in arguments.only or known:
-        results["cases"][name] = measure(known[name], runs=arguments.runs)
-        print(json.dumps({name: results["cases"][name]}), flush=True)
+    file = arguments.out / "protosam_foundation.json"
+    cases_there = json.loads(file.read_text(encoding="utf-8"))["cases"] if file.is_file() else {}
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "protosam_foundation.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    command = shlex.join(["python", "-m", "experiments.benchmark.foundation", *sys.argv[1:]])
+    about = {"command": command, "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY")}
+    for name in arguments.only or known:
+        cases_there[name] = about | measure(known[name], runs=arguments.runs)
+        print(json.dumps({name: cases_there[name]}), flush=True)
+        file.write_text(json.dumps({"machine": machine(), "cases": cases_there}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
