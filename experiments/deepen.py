@@ -1,9 +1,9 @@
 """Weights for a deeper network to start from: more stages at the bottom of the U-Net, the others as they were.
 
-    python -m experiments.deepen open-v0 --stages 6 --out DIR
+    python -m experiments.deepen open-v1 --stages 6 --out DIR
 
-The stages that both networks have keep their parameters; the new ones are random, and so is what the old ones gave to
-the decoder's first block.
+The stages that both networks have keep their parameters, and the new ones are random. So the first of the decoder's old
+blocks is given random features where it had those of the deepest stage: the new network has to learn on before use.
 """
 
 import argparse
@@ -19,7 +19,11 @@ from universeg_jax.weights.store import save
 
 
 def deepen(model: UniverSeg, stages: int, *, seed: int = 0) -> UniverSeg:
-    """A network with this many stages, each with as many features as the deepest of `model`.
+    """A network with this many stages, the new ones with as many features as the deepest of `model`.
+
+    Args:
+        stages: of the encoder; images must then be divisible by 2 ** (stages - 1).
+        seed: of the new stages.
 
     Raises:
         ValueError: fewer stages than `model` has.
@@ -32,12 +36,13 @@ def deepen(model: UniverSeg, stages: int, *, seed: int = 0) -> UniverSeg:
     decoder = None if config.decoder_features is None else bottom + config.decoder_features
     deeper = dataclasses.replace(config, encoder_features=config.encoder_features + bottom, decoder_features=decoder)
     grown = UniverSeg(deeper, rngs=nnx.Rngs(seed))
-    set_parameters(grown, get_parameters(grown) | {_moved(name, more): x for name, x in get_parameters(model).items()})
+    kept = {_moved(name, more): value for name, value in get_parameters(model).items()}
+    set_parameters(grown, get_parameters(grown) | kept)
     return grown
 
 
 def _moved(name: str, more: int) -> str:
-    """Decoder blocks are counted from the bottom."""
+    """The name of a parameter in the deeper network: decoder blocks are counted from the bottom."""
     part, *rest = name.split(".")
     return ".".join([part, str(int(rest[0]) + more), *rest[1:]]) if part == "decoder" else name
 

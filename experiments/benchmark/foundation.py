@@ -34,8 +34,8 @@ DRAWN_LARGE = (
 )
 """Ends of the names of tensors that are no kernels, by which nothing is multiplied and summed."""
 
-LARGE_DINOV2 = (("vitl14", 252), ("vitg14", 252))
-"""Names and image sizes in pixels; at 518 they would take minutes."""
+DINOV2_SIZES = (("vits14", 518), ("vitb14", 518), ("vits14", 672), ("vitb14", 252), ("vitl14", 252), ("vitg14", 252))
+"""Names, and image sizes in pixels; the large ones would take minutes at 518."""
 
 Outputs = dict[str, np.ndarray]
 
@@ -60,12 +60,17 @@ def cases() -> dict[str, Case]:
     from mobile_sam.build_sam import build_sam_vit_b, build_sam_vit_h, build_sam_vit_l, build_sam_vit_t
 
     found = {}
-    for name, size in (("vits14", 518), ("vitb14", 518), ("vits14", 672), ("vitb14", 252), *LARGE_DINOV2):
+    for name, size in DINOV2_SIZES:
         for registers in ("", "_reg"):
             make = partial(getattr(backbones, f"dinov2_{name}{registers}"), pretrained=False)
             found[f"dinov2-{name}{registers}-{size}"] = Case(make, dinov2_sides, size)
-    sams = {"mobile-sam": build_sam_vit_t, "sam-vit-b": build_sam_vit_b}
-    for name, make in {**sams, "sam-vit-l": build_sam_vit_l, "sam-vit-h": build_sam_vit_h}.items():
+    sams = {
+        "mobile-sam": build_sam_vit_t,
+        "sam-vit-b": build_sam_vit_b,
+        "sam-vit-l": build_sam_vit_l,
+        "sam-vit-h": build_sam_vit_h,
+    }
+    for name, make in sams.items():
         found[f"{name}-1024"] = Case(make, sam_sides, 1024)
     return found
 
@@ -201,14 +206,14 @@ def main() -> int:
         print(f"error: {error}: PyTorch, timm, torchvision and both repositories are needed", file=sys.stderr)
         return 2
     file = arguments.out / "protosam_foundation.json"
-    cases_there = json.loads(file.read_text(encoding="utf-8"))["cases"] if file.is_file() else {}
+    rows = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     arguments.out.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["python", "-m", "experiments.benchmark.foundation", *sys.argv[1:]])
-    about = {"command": command, "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY")}
+    about = {"command": command, "machine": machine(), "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY")}
     for name in arguments.only or known:
-        cases_there[name] = about | measure(known[name], runs=arguments.runs)
-        print(json.dumps({name: cases_there[name]}), flush=True)
-        file.write_text(json.dumps({"machine": machine(), "cases": cases_there}, indent=1) + "\n", encoding="utf-8")
+        rows[name] = about | measure(known[name], runs=arguments.runs)
+        print(json.dumps({name: rows[name]}), flush=True)
+        file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

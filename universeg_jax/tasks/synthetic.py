@@ -39,7 +39,7 @@ class SyntheticTask(NamedTuple):
         bias_std: of the logarithm of the bias field.
         contrast: between the means, 1 leaves them as they are and 0 makes them one.
         outline: intensity added along the borders of labels.
-        outline_sigma: half the width of that, in pixels.
+        outline_sigma: of these lines, whose profile is a Gaussian, in pixels.
     """
 
     template: Int[Array, "H W"]
@@ -106,7 +106,7 @@ def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0) -> Synthe
 
 
 def _draw_outline(key: Array, outlined: float) -> tuple[Array, Array, Array]:
-    """Contrast, intensity of the lines and their sigma."""
+    """`contrast`, `outline` and `outline_sigma` of a task; the ranges are our own."""
     chosen, dark, contrast, intensity, sigma = jax.random.uniform(key, (5,))
     has_lines = chosen < outlined
     contrast = jnp.where(has_lines, 0.4 * contrast, 1.0)
@@ -137,7 +137,7 @@ def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"]
 
 
 def _borders(labels: Int[Array, "H W"], sigma: Array) -> Float[Array, "H W"]:
-    """1 on the borders of labels, and falling off beside them."""
+    """1 on the borders of labels, falling off beside them as a Gaussian of `sigma` pixels."""
     below, right = (labels != jnp.roll(labels, -1, axis=axis) for axis in (0, 1))
     between = below.at[-1].set(False) | right.at[:, -1].set(False)
     # A straight line of one pixel, blurred, is this much lower.
@@ -146,6 +146,7 @@ def _borders(labels: Int[Array, "H W"], sigma: Array) -> Float[Array, "H W"]:
 
 
 def _blurred(image: Float[Array, "H W"], sigma: Array) -> Float[Array, "H W"]:
+    """A square image behind a Gaussian blur."""
     smooth = gaussian_matrix(image.shape[0], sigma)
     smooth /= smooth.sum(axis=1, keepdims=True)  # at the border, the mean of what is there
     return smooth @ image @ smooth.T

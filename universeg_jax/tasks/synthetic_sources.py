@@ -49,9 +49,9 @@ class SyntheticEpisodes:
         outlined: float = 0.0,
     ):
         _check(seed=seed, support_size=support_size, tasks=tasks, subjects=subjects, size=size)
-        self.tasks = tuple(Task("synthetic", "synthetic", "2d", f"{i:04d}") for i in range(tasks))
         if not 0 <= outlined <= 1:
             raise InputError(f"outlined={outlined}: it is a share of the tasks, from 0 to 1")
+        self.tasks = tuple(Task("synthetic", "synthetic", "2d", f"{i:04d}") for i in range(tasks))
         self._seed, self._support_size, self._subjects = seed, support_size, subjects
         self._drawn = {"size": size, "outlined": outlined}
 
