@@ -25,6 +25,20 @@ class ArrayCorpus:
         return np.full((SIZE, SIZE, 1), image / 1000, np.float32), label
 
 
+class DiscCorpus(ArrayCorpus):
+    """Image i shows a bright disc on textured ground, and further down a square, both placed by i."""
+
+    SIZE = 64
+
+    def read(self, task, image):
+        rows, columns = np.indices((self.SIZE, self.SIZE))
+        noise = 0.02 * np.random.default_rng(image).normal(size=(self.SIZE, self.SIZE))
+        disc = np.hypot(rows - 18, columns - 20 - 2 * image) < 10
+        square = (abs(rows - 46) < 7) & (abs(columns - 30 - 2 * image) < 7)
+        pixels = np.clip(0.3 + noise + 0.5 * disc + 0.25 * square, 0, 1)
+        return pixels.astype(np.float32)[..., None], disc.astype(np.float32)[..., None]
+
+
 def examples(train: int, validation: int = 0, test: int = 0, *, per_subject: int = 1, area: float = 0.1):
     """Examples in three splits, the images of a subject one after the other."""
     splits = ["train"] * train + ["validation"] * validation + ["test"] * test

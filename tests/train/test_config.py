@@ -35,6 +35,7 @@ def test_stages_refuse_what_is_out_of_range(field, value):
         ("seed", "now"),
         ("synthetic", 1.5),
         ("outlined", -1),
+        ("superpixels", 2),
         ("validation", -0.1),
         ("training", 0),
         ("minimum_area", 1),
@@ -60,6 +61,12 @@ def test_runs_refuse_what_is_out_of_range(field, value):
 def test_one_loss_needs_a_weight():
     with pytest.raises(InputError, match="dice=0, cross_entropy=0"):
         config(dice=0, cross_entropy=0)
+
+
+def test_made_up_episodes_are_at_most_all():
+    assert config(synthetic=0.5, superpixels=0.5).superpixels == 0.5
+    with pytest.raises(InputError, match=r"synthetic=0\.6, superpixels=0\.5: shares of the same episodes"):
+        config(synthetic=0.6, superpixels=0.5)
 
 
 def test_steps_belong_to_stages():

@@ -70,6 +70,14 @@ def test_synthetic_tasks_have_their_share(corpus):
     assert sorted(int(source[i].task) < real for i in range(4)) == [False, False, True, True]
 
 
+def test_superpixels_have_their_share(corpus):
+    data = TrainingData(dataclasses.replace(RUN, superpixels=0.25, synthetic=0.5), corpus)
+    source = data.source(dataclasses.replace(SMALL, support_size=2))
+    kinds = [source.tasks[int(source[i].task)].label for i in range(4)]
+    assert kinds.count("superpixel") == 1
+    assert sum(int(source[i].task) < len(data.training) for i in range(4)) == 1
+
+
 def test_held_out_datasets_are_refused(corpus):
     with pytest.raises(InputError, match="held out, so never trained on"):
         TrainingData(dataclasses.replace(RUN, held_out=("first", "second")), corpus).source(SMALL)

@@ -87,8 +87,8 @@ def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0) -> Synthe
     least, most, mean_std, blur_sigma, bias_std, number = ranges[:, 0] + strengths * (ranges[:, 1] - ranges[:, 0])
 
     # Each label weighs the scales in its own way, so that large and small ones lie side by side.
-    draws = jax.random.normal(shapes, (len(labels), _number_of_draws(_SHAPE_SCALES)))
-    noise = partial(_smooth_noise, scales=_SHAPE_SCALES, size=size)
+    draws = jax.random.normal(shapes, (len(labels), smooth_noise_draws(_SHAPE_SCALES)))
+    noise = partial(smooth_noise, scales=_SHAPE_SCALES, size=size)
     maps = jax.vmap(noise)(draws, stds=weights.reshape(len(labels), -1))
     present = labels <= jnp.floor(number)
     template = jnp.where(present[:, None, None], maps, -jnp.inf).argmax(axis=0)
@@ -117,10 +117,10 @@ def _draw_outline(key: Array, outlined: float) -> tuple[Array, Array, Array]:
 def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"], Int[Array, "H W"]]:
     """An image of a task, with range [0,1], and its class values."""
     size = task.template.shape[0]
-    points, bias_points = _number_of_draws(_WARP_SCALES), _number_of_draws(_WARP_SCALES[-1:])
+    points, bias_points = smooth_noise_draws(_WARP_SCALES), smooth_noise_draws(_WARP_SCALES[-1:])
     parts = 2 * points, bias_points, len(task.means), size * size
     warp, bias, level, pixels = _split(jax.random.normal(key, (sum(parts),)), parts)
-    displacement = jax.vmap(partial(_smooth_noise, scales=_WARP_SCALES, stds=task.warp_std, size=size))
+    displacement = jax.vmap(partial(smooth_noise, scales=_WARP_SCALES, stds=task.warp_std, size=size))
     grid = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij"))
     moved = grid + displacement(warp.reshape(2, points)) * size / _SIZE
     rows, columns = jnp.clip(jnp.round(moved).astype(int), 0, size - 1)
@@ -131,7 +131,7 @@ def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"]
     image = means[labels] + task.stds[labels] * pixels.reshape(labels.shape)
     image += task.outline * _borders(labels, task.outline_sigma * size / _SIZE)
     image = _blurred(image, task.blur_sigma * size / _SIZE)
-    image *= jnp.exp(_smooth_noise(bias, scales=_WARP_SCALES[-1:], stds=task.bias_std[None], size=size))
+    image *= jnp.exp(smooth_noise(bias, scales=_WARP_SCALES[-1:], stds=task.bias_std[None], size=size))
     image = (image - image.min()) / (image.max() - image.min())
     return image[..., None], labels
 
@@ -152,14 +152,21 @@ def _blurred(image: Float[Array, "H W"], sigma: Array) -> Float[Array, "H W"]:
     return smooth @ image @ smooth.T
 
 
-def _smooth_noise(draws: Array, *, scales: tuple[int, ...], stds: Array, size: int) -> Array:
-    """A sum of smooth noise (size,size): at each scale normal draws that far apart, interpolated."""
+def smooth_noise(draws: Array, *, scales: tuple[int, ...], stds: Array, size: int) -> Array:
+    """A sum of smooth noise (size,size): at each scale normal draws that far apart, interpolated.
+
+    Args:
+        draws: as many as `smooth_noise_draws(scales)` says.
+        scales: in pixels of 256×256 images, whatever the size.
+        stds: of the draws, for each scale.
+    """
     sides = [_points(scale) for scale in scales]
     grids = [part.reshape(side, side) for part, side in zip(_split(draws, [n * n for n in sides]), sides, strict=True)]
     return sum(std * jax.image.resize(grid, (size, size), "cubic") for std, grid in zip(stds, grids, strict=True))
 
 
-def _number_of_draws(scales: tuple[int, ...]) -> int:
+def smooth_noise_draws(scales: tuple[int, ...]) -> int:
+    """How many normal draws smooth noise at these scales is made of."""
     return sum(_points(scale) ** 2 for scale in scales)
 
 

@@ -58,6 +58,7 @@ class TrainConfig:
         seed: of weights, episodes and augmentation.
         synthetic: share of episodes that are of synthetic tasks, from 0 to 1.
         outlined: share of the synthetic tasks whose labels are told apart by outlines instead of intensities.
+        superpixels: share of episodes whose label is a superpixel of an image of the corpus, from 0 to 1.
         policy: how episodes are augmented.
         held_out: names of datasets that are refused; * stands for anything.
         validation: fraction of the labels of the corpus that is kept from training, to validate on.
@@ -86,6 +87,7 @@ class TrainConfig:
     seed: int = 0
     synthetic: float = 0.0
     outlined: float = 0.0
+    superpixels: float = 0.0
     policy: Policy = field(default_factory=Policy.universeg)
     held_out: tuple[str, ...] = HELD_OUT
     validation: float = 0.1
@@ -111,7 +113,7 @@ class TrainConfig:
     def __post_init__(self):
         if not (self.stages and all(isinstance(stage, Stage) for stage in self.stages)):
             raise InputError(f"stages={self.stages!r}: pass a tuple of one Stage or more")
-        _check(self, "synthetic outlined validation", lambda value: 0 <= value <= 1, "from 0 to 1")
+        _check(self, "synthetic outlined superpixels validation", lambda value: 0 <= value <= 1, "from 0 to 1")
         _check(self, "training", lambda value: 0 < value <= 1, "more than 0, up to 1")
         _check(self, "minimum_area", lambda value: 0 <= value < 1, "from 0 to below 1")
         _check(self, "split", lambda value: value in (*SPLITS, None), f"one of {', '.join(SPLITS)}, or None for all")
@@ -124,6 +126,11 @@ class TrainConfig:
         _check(self, "patience", lambda value: value is None or _is_count(value), "a whole number, 1 or more, or None")
         counts = "minimum_support validation_episodes validate_every save_every picture_every"
         _check(self, counts, _is_count, "a whole number, 1 or more")
+        if self.synthetic + self.superpixels > 1 + 1e-9:
+            raise InputError(
+                f"synthetic={self.synthetic}, superpixels={self.superpixels}: shares of the same episodes; pass at "
+                "most 1 in all"
+            )
         if self.dice == self.cross_entropy == 0:
             raise InputError("dice=0, cross_entropy=0: one of the losses needs a weight")
 

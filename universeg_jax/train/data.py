@@ -8,6 +8,7 @@ import jax
 from universeg_jax.tasks.episodes import Episode, Episodes, EpisodeSource
 from universeg_jax.tasks.selection import split_tasks
 from universeg_jax.tasks.stream import Mixture, batches
+from universeg_jax.tasks.superpixels import SuperpixelEpisodes
 from universeg_jax.tasks.synthetic_sources import SyntheticEpisodes
 from universeg_jax.tasks.task import Corpus, Task
 from universeg_jax.train.config import Stage, TrainConfig
@@ -38,25 +39,26 @@ class TrainingData:
     def source(self, stage: Stage) -> EpisodeSource:
         """Episodes to learn from."""
         if stage not in self._sources:
-            config = self._config
+            config, corpus = self._config, Corpus(self._folder, resolution=stage.size)
+            most = stage.support_sizes[1]
+            common = dict(tasks=self.training, split=config.split, held_out=config.held_out)
             real = Episodes(
-                Corpus(self._folder, resolution=stage.size),
+                corpus,
                 seed=config.seed,
                 support_size=stage.support_size,
-                tasks=self.training,
-                split=config.split,
                 support_split=config.split,
-                held_out=config.held_out,
                 minimum_area=config.minimum_area,
                 minimum_support=config.minimum_support,
+                **common,
             )
-            shares = [(1 - config.synthetic, real)]
+            shares = [(1 - config.synthetic - config.superpixels, real)]
             if config.synthetic:
-                most = stage.support_sizes[1]
-                options = dict(seed=config.seed, support_size=most, size=stage.size, outlined=config.outlined)
-                made = SyntheticEpisodes(**options)
-                shares.append((config.synthetic, made))
-            self._sources[stage] = Mixture([share for share in shares if share[0] > 0])
+                options = dict(size=stage.size, outlined=config.outlined)
+                shares.append((config.synthetic, SyntheticEpisodes(seed=config.seed, support_size=most, **options)))
+            if config.superpixels:
+                made = SuperpixelEpisodes(corpus, seed=config.seed, support_size=most, **common)
+                shares.append((config.superpixels, made))
+            self._sources[stage] = Mixture([share for share in shares if share[0] > 1e-9])
         return self._sources[stage]
 
     def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
