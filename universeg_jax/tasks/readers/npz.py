@@ -30,7 +30,7 @@ def find(path: Path, modality: str | None = None) -> list[Source]:
 
 def _find_one(file: Path, modality: str | None) -> Source:
     about = _read_about(file.with_suffix(".json"))
-    subjects = _load(file)["ids"].tolist()
+    subjects = load(file)["ids"].tolist()
     names = about.get("classes", [])
     read = partial(
         _read_image,
@@ -52,12 +52,17 @@ def _find_one(file: Path, modality: str | None) -> Source:
 
 
 def _read_image(item: Item, *, modality: str, class_names: dict[int, str]) -> list[Scan]:
-    arrays = _load(item.files[0])
+    arrays = load(item.files[0])
     return [Scan(arrays["images"][item.part], arrays["labels"][item.part], class_names, modality)]
 
 
 @lru_cache(maxsize=1)
-def _load(file: Path) -> dict[str, np.ndarray]:
+def load(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a NAME.npz.
+
+    Raises:
+        InputError: a file that is damaged, or holds other arrays.
+    """
     try:
         with np.load(file, allow_pickle=False) as archive:
             missing = {"images", "labels", "ids"} - set(archive.files)

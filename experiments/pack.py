@@ -1,0 +1,85 @@
+"""Datasets as small as can be sent to a machine that is lent for minutes: what `prepare` reads, and nothing else.
+
+    python -m experiments.pack FOLDER --out PACK                  here: NAME.npz and NAME.json in, the same out
+    universeg-jax prepare PACK --out CORPUS                       there
+    python -m experiments.train CONFIG --corpus CORPUS --out RUN  there, in each call
+
+Files are compressed by LZMA, a fifth smaller than as numpy writes them, and of large datasets some images are taken,
+evenly over their order. A run goes on from call to call, on any machine, as long as RUN is brought along; one that is
+to be cut off is best sent SIGTERM, which saves first.
+"""
+
+import argparse
+import io
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from universeg_jax.errors import InputError
+from universeg_jax.tasks.readers import npz
+
+
+def pack(folder: Path, out: Path, *, at_most: int, mebibytes: float) -> float:
+    """Write the datasets of a folder to `out`, which must not exist, and return their size in MiB.
+
+    Args:
+        at_most: images of a dataset.
+        mebibytes: the most that all may have.
+
+    Raises:
+        InputError: no datasets, one that cannot be read, or more than `mebibytes`; then nothing is left of `out`.
+    """
+    files = sorted(folder.glob("*.npz"))
+    if not files:
+        raise InputError(f"{folder}: holds no NAME.npz; pass a folder of such")
+    if out.exists():
+        raise InputError(f"{out}: exists already; choose another --out")
+    out.mkdir(parents=True)
+    try:
+        for file in tqdm(files, unit="dataset"):
+            _pack_one(file, out / file.name, at_most)
+            if (about := file.with_suffix(".json")).exists():
+                shutil.copy(about, out)
+        size = sum(file.stat().st_size for file in out.iterdir()) / 2**20
+        if size > mebibytes:
+            raise InputError(
+                f"{size:.1f} MiB with at_most={at_most} images of a dataset, the limit is {mebibytes} MiB: pass a "
+                "smaller --at-most or a larger --mib"
+            )
+    except BaseException:
+        shutil.rmtree(out)
+        raise
+    return size
+
+
+def _pack_one(file: Path, out: Path, at_most: int) -> None:
+    arrays = npz.load(file)
+    count = len(arrays["ids"])
+    taken = np.linspace(0, count - 1, min(count, at_most)).round().astype(int)
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in arrays.items():
+            stream = io.BytesIO()
+            np.save(stream, array[taken], allow_pickle=False)
+            archive.writestr(f"{name}.npy", stream.getvalue())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, required=True, metavar="PACK")
+    parser.add_argument("--at-most", type=int, default=300, metavar="N", help="images of a dataset (default: 300)")
+    parser.add_argument("--mib", type=float, default=40.0, help="the most that all may have (default: 40)")
+    arguments = parser.parse_args()
+    try:
+        size = pack(arguments.folder, arguments.out, at_most=arguments.at_most, mebibytes=arguments.mib)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    print(f"{arguments.out}: {size:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()
