@@ -1,0 +1,45 @@
+"""The mean of several weights of one network, such as the ends of runs that went on from each other.
+
+    python -m experiments.average WEIGHTS WEIGHTS ... --out DIR
+
+Weights near each other average to weights that are often better than any of them (Wortsman et al., "Model soups", ICML
+2022). Of networks that were trained from different random weights the mean is good for nothing.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from universeg_jax.errors import InputError
+from universeg_jax.models.universeg import UniverSeg
+from universeg_jax.weights.named import load
+from universeg_jax.weights.parameters import get_parameters, set_parameters
+from universeg_jax.weights.store import save
+
+
+def average(models: Sequence[UniverSeg], names: Sequence[str]) -> UniverSeg:
+    """The first of the models, with the mean of all parameters.
+
+    Raises:
+        InputError: configurations that differ, naming two of them.
+    """
+    first, *others = models
+    for model, name in zip(others, names[1:], strict=True):
+        if model.config != first.config:
+            raise InputError(f"{name} is of {model.config}, {names[0]} of {first.config}: only like networks average")
+    parameters = [get_parameters(model) for model in models]
+    set_parameters(first, {name: sum(each[name] for each in parameters) / len(models) for name in parameters[0]})
+    return first
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", nargs="+", help="names or folders; one given twice has twice the weight")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    options = parser.parse_args(arguments)
+    model = average([load(name) for name in options.weights], options.weights)
+    save(model, options.out, provenance={"source": f"the mean of {', '.join(options.weights)}"})
+
+
+if __name__ == "__main__":
+    main()
