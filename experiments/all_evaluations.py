@@ -1,6 +1,6 @@
 """Run all experiments of the evaluation, and write one page of what they found.
 
-    python -m experiments.all_evaluations --corpus CORPUS --weights open-v1 --out experiments/results
+    python -m experiments.all_evaluations --corpus CORPUS --weights open-v2 --out experiments/results
 
 Each is a command of its own too; results/evaluation.md names them. What is there already is not measured again, so that
 the page alone is made anew in seconds. Two quiet CPU cores take an hour.

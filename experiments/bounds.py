@@ -1,6 +1,6 @@
 """Claim: where Dice by examples lies between copying the most similar mask and a network trained on the task.
 
-    python -m experiments.bounds --corpus CORPUS --weights open-v1 --out experiments/results/bounds
+    python -m experiments.bounds --corpus CORPUS --weights open-v2 --out experiments/results/bounds
 
 Below: the mask of the example most similar to the target, out of the same support and out of all examples of the train
 split. Above: a U-Net trained from scratch on all of them, one for each task (universeg_jax shows no training on a

@@ -1,6 +1,6 @@
 """Claim: the steps of the official demo, on the same public data (WBC, JTSC).
 
-    python -m experiments.demo_steps --corpus CORPUS --weights open-v1 --out experiments/results/demo_steps
+    python -m experiments.demo_steps --corpus CORPUS --weights open-v2 --out experiments/results/demo_steps
 
 The official notebook segments white blood cells (zxaoyou/segmentation_WBC): cytoplasm by 48 examples, the same with
 intensities inverted, support sizes 1 to 64 as nested prefixes on three test images, several labels run independently

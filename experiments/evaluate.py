@@ -1,6 +1,6 @@
 """Claim: what weights reach on the datasets that no training run sees.
 
-    python -m experiments.evaluate --corpus CORPUS --weights open-v1 --out experiments/results/heldout
+    python -m experiments.evaluate --corpus CORPUS --weights open-v2 --out experiments/results/heldout
 
 CORPUS is made by `universeg-jax prepare` from public sources: WBC (zxaoyou/segmentation_WBC, JTSC), ACDC, dental
 panoramic X-rays and HC18. The protocol is that of universeg_jax/evaluate/protocol.py, at a reduced scale: 16 targets a

@@ -1,6 +1,6 @@
 """Claim: what ensembling, augmenting at test time and choosing the support by similarity do to Dice.
 
-    python -m experiments.inference --corpus CORPUS --weights open-v1 --out experiments/results/methods
+    python -m experiments.inference --corpus CORPUS --weights open-v2 --out experiments/results/methods
 
 Compared case by case with the plain network on the same targets and the same random support: an ensemble of random
 support sets, intensity-only augmentation of targets and support (Tyche's in-context test-time augmentation) of the same

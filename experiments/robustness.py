@@ -1,6 +1,6 @@
 """Claim: how far Dice falls when targets are unlike the support, and when the support is labelled badly.
 
-    python -m experiments.robustness --corpus CORPUS --weights open-v1 --out experiments/results/robustness
+    python -m experiments.robustness --corpus CORPUS --weights open-v2 --out experiments/results/robustness
 
 One thing is changed at a time and compared case by case with the same network on the same targets and support.
 Targets: noise, blur, contrast, inverted intensities, rotation; predictions of rotated targets are rotated back, and

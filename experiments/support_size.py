@@ -1,6 +1,6 @@
 """Claim: Dice grows with the support size at inference, fastest up to 4; ensembles of 2 or more add a hundredth.
 
-    python -m experiments.support_size --corpus CORPUS --weights open-v1 --out experiments/results/support_size
+    python -m experiments.support_size --corpus CORPUS --weights open-v2 --out experiments/results/support_size
 
 One network at support sizes 1 to 64 and ensembles of 5 random support sets at 1 to 16, on the held-out tasks, with the
 protocol of experiments/evaluate.py reduced to 8 targets a task and 2 draws (the paper trained one network for each

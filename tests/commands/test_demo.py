@@ -40,7 +40,7 @@ def test_demo_writes_masks_and_one_picture(tmp_path, capsys):
     for task in TASKS:
         assert len(list((tmp_path / "demo" / task / "masks").iterdir())) == 8
     said = capsys.readouterr().out
-    assert said.count("seen by open-v1 in training") == said.count("new to open-v1") == 1
+    assert said.count("seen by open-v2 in training") == said.count("new to open-v2") == 1
     assert said.count("mean") == 2
 
 

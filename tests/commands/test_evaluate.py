@@ -30,11 +30,11 @@ def test_a_folder_is_cross_validated(source, tmp_path, capsys):
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert results["command"].startswith("universeg-jax evaluate")
     (one, other) = results["conditions"]
-    assert (one["method"], other["method"]) == ("open-v1", "open-v1, ensemble of 2")
+    assert (one["method"], other["method"]) == ("open-v2", "open-v2, ensemble of 2")
     (task,) = one["tasks"].values()
     assert task["cases"] == 4
     assert task["dice"]["mean"] > 0.9  # bright discs, found by their brightness
-    assert "open-v1, support 2" in said
+    assert "open-v2, support 2" in said
     assert {path.name for path in (out / "pictures").iterdir()} == {"support_image_2d_255.png"}
 
 

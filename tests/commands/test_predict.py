@@ -41,7 +41,7 @@ def test_report(task):
     assert report["versions"]["jax"]
     assert report["settings"] == {
         "model": "universeg",
-        "weights": "open-v1",
+        "weights": "open-v2",
         "features": None,
         "window": None,
         "dtype": "float32",

@@ -1,0 +1,56 @@
+"""The weights open-v2: the last of four runs, at 128 px and with images more as they are.
+
+Claim: augmentation that was useful for learning to go by the examples is better weakened at the end; these weights are
+better than open-v1 on held-out datasets (experiments/results/open_v2/).
+
+    python -m experiments.train experiments/configs/open_v2.py --corpus CORPUS --out run4
+
+Expected time: half an hour on two quiet CPU cores. run3/best is after the last step.
+"""
+
+from dataclasses import replace
+
+from experiments.configs.open_v2_superpixels import config as superpixels
+from universeg_jax.tasks.augment import Policy, Variation
+from universeg_jax.train.config import Stage
+
+MILD = Policy(
+    task=Variation(affine=0.15, rotation=(-180.0, 180.0), brightness_contrast=0.2, blur=0.1, noise=0.1, sharpness=0.1),
+    in_task=Variation(
+        affine=0.3,
+        rotation=(-10.0, 10.0),
+        translation=(-0.05, 0.05),
+        scale=(0.9, 1.1),
+        brightness_contrast=0.2,
+        brightness=(-0.05, 0.05),
+        contrast=(0.85, 1.15),
+        elastic=0.1,
+        elastic_alpha=(0.5, 1.0),
+        noise=0.05,
+    ),
+    flip_intensities=0.15,
+    flip_labels=0.05,
+    flip_horizontally=0.5,
+    flip_vertically=0.3,
+    edges=0.05,
+)
+
+config = replace(
+    superpixels,
+    weights="run3/best",
+    stages=(
+        Stage(
+            size=128,
+            steps=1500,
+            batch_size=2,
+            support_size=12,
+            learning_rate=5e-4,
+            final_learning_rate=1e-6,
+            warmup_steps=30,
+        ),
+    ),
+    policy=MILD,
+    synthetic=0.1,
+    superpixels=0.15,
+    validate_every=1500,
+)
