@@ -26,7 +26,7 @@ def write_table(file: Path, results: dict) -> None:
         f"images, the same for all, on images of {results['resolution']} pixels. Brackets: standard deviation between "
         "support images. Dice is the mean over images; where these are slices of volumes, the second line of a task is "
         "the mean over volumes, the slices of each together. In sets of fewer than about 30 images, the several "
-        "examples are all others but the target. The shipped weights have learned from sets of train, from none of heldout.",
+        "examples are all others but the target. The shipped weights have learned from sets of train, none of heldout.",
         "",
     ]
     for title, measured in results["corpora"].items():
