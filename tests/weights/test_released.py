@@ -178,7 +178,7 @@ def test_digests_are_those_that_git_and_sha256sum_give(tmp_path):
 
 
 def test_known_weights_say_where_they_are(server, cache):
-    shipped, _, release = known_weights()
+    shipped, *_, release = known_weights()
     assert (shipped.name, shipped.state, shipped.licence) == ("open-v2", "shipped", "research use only")
     assert release.state == "downloaded when first used, 1 MB"
     load("universeg-v1")
