@@ -18,7 +18,11 @@ from universeg_jax.weights.store import save
 
 
 def average(models: Sequence[UniverSeg], names: Sequence[str]) -> UniverSeg:
-    """The first of the models, with the mean of all parameters.
+    """The first of the models, which is changed to have the mean of all parameters.
+
+    Args:
+        models: of one configuration.
+        names: of the models, for messages.
 
     Raises:
         InputError: configurations that differ, naming two of them.

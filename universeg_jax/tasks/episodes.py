@@ -55,6 +55,18 @@ class EpisodeSource(Protocol):
     def __getitem__(self, number: int) -> Episode: ...
 
 
+def checked_number(number: int) -> int:
+    """The number of an episode.
+
+    Raises:
+        IndexError: a negative one, or one beyond `NUMBER`.
+    """
+    number = operator.index(number)
+    if not 0 <= number < NUMBER:
+        raise IndexError(f"episodes are numbered from 0 to {NUMBER - 1}, not {number}")
+    return number
+
+
 @dataclass(frozen=True)
 class Draw:
     """Which examples an episode is made of. The support may hold one several times."""
@@ -166,9 +178,7 @@ class Episodes:
 
     def draw(self, number: int) -> Draw:
         """Which examples an episode is made of, without reading them."""
-        number = operator.index(number)
-        if not 0 <= number < NUMBER:
-            raise IndexError(f"episodes are numbered from 0 to {NUMBER - 1}, not {number}")
+        number = checked_number(number)
         options, turn, path = self._tree, number, ()
         for _ in ("dataset", "modality", "axis", "label"):
             name, turn = self._deal(tuple(options), turn, *path)

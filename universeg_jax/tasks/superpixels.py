@@ -14,7 +14,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.tasks.augment import geometry
-from universeg_jax.tasks.episodes import NUMBER, Episode
+from universeg_jax.tasks.episodes import NUMBER, Episode, checked_number
 from universeg_jax.tasks.selection import HELD_OUT, refuse_held_out
 from universeg_jax.tasks.synthetic import smooth_noise, smooth_noise_draws
 from universeg_jax.tasks.task import Corpus, Task
@@ -79,9 +79,7 @@ class SuperpixelEpisodes:
         return NUMBER
 
     def __getitem__(self, number: int) -> Episode:
-        number = operator.index(number)
-        if not 0 <= number < NUMBER:
-            raise IndexError(f"episodes are numbered from 0 to {NUMBER - 1}, not {number}")
+        number = checked_number(number)
         generator = np.random.default_rng((self._seed, number))
         dataset = generator.integers(len(self.tasks))
         image, task = self._images[dataset][generator.integers(len(self._images[dataset]))]
@@ -115,7 +113,7 @@ def draw_superpixel(
     from skimage.segmentation import felzenszwalb  # takes a second, so only where it is used
 
     pixels, side = image[..., 0], image.shape[0]
-    # Up to the largest scale of MultiverSeg, for images of 128 pixels; areas go with the square of the side.
+    # At 128 pixels up to the largest scale of MultiverSeg. Superpixels of smaller images are larger parts of them.
     scale = np.exp(generator.uniform(np.log(5), np.log(500))) * side / 128
     smallest = max(4, round(minimum_area * side * side))
     parts = felzenszwalb(pixels, scale=scale, sigma=generator.uniform(0.3, 1.2) * side / 128, min_size=smallest).ravel()
@@ -129,7 +127,16 @@ def draw_superpixel(
 
 @partial(jax.jit, static_argnames="number")
 def copies(seed: int, image: Array, label: Array, *, number: int) -> tuple[Array, Array]:
-    """Copies of an image and a label map (H,W,1), both in [0,1]: (N,H,W,1) each."""
+    """Copies of a square image and its label map, each deformed and recoloured in its own way.
+
+    Args:
+        seed: copies are a function of it.
+        image, label: (H,W,1) in [0,1].
+        number: of copies, N.
+
+    Returns:
+        Images and label maps, (N,H,W,1) in [0,1].
+    """
     keys = jax.random.split(jax.random.key(seed), 1 + number)
     # How strong the deformations and the changes of intensity may be is common to all.
     strengths = jax.random.uniform(keys[0], (3,))
@@ -137,6 +144,7 @@ def copies(seed: int, image: Array, label: Array, *, number: int) -> tuple[Array
 
 
 def _copy(key: Array, *, image: Array, label: Array, strengths: Array) -> tuple[Array, Array]:
+    """One copy. `strengths` (3,) in [0,1]: of deformation; of contrast, brightness and gamma; of the bias field."""
     size = image.shape[0]
     warp, fields = smooth_noise_draws(_WARP_SCALES), smooth_noise_draws(_FIELD_SCALES)
     numbers, draws = jax.random.split(key)

@@ -1,14 +1,13 @@
 """Synthetic tasks as a source of episodes, or as files for `universeg-jax prepare`."""
 
 import json
-import operator
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from universeg_jax.errors import InputError
-from universeg_jax.tasks.episodes import NUMBER, Episode
+from universeg_jax.tasks.episodes import NUMBER, Episode, checked_number
 from universeg_jax.tasks.synthetic import LABELS, synthetic_images
 from universeg_jax.tasks.task import Task
 
@@ -59,9 +58,7 @@ class SyntheticEpisodes:
         return NUMBER
 
     def __getitem__(self, number: int) -> Episode:
-        number = operator.index(number)
-        if not 0 <= number < NUMBER:
-            raise IndexError(f"episodes are numbered from 0 to {NUMBER - 1}, not {number}")
+        number = checked_number(number)
         generator = np.random.default_rng((self._seed, number))
         task, target = generator.integers(len(self.tasks)), generator.integers(self._subjects)
         support = (target + generator.integers(1, self._subjects, size=self._support_size)) % self._subjects
