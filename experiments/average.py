@@ -41,8 +41,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("weights", nargs="+", help="names or folders; one given twice has twice the weight")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args(arguments)
-    model = average([load(name) for name in options.weights], options.weights)
-    save(model, options.out, provenance={"source": f"the mean of {', '.join(options.weights)}"})
+    try:
+        model = average([load(name) for name in options.weights], options.weights)
+        save(model, options.out, provenance={"source": f"the mean of {', '.join(options.weights)}"})
+    except InputError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

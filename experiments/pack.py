@@ -12,7 +12,6 @@ to be cut off is best sent SIGTERM, which saves first.
 import argparse
 import io
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
@@ -77,7 +76,7 @@ def main() -> None:
     try:
         size = pack(arguments.folder, arguments.out, at_most=arguments.at_most, mebibytes=arguments.mib)
     except InputError as error:
-        sys.exit(f"error: {error}")
+        parser.error(str(error))
     print(f"{arguments.out}: {size:.1f} MiB")
 
 
