@@ -14,6 +14,7 @@ from pathlib import Path
 
 import jax
 
+from experiments.command import run
 from experiments.comparison import held_out, make_parser, protocol_of, report
 from experiments.configs.first_run import POLICY
 from universeg_jax.cache import keep_compiled_code
@@ -76,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

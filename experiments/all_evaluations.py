@@ -1,9 +1,9 @@
 """Run all experiments of the evaluation, and write one page of what they found.
 
-    python -m experiments.all_evaluations --corpus CORPUS --weights open-v2 --out experiments/results
+    python -m experiments.all_evaluations --corpus CORPUS --out experiments/results
 
-Each is a command of its own too; results/evaluation.md names them. What is there already is not measured again, so that
-the page alone is made anew in seconds. Two quiet CPU cores take an hour.
+Each is a command of its own too; results/evaluation.md names them. What DIR's records.jsonl hold is not measured again.
+Two quiet CPU cores take an hour.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from experiments.command import run
 from universeg_jax import shipped
 
 PAGE = "evaluation.md"
@@ -82,4 +83,4 @@ def _tables(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

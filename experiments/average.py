@@ -8,6 +8,7 @@ Weights near each other average to weights that are often better than any of the
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from universeg_jax.errors import InputError
@@ -21,7 +22,7 @@ def average(models: Sequence[UniverSeg], names: Sequence[str]) -> UniverSeg:
     """The first of the models, which is changed to have the mean of all parameters.
 
     Args:
-        models: of one configuration.
+        models: of one configuration; the size of the images they were trained with may differ.
         names: of the models, for messages.
 
     Raises:
@@ -29,7 +30,7 @@ def average(models: Sequence[UniverSeg], names: Sequence[str]) -> UniverSeg:
     """
     first, *others = models
     for model, name in zip(others, names[1:], strict=True):
-        if model.config != first.config:
+        if replace(model.config, input_size=first.config.input_size) != first.config:
             raise InputError(f"{name} is of {model.config}, {names[0]} of {first.config}: only like networks average")
     parameters = [get_parameters(model) for model in models]
     set_parameters(first, {name: sum(each[name] for each in parameters) / len(models) for name in parameters[0]})

@@ -1,16 +1,17 @@
 """Claim: where Dice by examples lies between copying the most similar mask and a network trained on the task.
 
-    python -m experiments.bounds --corpus CORPUS --weights open-v2 --out experiments/results/bounds
+    python -m experiments.bounds --corpus CORPUS --out experiments/results/bounds
 
 Below: the mask of the example most similar to the target, out of the same support and out of all examples of the train
-split. Above: a U-Net trained from scratch on all of them, one for each task (universeg_jax shows no training on a
-task; the paper's upper bound is nnU-Net, which is much larger and trained for longer). CORPUS and protocol are those
+split. Above: a U-Net trained from scratch on all of them, one for each task (the
+paper's upper bound is nnU-Net, which is much larger and trained for longer). CORPUS and protocol are those
 of experiments/evaluate.py, reduced to 12 targets a task; 2 draws of the support, and one training of each U-Net. Two
 quiet CPU cores take ten minutes.
 """
 
 from dataclasses import replace
 
+from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
 from experiments.unet import SupervisedUNet
 from universeg_jax.evaluate.evaluation import evaluate, largest_support, merged
@@ -34,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,9 +15,9 @@ from universeg_jax.evaluate.methods import InContext, Method
 from universeg_jax.evaluate.protocol import Protocol
 from universeg_jax.evaluate.report import notes, tables_of, write_report
 from universeg_jax.evaluate.summary import Condition
+from universeg_jax.segment.load import load_in_context
 from universeg_jax.tasks.selection import HELD_OUT
 from universeg_jax.tasks.task import Corpus, Task
-from universeg_jax.weights import load
 
 
 def make_parser(
@@ -53,7 +53,7 @@ def network_of(arguments: argparse.Namespace) -> InContext:
 
 def named(weights: str) -> InContext:
     """A network by its weights, called by their name, or that of their folder."""
-    return InContext(load(weights), Path(weights).name)
+    return InContext(load_in_context(weights), Path(weights).name)
 
 
 def held_out(arguments: argparse.Namespace, *, resolution: int = 128) -> tuple[CorpusData, list[Task]]:

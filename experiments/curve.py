@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.command import run
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.plots import COLOURS
 from universeg_jax.train.watch import read_metrics
@@ -60,4 +61,4 @@ def _smoothed(steps: list[int], values: list[float]) -> tuple[np.ndarray, np.nda
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

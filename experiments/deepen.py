@@ -12,6 +12,8 @@ from pathlib import Path
 
 from flax import nnx
 
+from experiments.command import run
+from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.weights.named import load
 from universeg_jax.weights.parameters import get_parameters, set_parameters
@@ -26,12 +28,12 @@ def deepen(model: UniverSeg, stages: int, *, seed: int = 0) -> UniverSeg:
         seed: of the new stages.
 
     Raises:
-        ValueError: fewer stages than `model` has.
+        InputError: fewer stages than `model` has.
     """
     config = model.config
     more = stages - len(config.encoder_features)
     if more < 0:
-        raise ValueError(f"stages={stages}: the network has {len(config.encoder_features)} already")
+        raise InputError(f"stages={stages}: the network has {len(config.encoder_features)} already")
     bottom = (config.encoder_features[-1],) * more
     decoder = None if config.decoder_features is None else bottom + config.decoder_features
     deeper = dataclasses.replace(config, encoder_features=config.encoder_features + bottom, decoder_features=decoder)
@@ -58,4 +60,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,12 +1,12 @@
-"""Claim: the steps of the official demo, on the same public data (WBC, JTSC).
+"""Claim: the official demo's steps, on the same public data (WBC, JTSC), do here what they do there.
 
-    python -m experiments.demo_steps --corpus CORPUS --weights open-v2 --out experiments/results/demo_steps
+    python -m experiments.demo_steps --corpus CORPUS --out experiments/results/demo_steps
 
 The official notebook segments white blood cells (zxaoyou/segmentation_WBC): cytoplasm by 48 examples, the same with
 intensities inverted, support sizes 1 to 64 as nested prefixes on three test images, several labels run independently
 and combined with softmax(10 sigmoid), and ensembles of 5 draws of 8 examples. As there, subjects are permuted by
 `default_rng(42)` and 70 % are for support; unlike there, images are scaled to [0,1] by their own range, and figures
-are means over test images instead of pictures. Its last step, OASIS by 10 examples, is run on the 5 public OASIS
+are means over 30 test images instead of pictures. Its last step, OASIS by 10 examples, is run on the 5 public OASIS
 images of MedScribble, each by the other 4, if CORPUS holds them. Two quiet CPU cores take four minutes.
 """
 
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.command import run
 from experiments.comparison import about_run
 from universeg_jax import shipped
 from universeg_jax.errors import InputError
@@ -174,4 +175,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

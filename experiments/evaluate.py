@@ -1,6 +1,6 @@
 """Claim: what weights reach on the datasets that no training run sees.
 
-    python -m experiments.evaluate --corpus CORPUS --weights open-v2 --out experiments/results/heldout
+    python -m experiments.evaluate --corpus CORPUS --out experiments/results/heldout
 
 CORPUS is made by `universeg-jax prepare` from public sources: WBC (zxaoyou/segmentation_WBC, JTSC), ACDC, dental
 panoramic X-rays and HC18. The protocol is that of universeg_jax/evaluate/protocol.py, at a reduced scale: 16 targets a
@@ -8,6 +8,7 @@ task and 2 draws of the support. The headline is the mean Dice over the 7 tasks 
 killed goes on when it is started again. Two quiet CPU cores take four minutes.
 """
 
+from experiments.command import run
 from experiments.comparison import held_out, make_parser, named, network_of, protocol_of, report
 from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.methods import Ensemble, Method
@@ -32,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,6 +1,6 @@
 """Claim: what ensembling, augmenting at test time and choosing the support by similarity do to Dice.
 
-    python -m experiments.inference --corpus CORPUS --weights open-v2 --out experiments/results/methods
+    python -m experiments.inference --corpus CORPUS --out experiments/results/methods
 
 Compared case by case with the plain network on the same targets and the same random support: an ensemble of random
 support sets, intensity-only augmentation of targets and support (Tyche's in-context test-time augmentation) of the same
@@ -8,6 +8,7 @@ cost, and the examples most similar to each target as its support. CORPUS and pr
 experiments/evaluate.py, reduced to 12 targets a task and 2 draws. Two quiet CPU cores take eight minutes.
 """
 
+from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
 from universeg_jax.evaluate.augmented import TestTimeAugmentation
 from universeg_jax.evaluate.evaluation import evaluate, largest_support
@@ -27,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from experiments.benchmark.machine import machine
+from experiments.command import run
 from universeg_jax.tasks.episodes import Episodes, EpisodeSource
 from universeg_jax.tasks.stream import batches
 from universeg_jax.tasks.task import Corpus
@@ -62,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmark.machine import machine
+from experiments.command import run
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.segment.segmenter import Segmenter
 
@@ -55,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,11 +1,13 @@
 """Claim: how far Dice falls when targets are unlike the support, and when the support is labelled badly.
 
-    python -m experiments.robustness --corpus CORPUS --weights open-v2 --out experiments/results/robustness
+    python -m experiments.robustness --corpus CORPUS --out experiments/results/robustness
 
 One thing is changed at a time and compared case by case with the same network on the same targets and support.
 Targets: noise, blur, contrast, inverted intensities, rotation; predictions of rotated targets are rotated back, and
-scored by the truth as it is. Support: masks grown or shrunk, shifted, and entries of a wrong class. CORPUS and protocol
-are those of experiments/evaluate.py, reduced to 12 targets a task and 1 draw. Two quiet CPU cores take eight minutes.
+scored by the truth as it is. Support: masks grown or shrunk, shifted, and entries of a wrong class. Intensities go into
+the network as they come; `predict` and `Segmenter` scale each image by its own range, by which a change of contrast
+alone would be undone. CORPUS and protocol are those of experiments/evaluate.py, reduced to 12 targets a task and 1
+draw. Two quiet CPU cores take eight minutes.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ from functools import partial
 import numpy as np
 from scipy import ndimage
 
+from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
 from universeg_jax.evaluate.data import Labelled, Pool
 from universeg_jax.evaluate.evaluation import evaluate, largest_support
@@ -168,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from experiments.command import run
 from universeg_jax.tasks.superpixels import SuperpixelEpisodes
 from universeg_jax.tasks.task import Corpus
 
@@ -46,4 +47,4 @@ def draw(source: SuperpixelEpisodes) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

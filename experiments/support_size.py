@@ -1,6 +1,6 @@
-"""Claim: Dice grows with the support size at inference, fastest up to 4; ensembles of 2 or more add a hundredth.
+"""Claim: Dice grows with the support size at inference, fastest up to 4; ensembles of 5 draws add a hundredth or two.
 
-    python -m experiments.support_size --corpus CORPUS --weights open-v2 --out experiments/results/support_size
+    python -m experiments.support_size --corpus CORPUS --out experiments/results/support_size
 
 One network at support sizes 1 to 64 and ensembles of 5 random support sets at 1 to 16, on the held-out tasks, with the
 protocol of experiments/evaluate.py reduced to 8 targets a task and 2 draws (the paper trained one network for each
@@ -12,6 +12,7 @@ small/. Two quiet CPU cores take ten minutes.
 from dataclasses import replace
 from pathlib import Path
 
+from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
 from universeg_jax.evaluate.evaluation import evaluate, merged
 from universeg_jax.evaluate.methods import Ensemble
@@ -42,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.benchmark.machine import machine
+from experiments.command import run
 from universeg_jax.tasks.synthetic import LABELS, synthetic_images
 from universeg_jax.tasks.synthetic_sources import SyntheticEpisodes, write_synthetic
 
@@ -98,4 +99,4 @@ def _rate(run: Callable[[int], None], *, images: int, runs: int = 5) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -30,6 +30,14 @@ def test_help_does_not_wait_for_jax():
     assert done.stdout.endswith("False\n")
 
 
+def test_a_missing_extra_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    for name in [name for name in sys.modules if name.startswith("universeg_jax.tasks.readers")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["prepare", str(tmp_path), "--out", str(tmp_path / "out"), "--licence", "none"]) == 2
+    assert 'needs nibabel: pip install "universeg-jax[train]"' in capsys.readouterr().err
+
+
 def test_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "universeg_jax", "predict"], capture_output=True, text=True)
     assert done.returncode == 2

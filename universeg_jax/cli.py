@@ -26,6 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:  # OSError: a full disk, a folder that vanished
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        extra = getattr(arguments, "extra", None)
+        if extra is None or (error.name or "").startswith("universeg_jax"):
+            raise
+        print(f'error: this command needs {error.name}: pip install "universeg-jax[{extra}]"', file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130

@@ -14,6 +14,7 @@ from pathlib import Path
 from experiments.augmentation.cost import measure
 from experiments.augmentation.picture import draw
 from experiments.benchmark.machine import machine
+from experiments.command import run
 
 
 def main() -> None:
@@ -31,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

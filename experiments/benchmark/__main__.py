@@ -23,6 +23,7 @@ from experiments.benchmark.report import write_plot, write_table
 from experiments.benchmark.sides import official_is_here
 from experiments.benchmark.speed import CASES, QUICK_CASES, measure
 from experiments.benchmark.work import matmul_flops
+from experiments.command import run
 
 
 def main() -> None:
@@ -62,4 +63,4 @@ def _told(row: dict) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,6 +20,7 @@ import numpy as np
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import episode, load_official, official_is_here
 from experiments.benchmark.work import multiply_adds
+from experiments.command import run
 from universeg_jax import weights
 from universeg_jax.models.universeg import UniverSegConfig
 
@@ -90,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,6 +20,7 @@ import jax
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import official_is_here
 from experiments.benchmark.training import official, ours, random_batch
+from experiments.command import run
 
 ENTRIES, EPISODES, SIZE, STEPS = (16, 64), (1, 4, 16), 128, 20
 PRECISIONS = {"float32": ("float32", "float32"), "TF32": ("float32", "tensorfloat32"), "bfloat16": ("bfloat16", None)}
@@ -82,4 +83,4 @@ def _median(step: Callable[[], tuple[float, float]]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -22,6 +22,7 @@ import numpy as np
 
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import load_official, official_is_here, processors
+from experiments.command import run
 from universeg_jax import weights
 from universeg_jax.tasks.episodes import Episode
 from universeg_jax.train.config import Stage, TrainConfig
@@ -172,4 +173,4 @@ def _table(results: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

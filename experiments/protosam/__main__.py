@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.benchmark.machine import machine
+from experiments.command import run
 from experiments.protosam.measure import Contender, RememberingSAM, chosen_tasks, draws, measure
 from experiments.protosam.report import write_picture, write_table
 from universeg_jax import shipped
@@ -127,4 +128,4 @@ def _told(word: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmark.machine import machine
+from experiments.command import run
 from experiments.protosam.__main__ import ALL, PLAIN
 from experiments.protosam.measure import Contender, RememberingSAM, draws, measure
 from universeg_jax.models.protosam.config import ProtoSAMConfig
@@ -97,4 +98,4 @@ def _tasks(corpora: list[Corpus]) -> list[tuple[Corpus, Task]]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -5,6 +5,7 @@ import pytest
 from corpora import prepare_all
 from stand_in import refused
 
+from universeg_jax import shipped
 from universeg_jax.cli import main
 
 
@@ -26,15 +27,15 @@ def test_a_folder_is_cross_validated(source, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["evaluate", str(source), "--out", str(out), "--support", "2", "--ensemble", "2"]) == 0
     said = capsys.readouterr().out
-    assert "cross-validation in 5 folds" in said
+    assert "cross-validation in at most 5 folds" in said
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert results["command"].startswith("universeg-jax evaluate")
     (one, other) = results["conditions"]
-    assert (one["method"], other["method"]) == ("open-v2", "open-v2, ensemble of 2")
+    assert (one["method"], other["method"]) == (shipped.DEFAULT, f"{shipped.DEFAULT}, ensemble of 2")
     (task,) = one["tasks"].values()
     assert task["cases"] == 4
     assert task["dice"]["mean"] > 0.9  # bright discs, found by their brightness
-    assert "open-v2, support 2" in said
+    assert f"{shipped.DEFAULT}, support 2" in said
     assert {path.name for path in (out / "pictures").iterdir()} == {"support_image_2d_255.png"}
 
 
@@ -53,7 +54,34 @@ def test_a_second_run_goes_on_and_options_that_do_not_fit_are_refused(source, tm
     assert (out / "records.jsonl").read_bytes() != second
 
 
-def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path):
+def test_ensembles_from_pools(source, tmp_path):
+    out = tmp_path / "out"
+    options = ["--support", "1", "2", "--ensemble", "2", "--pool", "2", "3", "--no-pictures"]
+    assert evaluate(source, out, *options) == 0
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    found = [(one["support"], one["pool"]) for one in results["conditions"]]
+    assert found == 2 * [(1, 2), (2, 2), (1, 3), (2, 3)]
+    assert (out / "ensembling.png").is_file()
+
+
+def test_plots_and_pictures_of_an_earlier_run_do_not_stay(source, tmp_path):
+    out = tmp_path / "out"
+    assert evaluate(source, out, "--support", "1", "2", "--ensemble", "2") == 0
+    assert {"support_size.png", "ensembling.png"} <= {file.name for file in out.iterdir()}
+    (out / "pictures" / "mine.png").write_bytes(b"")
+    assert evaluate(source, out, "--support", "1", "--no-pictures", "--overwrite") == 0
+    left = {str(file) for file in contents(out)}
+    assert left == {"records.jsonl", "results.json", "tables.md", "tables.tex", "datasets.png", "pictures/mine.png"}
+
+
+def test_subjects_told_apart_later_are_other_data(source, tmp_path, capsys):
+    options = ["--no-pictures", "--draws", "1", "--support", "1"]
+    assert evaluate(source, tmp_path / "out", *options) == 0
+    said = refused(capsys, evaluate(source, tmp_path / "out", *options, "--subject-pattern", "s[01]?"))
+    assert "the dataset support was" in said
+
+
+def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path, capsys):
     for name in ("cells", "skin"):
         make_sources.pictures(tmp_path / name, 5)
         prepare_all(tmp_path / name, tmp_path / "corpus")
@@ -66,6 +94,9 @@ def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path):
     results = json.loads((tmp_path / "one" / "results.json").read_text(encoding="utf-8"))
     assert list(results["conditions"][0]["tasks"]) == ["skin/image/2d/1"]
     assert results["conditions"][0]["tasks"]["skin/image/2d/1"]["cases"] == 5
+    said = refused(capsys, evaluate(tmp_path / "corpus", tmp_path / "all", "--subject-pattern", "x"))
+    assert "--subject-pattern: " in said
+    assert "is a corpus" in said
 
 
 @pytest.mark.parametrize(
@@ -76,6 +107,10 @@ def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path):
         (["--out", "support/out"], "--out support/out lies in support"),
         (["--out", "labels"], "labels: already holds results.json; pass --overwrite"),
         (["--minimum-area", "0.9"], "none of 1 tasks can be evaluated"),
+        (["--support", "4", "--pool", "2"], "support_sizes=(4,), pools=(2,): no pool holds so many examples"),
+        (["--ensemble", "1"], "an ensemble of 1: pass 2 draws"),
+        (["--tolerance", "nan"], "tolerance=nan: it is a distance"),
+        (["--axis", "axial"], "is a picture, which is not cut"),
     ],
 )
 def test_what_cannot_be_done_leaves_nothing_behind(source, tmp_path, monkeypatch, capsys, options, message):

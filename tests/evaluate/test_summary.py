@@ -74,3 +74,10 @@ def test_difference_is_paired():
     one, other = cells([0.9, 0.5, 0.1], "abc"), cells([0.8, 0.4, 0.0], "abc")
     gain = summarise(difference(one, other)).over_tasks
     assert (gain.mean[0], gain.low[0], gain.high[0]) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_a_mean_over_tasks_of_single_subjects_has_no_interval():
+    records = [record("d/x/y/1", 0, [0.2], "p"), record("d/x/y/2", 0, [0.6], "q")]
+    summary = summarise(by_condition(records)[Condition("m", 4, None)])
+    assert summary.over_tasks.mean[0] == pytest.approx(0.4)
+    assert summary.over_tasks.low is summary.over_datasets.low is None

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,3 +30,10 @@ def test_other_networks_are_refused(tmp_path, capsys):
         main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "mean")])
     assert re.search(r"b is of UniverSegConfig\(.*only like networks average", capsys.readouterr().err)
     assert not (tmp_path / "mean").exists()
+
+
+def test_the_size_of_the_images_may_differ(tmp_path):
+    for size in (16, 32):
+        save(model_with_biases(replace(SMALL, input_size=size)), tmp_path / str(size))
+    main([str(tmp_path / "32"), str(tmp_path / "16"), "--out", str(tmp_path / "mean")])
+    assert load(tmp_path / "mean").config.input_size == 32

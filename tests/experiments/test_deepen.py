@@ -3,6 +3,7 @@ import pytest
 from random_networks import SMALL, episode, model_with_biases
 
 from experiments.deepen import deepen, main
+from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.weights.named import load
 from universeg_jax.weights.parameters import get_parameters
@@ -25,7 +26,7 @@ def test_stages_that_both_networks_have_are_kept():
 
 
 def test_fewer_stages_are_refused():
-    with pytest.raises(ValueError, match="stages=1: the network has"):
+    with pytest.raises(InputError, match="stages=1: the network has"):
         deepen(model_with_biases(SMALL), 1)
 
 

@@ -68,7 +68,7 @@ def add_parser(subparsers) -> None:
     how.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
     parser.add_argument("--no-pictures", action="store_true", help="draw no predictions")
     parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, extra="evaluate")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -85,8 +85,8 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.evaluate.evaluation import RECORDS, evaluate
     from universeg_jax.evaluate.methods import Ensemble, InContext
     from universeg_jax.evaluate.protocol import Protocol, with_defaults
-    from universeg_jax.evaluate.report import OUTPUTS, notes, tables_of, write_report
-    from universeg_jax.weights import load
+    from universeg_jax.evaluate.report import OUTPUTS, notes, picture_file, tables_of, write_report
+    from universeg_jax.segment.load import load_in_context
 
     protocol = Protocol(
         support_sizes=tuple(arguments.support),
@@ -103,8 +103,8 @@ def run(arguments: argparse.Namespace) -> None:
     with warnings_on_stderr() as warned:
         check_apart(out, [arguments.source], OUTPUTS)
         check_outputs(out, OUTPUTS, overwrite=arguments.overwrite or (out / RECORDS).is_file())
-        base = InContext(load(arguments.weights), Path(arguments.weights).name)
-        methods = [base, Ensemble(base, arguments.ensemble)] if arguments.ensemble else [base]
+        base = InContext(load_in_context(arguments.weights), Path(arguments.weights).name)
+        methods = [base] if arguments.ensemble is None else [base, Ensemble(base, arguments.ensemble)]
         data = _open(arguments)
         protocol = with_defaults(protocol, data)
         try:
@@ -121,7 +121,8 @@ def run(arguments: argparse.Namespace) -> None:
             print("interrupted; measurements are kept: run the same command again to go on", file=sys.stderr)
             raise SystemExit(130) from None
         about = {"command": arguments.command_line, **environment(), "weights": arguments.weights, "warnings": warned}
-        with complete_or_nothing(out) as folder:
+        reported = [*(file for file in OUTPUTS if file != RECORDS), *map(picture_file, data.tasks)]
+        with complete_or_nothing(out, outputs=reported) as folder:
             pictured = not arguments.no_pictures
             write_report(folder, evaluation, data, methods, protocol, about=about, with_pictures=pictured)
     if not arguments.quiet:
@@ -131,15 +132,23 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _open(arguments: argparse.Namespace):
     """A corpus, one dataset of it, or a folder."""
+    from universeg_jax.errors import InputError
     from universeg_jax.evaluate.data import CorpusData
     from universeg_jax.evaluate.folder import read_folder
     from universeg_jax.tasks.task import Corpus
 
     source = arguments.source
-    if (source / "index.npz").is_file():
-        return CorpusData(Corpus(source.parent), datasets=(source.resolve().name,))
-    if any(source.glob("*/index.npz")):
-        return CorpusData(Corpus(source))
+    one = (source / "index.npz").is_file()
+    if one or any(source.glob("*/index.npz")):
+        for option in ("axis", "modality", "subject_pattern"):
+            if getattr(arguments, option) is not None:
+                raise InputError(
+                    f"--{option.replace('_', '-')}: {source} is a corpus, for which that was decided when it was "
+                    "prepared; leave the option out"
+                )
+        return (
+            CorpusData(Corpus(source.parent), datasets=(source.resolve().name,)) if one else CorpusData(Corpus(source))
+        )
     return read_folder(
         source,
         axis=arguments.axis,

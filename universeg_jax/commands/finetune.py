@@ -66,7 +66,7 @@ def add_parser(subparsers) -> None:
         help="finds the subject in names of files: examples of a subject stay together",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, extra="evaluate")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -53,11 +53,14 @@ def check_apart(out: Path, inputs: Sequence[Path], files: Sequence[str]) -> None
 
 
 @contextmanager
-def complete_or_nothing(out: Path) -> Iterator[Path]:
+def complete_or_nothing(out: Path, *, outputs: Sequence[str] = ()) -> Iterator[Path]:
     """A temporary folder whose files move into `out` when the block is left without an exception.
 
     It lies in `out`, or beside it if `out` is new, so that moving is renaming. On any exception, Ctrl-C
     included, it is removed and `out` is as it was. Files of the same name in `out` are replaced, others stay.
+
+    Args:
+        outputs: files, relative to `out`, that an earlier run may have left: those not made now are removed.
 
     Raises:
         InputError: the folder cannot be made.
@@ -70,7 +73,10 @@ def complete_or_nothing(out: Path) -> Iterator[Path]:
         raise InputError(f"{parent}: cannot write there ({error.strerror}); choose another --out") from None
     try:
         yield staging
+        left = [file for file in outputs if not (staging / file).exists()]
         _move(staging, out)
+        for file in left:
+            (out / file).unlink(missing_ok=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

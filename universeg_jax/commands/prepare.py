@@ -60,7 +60,7 @@ def add_parser(subparsers) -> None:
         "--runner-options", default="", metavar="OPTIONS", help="for Beam, as in --runner-options='--parallelism=64'"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, extra="train")
 
 
 def run(arguments: argparse.Namespace) -> None:

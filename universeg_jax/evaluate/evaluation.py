@@ -69,13 +69,7 @@ def evaluate(
         if record.key.task in names_of_tasks and record.key.method in names and record.key.draw < protocol.draws
     ]
     measured = by_condition(asked)
-    conditions = [
-        Condition(method.name, size, pool)
-        for method in methods
-        for pool in protocol.pools
-        for size in protocol.support_sizes
-        if pool is None or size is None or size <= pool
-    ]
+    conditions = [Condition(method.name, size, pool) for method in methods for pool, size in protocol.pools_and_sizes()]
     cells = {condition: measured[condition] for condition in conditions}
     summaries = {condition: summarise(of) for condition, of in cells.items()}
     return Evaluation(plan, {record.key: record for record in asked}, cells, summaries)

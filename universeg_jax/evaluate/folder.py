@@ -75,6 +75,9 @@ class FolderData:
             found.update(image.tobytes())
             for name, label in labels.items():
                 found.update(name.encode() + label.tobytes())
+        for task in self.tasks:  # who is whose subject decides what may support what
+            for case in self._cases[task]:
+                found.update(repr((case.name, case.subject)).encode())
         return found.hexdigest()[:12]
 
     def _read(self, source: Source, item: Item) -> list[Scan]:
@@ -83,6 +86,8 @@ class FolderData:
         return source.read(item)
 
     def _add_picture(self, dataset: str, item: Item, scan: Scan, classes: tuple[str, ...]) -> None:
+        if self._axis:
+            raise InputError(f"--axis {self._axis}: {item.name} is a picture, which is not cut; leave the option out")
         (whole,) = slices(scan, item.name)
         image = self._keep(resize(whole.planes, None, self._size), scan)
         for name in classes:

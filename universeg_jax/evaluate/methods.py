@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import Labelled, Pool
 from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.segment.protocol import InContextModel
@@ -75,10 +76,17 @@ class Ensemble:
     Args:
         base: what is given each of the support sets.
         draws: their number. The first is the one that `base` alone is given.
+
+    Raises:
+        InputError: fewer than two draws.
     """
 
     base: Method
     draws: int
+
+    def __post_init__(self):
+        if self.draws < 2:
+            raise InputError(f"an ensemble of {self.draws}: pass 2 draws of the support or more")
 
     @property
     def name(self) -> str:

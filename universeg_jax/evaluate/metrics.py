@@ -1,7 +1,8 @@
 """Measures of how well a segmentation agrees with the truth.
 
-Empty masks, for all of them: two empty masks agree perfectly (overlaps 1, distance 0); if one of the two is empty they
-disagree as much as they can (overlaps 0, and as distance the diagonal of the image, the farthest two pixels can be).
+Empty masks: two empty masks agree perfectly (overlaps 1, distance 0); if one of the two is empty they disagree as much
+as they can (overlaps 0, and as distance the diagonal of the image, the farthest two pixels can be). Soft Dice has no
+masks but probabilities, and of an empty label it is 1 for probabilities of exactly 0 and nearly 0 for all others.
 """
 
 from collections.abc import Sequence

@@ -36,19 +36,18 @@ def support_size_curve(summaries: Mapping[Condition, Summary]) -> Figure:
 
 
 def ensembling_gain(cells: Mapping[Condition, Cells], base: str, ensemble: str) -> Figure:
-    """Dice of an ensemble minus Dice of its base, case by case: mean over tasks with its interval."""
+    """Dice of an ensemble minus Dice of its base, case by case: mean over tasks with its interval, for each pool."""
     figure = Figure(figsize=(7.0, 3.8), layout="constrained", dpi=120)
     axes = figure.subplots()
-    pairs = [
-        (condition, condition._replace(method=base))
-        for condition in cells
-        if condition.method == ensemble and condition._replace(method=base) in cells and condition.pool is None
-    ]
-    pairs.sort(key=lambda pair: pair[0].support)
-    gains = [summarise(difference(cells[one], cells[other])) for one, other in pairs]
-    conditions = [condition for condition, _ in pairs]
-    _thin_lines(axes, conditions, {name: [g.datasets[name].mean[0] for g in gains] for name in gains[0].datasets})
-    _with_band(axes, conditions, [gain.over_tasks for gain in gains], COLOURS[0], "mean over tasks")
+    conditions = [c for c in cells if c.method == ensemble and c.support is not None]
+    gains = {c: summarise(difference(cells[c], cells[c._replace(method=base)])) for c in conditions}
+    curves = list(_curves(conditions).values())
+    first = [gains[condition] for condition in curves[0]]
+    _thin_lines(axes, curves[0], {name: [gain.datasets[name].mean[0] for gain in first] for name in first[0].datasets})
+    for of_pool, colour in zip(curves, _colours(len(curves)), strict=True):
+        pool = of_pool[0].pool
+        label = "mean over tasks" if pool is None else f"mean over tasks, pool of {pool}"
+        _with_band(axes, of_pool, [gains[condition].over_tasks for condition in of_pool], colour, label)
     axes.axhline(0, color="0.3", linewidth=0.8)
     _support_axis(axes, [condition.support for condition in conditions])
     axes.set_ylabel(f"{LABEL} gained by {ensemble.removeprefix(base).lstrip(', ')}")

@@ -5,6 +5,7 @@ several random draws of the support. Everything drawn is a function of seed, tas
 same for all methods and support sizes, which so are compared on like terms, and for every run.
 """
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -63,20 +64,26 @@ class Protocol:
             raise InputError(f"threshold={self.threshold}: pass a probability between 0 and 1, both excluded")
         if not 0 <= self.minimum_area < 1:
             raise InputError(f"minimum_area={self.minimum_area}: it is a fraction of the image, from 0 to below 1")
-        if self.tolerance < 0:
+        if not 0 <= self.tolerance < np.inf:
             raise InputError(f"tolerance={self.tolerance}: it is a distance, 0 or more")
+        if not self.pools_and_sizes():
+            raise InputError(
+                f"support_sizes={self.support_sizes}, pools={self.pools}: no pool holds so many examples; pass larger "
+                "pools or smaller sizes"
+            )
 
     def depended_on(self) -> dict:
         """The options that every number depends on; sizes, pools and draws can be added to a run."""
         return {k: v for k, v in asdict(self).items() if k not in ("support_sizes", "pools", "draws")}
 
+    def pools_and_sizes(self) -> list[tuple[int | None, int | None]]:
+        """The support sizes that are measured with each pool: those it has enough examples for."""
+        pairs = itertools.product(self.pools, self.support_sizes)
+        return [(pool, size) for pool, size in pairs if pool is None or size is None or size <= pool]
+
     def grid(self) -> Iterator[tuple[int, int | None, int | None]]:
         """(draw, pool, support size) of all measurements of a task by a method."""
-        for draw in range(self.draws):
-            for pool in self.pools:
-                for size in self.support_sizes:
-                    if pool is None or size is None or size <= pool:
-                        yield draw, pool, size
+        return ((draw, pool, size) for draw in range(self.draws) for pool, size in self.pools_and_sizes())
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from universeg_jax.evaluate.tables import (
 )
 from universeg_jax.segment.picture import write_overview
 from universeg_jax.tasks.readers.detect import safe_name
+from universeg_jax.tasks.task import Task
 
 OUTPUTS = (
     RECORDS,
@@ -74,7 +75,11 @@ def notes(data: Data, plan: Plan, protocol: Protocol) -> list[str]:
             f"Over images, for subjects are unknown, in {', '.join(unknown)}: images of one subject may be in support "
             "and target, and intervals are then too narrow."
         )
-    where = f"cross-validation in {protocol.folds} folds" if protocol.folds else "support from train, targets from test"
+    where = (
+        f"cross-validation in at most {protocol.folds} folds"
+        if protocol.folds
+        else "support from train, targets from test"
+    )
     limit = "all cases" if protocol.targets is None else f"at most {protocol.targets} cases of a task"
     unit = "millimetres, volumes being scored in 3-D" if volumes else "pixels at the resolution of the data"
     lines.append(
@@ -101,7 +106,7 @@ def write_report(
     baseline: Condition | None = None,
     with_pictures: bool = True,
 ) -> None:
-    """Write tables, plots and pictures.
+    """Write tables, plots and pictures; plots of an earlier report that this one does not make are removed.
 
     Args:
         about: what results.json tells besides: command, versions, machine.
@@ -117,9 +122,12 @@ def write_report(
         json.dumps(_results(evaluation, protocol, data, about, said, baseline), indent=1, ensure_ascii=False) + "\n",
         encoding="utf-8",
     )
+    for file in OUTPUTS:
+        if file.endswith(".png"):
+            (out / file).unlink(missing_ok=True)
     _write_plots(out, evaluation, methods, baseline)
     if with_pictures:
-        _write_pictures(out / "pictures", evaluation, data, methods, protocol)
+        _write_pictures(out, evaluation, data, methods, protocol)
 
 
 def _results(
@@ -160,11 +168,13 @@ def _results(
 
 def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method], baseline: Condition | None) -> None:
     summaries, names = evaluation.summaries, {method.name for method in methods}
-    largest = {condition.method: s for condition, s in sorted(summaries.items(), key=lambda entry: entry[0].size)}
-    shown = list(dict.fromkeys(condition.method for condition in summaries))
+    largest = {condition.method: condition for condition in sorted(summaries, key=lambda condition: condition.size)}
+    shown = [largest[name] for name in dict.fromkeys(condition.method for condition in summaries)]
     if len(shown) > len(plots.COLOURS):
         shown = shown[:1]  # so many bars could not be told apart
-    plots.write(plots.dataset_bars({name: largest[name] for name in shown}), out / "datasets.png")
+    alike = len({condition.support for condition in shown}) == 1
+    bars = {c.method if alike else condition_name(c): summaries[c] for c in shown}
+    plots.write(plots.dataset_bars(bars), out / "datasets.png")
     if baseline:
         compared = differences_from(evaluation, baseline)
         methods_alone = len({condition.method for condition in compared}) == len(compared)
@@ -173,18 +183,24 @@ def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method], b
     if len({condition.support for condition in summaries} - {None}) > 1:
         plots.write(plots.support_size_curve(summaries), out / "support_size.png")
     for method in methods:
-        if isinstance(method, Ensemble) and method.base.name in names:
+        sizes = {condition.support for condition in summaries if condition.method == method.name} - {None}
+        if isinstance(method, Ensemble) and method.base.name in names and sizes:
             figure = plots.ensembling_gain(evaluation.cells, method.base.name, method.name)
             plots.write(figure, out / "ensembling.png")
 
 
+def picture_file(task: Task) -> str:
+    """Where the predictions of a task are drawn, in the folder of the report."""
+    return f"pictures/{safe_name(task.name)}.png"
+
+
 def _write_pictures(
-    folder: Path, evaluation: Evaluation, data: Data, methods: Sequence[Method], protocol: Protocol
+    out: Path, evaluation: Evaluation, data: Data, methods: Sequence[Method], protocol: Protocol
 ) -> None:
-    folder.mkdir(exist_ok=True)
+    (out / "pictures").mkdir(exist_ok=True)
     condition = largest_support(evaluation.summaries)
     method = next(method for method in methods if method.name == condition.method)
     for task, folds in evaluation.plan.folds.items():
         key = Key(task.name, condition.method, condition.support, condition.pool, 0)
         section = pictures.make_section(data, task, folds, method, evaluation.records[key], protocol)
-        write_overview(folder / f"{safe_name(task.name)}.png", [section])
+        write_overview(out / picture_file(task), [section])

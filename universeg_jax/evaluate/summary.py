@@ -36,7 +36,7 @@ class Estimate:
 
     Attributes:
         mean: (number of metrics,).
-        low, high: the same; None where there is a single subject in each dataset, so that nothing can be said.
+        low, high: the same; None where no task has more than one subject, so that nothing can be said.
     """
 
     mean: np.ndarray
@@ -114,11 +114,9 @@ def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Sum
         datasets.setdefault(task.split("/")[0], []).append(task)
 
     means: dict[str, np.ndarray] = {}  # of each task: (1 + resamples, metrics), the first of the data themselves
-    certain = True
     for number, (_, tasks) in enumerate(sorted(datasets.items())):
         rng = np.random.default_rng([seed, number])
         subjects = sorted({subject for task in tasks for subject, _ in cells[task]})
-        certain &= len(subjects) == 1
         drawn = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
         times = np.vstack([np.ones(len(subjects)), drawn])
         for task in tasks:
@@ -126,6 +124,7 @@ def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Sum
 
     of_datasets = {name: np.mean([means[task] for task in tasks], axis=0) for name, tasks in datasets.items()}
     number = {task: len({subject for subject, _ in cases}) for task, cases in cells.items()}
+    certain = max(number.values()) == 1  # no task has a subject that another could be drawn for
     return Summary(
         {task: _estimate(means[task], certain=number[task] == 1) for task in cells},
         {

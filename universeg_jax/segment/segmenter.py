@@ -13,12 +13,11 @@ from tqdm import tqdm
 
 from universeg_jax import shipped
 from universeg_jax.errors import InputError
-from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.models.protosam.sam import SAM
 from universeg_jax.segment.diagnose import SegmentationWarning, diagnose_results, diagnose_support, diagnose_targets
 from universeg_jax.segment.inputs import Arrays, checked_label, entries, is_list
 from universeg_jax.segment.intensity import checked_window
 from universeg_jax.segment.labels import Classes
+from universeg_jax.segment.load import load_in_context
 from universeg_jax.segment.protocol import InContextModel, Predictor
 from universeg_jax.segment.support import Support, pad
 from universeg_jax.segment.view import View
@@ -83,11 +82,7 @@ class Segmenter:
         self.dtype = jax.dtypes.canonicalize_dtype(dtype)
         self.progress = progress
         if isinstance(model, str | os.PathLike):
-            from universeg_jax.weights import load
-
-            model = load(model)
-            if isinstance(model, SAM):
-                model = ProtoSAM(model)
+            model = load_in_context(model)
         if not isinstance(model, InContextModel):
             raise TypeError(
                 f"a {type(model).__name__} is not an in-context model: it needs input_size, input_channels and prepare"
