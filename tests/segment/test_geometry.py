@@ -34,6 +34,16 @@ def test_padding_is_zero_and_centred():
     assert Frame(4, 1, 4).into(np.ones((4, 1, 1), np.float32))[0, :, 0].tolist() == [0, 1, 0, 0]
 
 
+@pytest.mark.parametrize(("height", "width"), [(3, 8), (8, 3), (7, 20), (1, 5)])
+def test_padding_with_edges_is_that_of_numpy(height, width):
+    image = np.random.default_rng(0).random((height, width, 2), np.float32)
+    side = max(height, width)
+    widths = [((side - n) // 2, side - n - (side - n) // 2) for n in (height, width)]
+    padded = np.pad(image, [*widths, (0, 0)], mode="edge")
+    found = Frame(height, width, 4, "edge").into(image)
+    np.testing.assert_allclose(found, Frame(side, side, 4).into(padded), atol=1e-6)
+
+
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(height=sides, width=sides, size=st.sampled_from([16, 32, 128]))
 def test_back_restores_the_size_and_stays_in_range(height, width, size):

@@ -81,3 +81,11 @@ def test_a_single_value_is_refused():
 def test_an_image_in_place_of_a_label_is_refused():
     with pytest.raises(InputError, match="200 different values from 0 to 199"):
         classes(np.arange(200).reshape(10, 20))
+
+
+def test_masks_of_unlike_coding_are_refused():
+    with pytest.raises(InputError, match="label of image 1 is boolean, that of image 0 uint8"):
+        classes(np.uint8([[0, 1]]), [[True, False]])
+    with pytest.raises(InputError, match="label of image 0 marks the structure by 1, that of image 1 by 255"):
+        classes(np.uint8([[0, 1]]), np.uint8([[0, 255]]))
+    assert classes(np.uint8([[0, 1, 255]]), np.uint8([[0, 255, 0]])).values.tolist() == [0, 1, 255]

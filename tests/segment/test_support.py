@@ -56,5 +56,11 @@ def test_draws_vary_and_are_uniform_where_every_entry_shows_everything():
 
 
 def test_a_draw_too_small_for_the_classes_is_refused():
-    with pytest.raises(InputError, match=r"support_size=1 is too few to show every one of the 3 classes"):
+    with pytest.raises(InputError, match=r"support_size=1: found no 1 entries that show every one of the 3 classes"):
         support(np.eye(3)).draw(np.random.default_rng(0), 1)
+
+
+def test_one_entry_that_shows_all_classes_is_found_by_every_seed():
+    shown = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [0, 0, 1, 1]])
+    for seed in range(20):
+        assert support(shown).draw(np.random.default_rng(seed), 1).tolist() == [2]

@@ -129,16 +129,16 @@ def _load(model: str, weights: str, features: str | None):
     Raises:
         InputError: for weights of another model, and features where none are taken.
     """
-    from universeg_jax import weights as loading
     from universeg_jax.errors import InputError
-    from universeg_jax.models.protosam.sam import SAM
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.segment.load import load_in_context
     from universeg_jax.weights.protosam import protosam
 
     if model == "protosam":
         return protosam(weights, features=features)
     if features is not None:
         raise InputError(f"--features {features} is for --model protosam; the model is {model}")
-    loaded = loading.load(weights)
-    if isinstance(loaded, SAM):
+    loaded = load_in_context(weights)
+    if isinstance(loaded, ProtoSAM):
         raise InputError(f"--weights {weights} are those of a SAM: pass --model protosam")
     return loaded

@@ -31,7 +31,8 @@ class Classes:
         """Find the classes.
 
         Raises:
-            InputError: for soft labels outside [0,1], a single value in all labels, or more than 64 values.
+            InputError: for soft labels outside [0,1], booleans beside numbers, masks of 0 and 1 beside masks of 0 and
+                255, a single value in all labels, or more than 64 values.
         """
         fractional = [name for label, name in zip(labels, names, strict=True) if _is_fractional(label)]
         if fractional:
@@ -42,9 +43,22 @@ class Classes:
                         f"{fractional[0]} has fractions, which makes them soft labels: scale all of them to [0,1]"
                     )
             return cls(np.array([False, True]))
-        if all(label.dtype == bool for label in labels):
+        boolean = [label.dtype == bool for label in labels]
+        if all(boolean):
             return cls(np.array([False, True]))
+        if any(boolean):
+            one, other = boolean.index(True), boolean.index(False)
+            raise InputError(
+                f"the label of {names[one]} is boolean, that of {names[other]} {labels[other].dtype}: pass all of them "
+                "as booleans, or all as class values"
+            )
+        of_each = [np.unique(label).tolist() for label in labels]
         values = np.unique(np.concatenate([np.unique(label) for label in labels]))
+        if values.tolist() == [0, 1, 255] and max(map(len, of_each)) == 2:
+            one, other = (next(n for n, own in zip(names, of_each, strict=True) if value in own) for value in (1, 255))
+            raise InputError(
+                f"the label of {one} marks the structure by 1, that of {other} by 255: pass the same value in all"
+            )
         if len(values) == 1:
             raise InputError(
                 f"every pixel of every label is {values[0]}, so there is nothing to segment: mark the structure by a "

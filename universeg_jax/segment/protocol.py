@@ -19,6 +19,7 @@ class InContextModel(Protocol):
     Attributes:
         input_size: side in pixels of the square images it takes.
         input_channels: 1 for grey images, 3 for colour.
+        padding: what makes images square, "zeros" or "edge" (see `geometry.Frame`); may be left out, for zeros.
     """
 
     input_size: int

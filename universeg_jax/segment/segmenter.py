@@ -51,10 +51,10 @@ class Segmenter:
 
     What happens to an image: colour becomes luminance (or grey is repeated, for a model of colour images);
     intensities are scaled to [0,1], each image by its own minimum and maximum or all by the window; the image is
-    padded with zeros to a centred square and resized bilinearly, with antialiasing, to the model's input size.
-    Labels go the same way, each class as a soft map. Probabilities are resized and cropped back to the size of their
-    image, and only then become classes. Of several classes, a support image counts for those it shows; in a binary
-    task it counts even if its mask is empty.
+    padded with zeros (for ProtoSAM with copies of its edges) to a centred square and resized bilinearly, with
+    antialiasing, to the model's input size. Labels go the same way, each class as a soft map. Probabilities are
+    resized and cropped back to the size of their image, and only then become classes. Of several classes, a support
+    image counts for those it shows; in a binary task it counts even if its mask is empty.
 
     Args:
         model: an in-context model, or the name or path of one as `universeg_jax.weights.load` takes it; a SAM is used
@@ -121,7 +121,8 @@ class Segmenter:
     def view(self, image: np.ndarray, name: str = "image") -> View:
         """An image (H,W) or (H,W,C) as the model sees it, to look at what becomes of it."""
         size, channels = self.model.input_size, self.model.input_channels
-        return View.of(image, name, size=size, channels=channels, window=self.window)
+        padding = getattr(self.model, "padding", "zeros")
+        return View.of(image, name, size=size, channels=channels, window=self.window, padding=padding)
 
 
 class Task:
@@ -232,11 +233,15 @@ class Task:
             support_size = max(len(self.support) // 2, min(len(self.support), len(self.support.labels)))
         rng = np.random.default_rng(seed)
         draws = [self.support.take(self.support.draw(rng, support_size)) for _ in range(ensemble)]
-        return [self.segmenter.model.prepare(*draw.padded()) for draw in draws]
+        return [self._predictor(draw) for draw in draws]
 
     @cached_property
     def _whole(self) -> Predictor:
-        return self.segmenter.model.prepare(*self.support.padded())
+        return self._predictor(self.support)
+
+    def _predictor(self, support: Support) -> Predictor:
+        images, labels, mask = support.padded()
+        return self.segmenter.model.prepare(images.astype(self.segmenter.dtype), labels, mask)
 
     def _segmentations(
         self, views: Sequence[View], predictors: Sequence[Predictor], threshold: float

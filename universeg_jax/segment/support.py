@@ -55,21 +55,21 @@ class Support:
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Indices of `size` entries at random, without replacement, such that every class is shown.
 
-        Classes are seen to from the rarest to the most frequent: the first entry, in random order, that shows one
-        not yet shown is taken. The rest is filled up in random order.
+        First the entry is taken, in random order, that shows most classes, then the one that shows most of the others,
+        until all are shown. The rest is filled up in random order.
 
         Raises:
-            InputError: when more entries than `size` are needed to show every class.
+            InputError: when so no `size` entries are found that show every class.
         """
         order = rng.permutation(len(self))
         shown = self.shown[:, order]
-        taken: list[int] = []
-        for problem in np.argsort(shown.sum(axis=1), kind="stable"):
-            if shown[problem].any() and not shown[problem, taken].any():
-                taken.append(int(shown[problem].argmax()))
+        missing, taken = shown.any(axis=1), []
+        while missing.any():
+            taken.append(int(shown[missing].sum(axis=0).argmax()))
+            missing &= ~shown[:, taken[-1]]
         if len(taken) > size:
             raise InputError(
-                f"support_size={size} is too few to show every one of the {len(shown)} classes: "
+                f"support_size={size}: found no {size} entries that show every one of the {len(shown)} classes; "
                 f"pass support_size={len(taken)} or more"
             )
         rest = np.setdiff1d(np.arange(len(self)), taken)

@@ -27,11 +27,18 @@ class View:
 
     @classmethod
     def of(
-        cls, image: np.ndarray, name: str, *, size: int, channels: int, window: tuple[float, float] | None
+        cls,
+        image: np.ndarray,
+        name: str,
+        *,
+        size: int,
+        channels: int,
+        window: tuple[float, float] | None,
+        padding: str = "zeros",
     ) -> "View":
         """Check, normalise and resize an image (H,W) or (H,W,C)."""
         unit = to_unit_range(with_channels(checked_image(image, name), channels), name, window=window)
-        frame = Frame(*unit.shape[:2], size)
+        frame = Frame(*unit.shape[:2], size, padding)
         return cls(name, frame, frame.into(unit), np.quantile(unit, np.linspace(0, 1, 33)))
 
     @property

@@ -30,8 +30,10 @@ class GitBlobId:
 
     @classmethod
     def of(cls, path: str | os.PathLike) -> Self:
-        content = Path(path).read_bytes()
-        return cls(hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest())
+        found = hashlib.sha1(b"blob %d\0" % Path(path).stat().st_size, usedforsecurity=False)
+        with open(path, "rb") as file:
+            hashlib.file_digest(file, lambda: found)
+        return cls(found.hexdigest())
 
     def __str__(self) -> str:
         return f"git blob id {self.value}"

@@ -9,6 +9,7 @@ from universeg_jax.weights import store
 from universeg_jax.weights.architectures import Model, architecture_of
 from universeg_jax.weights.download import alone_in
 from universeg_jax.weights.parameters import blueprint
+from universeg_jax.weights.recognise import converter_for, looks_like
 from universeg_jax.weights.released import Release
 from universeg_jax.weights.torch_file import load_torch
 
@@ -72,7 +73,10 @@ def _convert(release: Release, file: Path, folder: Path, *, downloaded: bool) ->
     architecture = architecture_of(release.config)
     model = blueprint(architecture.model, release.config)
     try:
-        architecture.import_tensors(model, load_torch(file))
+        tensors = load_torch(file)
+        if converter_for(tensors) not in (None, architecture.name.lower()):
+            raise WeightsError(f"{file} is not of a {architecture.model.__name__}. {looks_like(tensors)}")
+        architecture.import_tensors(model, tensors)
     except WeightsError as error:
         if not downloaded:
             raise WeightsError(f"{error}\nRemove {file} to have it downloaded from {release.source}") from None

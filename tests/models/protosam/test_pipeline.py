@@ -186,14 +186,14 @@ def test_many_targets_and_classes_are_decoded_together_and_as_alone():
     images = [scene((2 * i, 2 * i + 1, 9, RED), (20, 2, 8, BLUE))[0] for i in range(5)]
     red = SUPPORT[1]
     blue = scene((20, 20, 8, RED))[1]
-    labels = np.stack([red, blue, 1 - red - blue])[:, None, ..., None]
+    labels = np.stack([1 - red - blue, red, blue])[:, None, ..., None]
     config = ProtoSAMConfig(linear=None, refinement=RefinementConfig(support_dice=0.95))
     task = ProtoSAM(sam, config=config).prepare(SUPPORT[0][None], labels, np.ones((3, 1), bool))
-    assert task.refined == (True, True, False)  # the background is no box
+    assert task.refined == (False, True, True)  # the background is what they leave
     together = np.asarray(task(np.stack(images)))
     assert together.shape == (3, 5, SIZE, SIZE, 1)
     assert sam.encoded == [1, 4, 1]
-    assert sam.decoded == [4, 8, 2]  # three classes of the support, filled up; ten prompts in all
+    assert sam.decoded == [2, 8, 2]  # two classes of the support; ten prompts in all
     for i, image in enumerate(images):
         np.testing.assert_allclose(task(image[None])[:, 0], together[:, i], atol=1e-4)
 

@@ -175,4 +175,6 @@ def _rotate(maps: np.ndarray, degrees: float) -> np.ndarray:
     """Maps (N,H,W,C) rotated counter-clockwise, their shape kept."""
     if degrees == 0:
         return maps
-    return ndimage.rotate(maps, degrees, axes=(2, 1), reshape=False, order=1, mode="nearest")
+    # SciPy knows no bfloat16.
+    turned = ndimage.rotate(maps.astype(np.float32), degrees, axes=(2, 1), reshape=False, order=1, mode="nearest")
+    return turned.astype(maps.dtype)

@@ -95,7 +95,7 @@ class LinearConfig:
 
 @dataclass(frozen=True)
 class ComponentsConfig:
-    """Connected components of the coarse mask (`components.py`).
+    """Connected components of the coarse mask (`components.py`), which is found at a probability of 0.5.
 
     Attributes:
         keep: which ones.
@@ -106,6 +106,10 @@ class ComponentsConfig:
     keep: Keep = Keep.AS_SUPPORT
     smallest: float = 0.0
     at_most: int = 64
+
+    def __post_init__(self):
+        if not 0 <= self.smallest <= 1 or self.at_most < 1:
+            raise ValueError(f"{self}: smallest is a fraction, from 0 to 1, at_most a number of prompts, 1 or more")
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,9 @@ class RefinementConfig:
     def __post_init__(self):
         if self.coarse_weight < 0:
             raise ValueError(f"coarse_weight={self.coarse_weight}: pass 0 or more")
+        for name in ("support_dice", "stability", "agreement", "largest_box"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}: pass 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -233,6 +240,8 @@ class ProtoSAMConfig:
             raise ValueError(f"stages={self.stages}: give a weight for each stage, and a positive one for the last")
         if not self.turns:
             raise ValueError("turns is empty: pass (Turn(),) for images as they are")
+        if self.countless < 0:
+            raise ValueError(f"countless={self.countless}: it is a number of components, 0 or more")
 
     @classmethod
     def upstream(cls) -> "ProtoSAMConfig":

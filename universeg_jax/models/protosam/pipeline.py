@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
+from scipy import ndimage
 from scipy.special import expit
 
 from universeg_jax.models.protosam.coarse import CoarseTask, Encoded, Encoder, FeatureExtractor
@@ -36,6 +37,7 @@ class ProtoSAM:
     """
 
     input_channels = 3
+    padding = "edge"  # black bands could be what looks most like a dark structure
 
     def __init__(
         self, sam: SAM, *, features: FeatureExtractor | None = None, config: ProtoSAMConfig | None = None
@@ -57,10 +59,11 @@ class ProtoSAM:
         """Take in a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
 
         Entries without foreground give prototypes of the background; a class without any foreground is found nowhere,
-        one that covers all images of the support everywhere.
+        one that covers all images of the support everywhere. Of several classes the first is the background, which is
+        what the others leave: it may have any number of components, and the decoder is not asked for it.
 
         Raises:
-            ValueError: for shapes that do not fit together, or are not those of the networks.
+            ValueError: for shapes that do not fit together, or images that are not of the size of the network.
         """
         images, labels, counts = np.asarray(images), np.asarray(labels), np.asarray(mask).astype(bool)
         if labels.shape[1:4] != images.shape[:3] or counts.shape != labels.shape[:2]:
@@ -68,17 +71,25 @@ class ProtoSAM:
                 f"images {images.shape}, labels {labels.shape} and mask {counts.shape} do not fit together: pass "
                 "(S,H,W,3), (K,S,H,W,1) and (K,S)"
             )
+        check_size(images, self.input_size)
         refines = self.config.refinement is not None
         encoded = self.encoder(images, embedding=refines)
-        truths = [[labels[k, s, :, :, 0] > 0.5 for s in np.flatnonzero(counts[k])] for k in range(len(labels))]
-        in_support = [max((count(one, self.config.components) for one in masks), default=0) for masks in truths]
-        anywhere = np.array(in_support) > self.config.countless
+        truths = _masks(labels[..., 0])
+        in_support = np.array(
+            [
+                max((count(mask, self.config.components) for mask in masks[own]), default=0)
+                for masks, own in zip(truths, counts, strict=True)
+            ]
+        )
+        anywhere = in_support > self.config.countless
         coarse = CoarseTask.of(self.encoder, self.config, images, labels, counts, anywhere=anywhere, encoded=encoded)
-        refined = np.full(len(labels), refines)
+        background = (np.arange(len(labels)) == 0) & (len(labels) > 1)
+        refined = refines & ~background
         if refines and self.config.refinement.support_dice > 0:
-            refined = self._support_dice(encoded, labels[..., 0] > 0.5, counts) >= self.config.refinement.support_dice
-        most = [None if is_anywhere else number for number, is_anywhere in zip(in_support, anywhere, strict=True)]
-        return ProtoSAMTask(self.encoder, self.config, coarse, tuple(most), tuple(refined.tolist()))
+            asked = counts & refined[:, None]
+            refined &= self._support_dice(encoded, truths, asked) >= self.config.refinement.support_dice
+        some = [None if any_number else int(n) for n, any_number in zip(in_support, anywhere | background, strict=True)]
+        return ProtoSAMTask(self.encoder, self.config, coarse, tuple(some), tuple(refined))
 
     def _support_dice(self, encoded: Encoded, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """(K,) mean Dice of what the decoder makes of the true masks' own prompts; 0 for a class without foreground."""
@@ -86,7 +97,9 @@ class ProtoSAM:
         for k, entries in enumerate(counts & truths.any(axis=(2, 3))):
             for s in np.flatnonzero(entries)[:CHECKED]:
                 components = find_components(truths[k, s].astype(np.float32))[: self.config.components.at_most]
-                logits = np.where(truths[k, s], np.float32(INSIDE), np.float32(-INSIDE))
+                # The deepest pixels are the most confident ones, by a little.
+                depth = 1e-3 * ndimage.distance_transform_edt(truths[k, s])
+                logits = np.where(truths[k, s], INSIDE + depth, -INSIDE).astype(np.float32)
                 requests.append(Request(int(s), components, logits))
                 classes.append(k)
         scores: list[list[float]] = [[] for _ in truths]
@@ -118,8 +131,12 @@ class ProtoSAMTask:
         """Logits of targets in [0,1], float32, within ±LIMIT where refined.
 
         A constant image, in which nothing can be seen, has no foreground.
+
+        Raises:
+            ValueError: for images that are not of the size of the network.
         """
         targets = np.asarray(targets)
+        check_size(targets, self.encoder.sam.config.input_size)
         encoded = self.encoder(targets, embedding=any(self.refined))
         logits = np.array(self.coarse.logits(targets, encoded))
         logits[:, targets.min(axis=(1, 2, 3)) == targets.max(axis=(1, 2, 3))] = -LIMIT
@@ -145,6 +162,20 @@ class ProtoSAMTask:
         drawings = draw(self.encoder.sam, embedding, asked, self.config.prompts, refinement.mask_choice)
         for request, place, drawn in zip(requests, places, drawings, strict=True):
             logits[place] = compose(request, drawn, refinement)
+
+
+def check_size(images: np.ndarray, size: int) -> None:
+    """Raise a ValueError unless images (N,H,W,C) are squares of this side."""
+    if images.shape[1:3] != (size, size):
+        raise ValueError(f"images are {images.shape[1]}x{images.shape[2]}: this SAM takes {size}x{size}")
+
+
+def _masks(labels: np.ndarray) -> np.ndarray:
+    """Bool of label maps (K,S,H,W) in [0,1]: above 0.5, or above half the maximum of those that are nowhere so sure.
+
+    What is thinner than half a pixel of the model nowhere covers half of one.
+    """
+    return labels > np.minimum(0.5, labels.max(axis=(2, 3), keepdims=True) / 2)
 
 
 def _without_others(logits: np.ndarray, kept: list[Component]) -> np.ndarray:

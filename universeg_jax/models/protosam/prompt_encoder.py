@@ -44,7 +44,7 @@ class PromptEncoder(nnx.Module):
     @typed
     def positions(self, places: Float[Array, "*n 2"]) -> Float[Array, "*n F"]:
         """Places (x, y) in [0,1]² of the padded image."""
-        phases = 2 * pi * ((2 * places - 1) @ self.frequencies[...])
+        phases = 2 * pi * jnp.matmul(2 * places - 1, self.frequencies[...], precision="highest")
         return jnp.concatenate([jnp.sin(phases), jnp.cos(phases)], axis=-1)
 
     def grid(self, height: int, width: int) -> Array:

@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from universeg_jax.models.protosam.components import EIGHT_NEIGHBOURS, Component
 from universeg_jax.models.protosam.config import MaskPrompt, PromptsConfig
+from universeg_jax.models.protosam.prompt_encoder import NEGATIVE, NO_POINT, POSITIVE
 
-POSITIVE, NEGATIVE, NO_POINT = 1, 0, -1
 SURE_BACKGROUND = 0.95  # probability from which a pixel may be the global negative point
 INSIDE, OUTSIDE = 10.0, -8.0  # logits of `MaskPrompt.BINARY`
 

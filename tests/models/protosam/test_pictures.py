@@ -1,0 +1,115 @@
+"""Pictures of other shapes, thin structures and several classes, through the segmenter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from painting_sam import PaintingSAM
+
+from universeg_jax.models.protosam.config import (
+    ComponentsConfig,
+    PromptsConfig,
+    ProtoSAMConfig,
+    RefinementConfig,
+    Turn,
+)
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.segment.segmenter import Segmenter
+
+GREY, RED, BLUE, BLACK = (128, 128, 128), (230, 25, 25), (25, 25, 230), (0, 0, 0)
+COARSE = ProtoSAMConfig.coarse()
+
+
+def picture(height, width, *parts, background=GREY):
+    """Rectangles (top, left, height, width, colour) on a background."""
+    image = np.tile(np.uint8(background), (height, width, 1))
+    for top, left, rows, columns, colour in parts:
+        image[top : top + rows, left : left + columns] = colour
+    return image
+
+
+def fitted(image, label, config=COARSE, *, sam=None, dtype="float32"):
+    return Segmenter(ProtoSAM(sam or PaintingSAM(), config=config), dtype=dtype).fit([image], [label])
+
+
+@pytest.mark.parametrize("shape", [(32, 96), (96, 32)])
+def test_padding_is_not_taken_for_a_dark_structure(shape):
+    light = (180, 180, 180)
+    support = picture(32, 32, (8, 8, 12, 12, BLACK), (0, 0, 2, 2, (255, 255, 255)), background=light)
+    target = picture(*shape, (10, 10, 14, 14, BLACK), (0, 0, 2, 2, (255, 255, 255)), background=light)
+    truth = target[..., 0] == 0
+    found = fitted(support, support[..., 0] == 0).predict([target])[0]
+    assert 2 * (found & truth).sum() > 0.8 * (found.sum() + truth.sum())
+
+
+@pytest.mark.parametrize("rows", [3, 4, 5])
+def test_structures_thinner_than_half_a_pixel_are_found(rows):
+    image = picture(256, 256, (100, 32, rows, 192, RED), (0, 0, 4, 4, BLUE))  # eight of its pixels become one
+    label = np.zeros((256, 256), bool)
+    label[100 : 100 + rows, 32:224] = True
+    task = fitted(image, label)
+    assert task.support.labels.max() < 0.5
+    assert task.predict([image])[0][100 : 100 + rows, 40:216].mean() > 0.5
+
+
+def test_background_enclosed_by_a_class_stays_background():
+    support = picture(32, 32, (4, 4, 12, 12, RED), (20, 20, 8, 8, BLUE))
+    label = np.zeros((32, 32), np.uint8)
+    label[4:16, 4:16], label[20:28, 20:28] = 1, 2
+    target = picture(32, 32, (2, 2, 22, 22, RED), (8, 8, 10, 10, GREY), (26, 26, 6, 6, BLUE))
+    task = fitted(support, label)
+    assert task._whole.in_support == (None, 1, 1)
+    assert (task.predict([target])[0][9:17, 9:17] == 0).all()
+    refining = fitted(support, label, ProtoSAMConfig())
+    assert [bool(refined) for refined in refining._whole.refined] == [False, True, True]
+
+
+def test_bfloat16_from_the_support_on():
+    class Recording(PaintingSAM):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def encode(self, images):
+            self.seen.append(str(images.dtype))
+            return super().encode(images)
+
+    sam = Recording()
+    image = picture(32, 32, (4, 4, 12, 12, RED), (20, 20, 8, 8, BLUE))
+    config = replace(COARSE, turns=(Turn(), Turn(degrees=10)))
+    task = fitted(image, image[..., 0] == RED[0], config, sam=sam, dtype="bfloat16")
+    assert task.predict([image])[0][6:14, 6:14].all()
+    assert set(sam.seen) == {"bfloat16"}
+
+
+def test_images_of_another_size_than_the_network_are_refused():
+    model = ProtoSAM(PaintingSAM(), config=COARSE)
+    with pytest.raises(ValueError, match="images are 32x16: this SAM takes 32x32"):
+        model.prepare(np.zeros((1, 32, 16, 3)), np.zeros((1, 1, 32, 16, 1)), np.ones((1, 1), bool))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ComponentsConfig(at_most=0), "at_most a number of prompts"),
+        (lambda: ComponentsConfig(smallest=2), "smallest is a fraction"),
+        (lambda: RefinementConfig(agreement=-1), "agreement=-1: pass 0 to 1"),
+        (lambda: ProtoSAMConfig(countless=-1), "countless=-1"),
+    ],
+)
+def test_choices_without_meaning_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_the_decoder_is_checked_by_the_deepest_point_of_a_mask():
+    class Pointed(PaintingSAM):
+        def decode(self, embedding, *, points=None, **rest):
+            self.points = np.asarray(points)
+            return super().decode(embedding, points=points, **rest)
+
+    sam = Pointed()
+    image = picture(32, 32, (4, 4, 12, 12, RED), (20, 20, 8, 8, BLUE))
+    config = ProtoSAMConfig(prompts=PromptsConfig(confident_points=1))
+    fitted(image, image[..., 0] == RED[0], config, sam=sam)._whole  # noqa: B018
+    np.testing.assert_allclose(sam.points[0, 0], (9.5, 9.5), atol=1)
