@@ -14,14 +14,16 @@ def cache_folder() -> Path:
 def keep_compiled_code() -> None:
     """Let JAX keep what it compiles, at most a gigabyte of it; before JAX is imported.
 
-    Compiling takes much of the time of a short run. Where JAX's own variables are set, they are left alone; where
-    the folder cannot be made, nothing is kept.
+    Compiling takes much of the time of a short run. Where JAX's own variable names a folder, nothing is changed:
+    another limit would harm what is in it. Where the folder cannot be made, nothing is kept.
     """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
     folder = cache_folder() / "compiled"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

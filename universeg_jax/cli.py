@@ -33,6 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'error: this command needs {error.name}: pip install "universeg-jax[{extra}]"', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print("interrupted; no results were written", file=sys.stderr)
         return 130
     return 0

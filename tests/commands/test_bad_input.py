@@ -129,7 +129,7 @@ def test_interrupted(task, capsys, monkeypatch):
     before = snapshot(task)
     monkeypatch.setattr(universeg_jax.weights, "load", lambda name: Failing(KeyboardInterrupt()), raising=False)
     assert predict(task) == 130
-    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert "interrupted; no results were written" in capsys.readouterr().err
     assert snapshot(task) == before
 
 

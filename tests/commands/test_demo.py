@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import universeg_jax
+from universeg_jax import shipped
 from universeg_jax.cli import main
 from universeg_jax.segment.folder import find_targets, read_support, read_target
 
@@ -40,7 +41,7 @@ def test_demo_writes_masks_and_one_picture(tmp_path, capsys):
     for task in TASKS:
         assert len(list((tmp_path / "demo" / task / "masks").iterdir())) == 8
     said = capsys.readouterr().out
-    assert said.count("seen by open-v2 in training") == said.count("new to open-v2") == 1
+    assert said.count(f"seen by {shipped.DEFAULT} in training") == said.count(f"new to {shipped.DEFAULT}") == 1
     assert said.count("mean") == 2
 
 

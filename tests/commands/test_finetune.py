@@ -6,6 +6,7 @@ from flax import nnx
 from stand_in import bright_disc, refused, save
 
 import universeg_jax.train.finetune
+import universeg_jax.train.state
 from universeg_jax.cli import main
 from universeg_jax.models.protosam.dinov2 import DINOv2
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
@@ -150,6 +151,6 @@ def test_empty_masks_and_weights_of_another_kind_are_refused(place, tmp_path, mo
         save(tmp_path / "masks" / f"{i}.png", 0 * mask)
     argv = ["finetune", str(tmp_path), "--out", str(place / "new"), "-w", str(place / "weights")]
     assert "every pixel of every label is 0, so there is nothing to segment" in refused(capsys, main(argv))
-    monkeypatch.setattr(universeg_jax.train.finetune, "load", lambda name: DINOv2.__new__(DINOv2))
+    monkeypatch.setattr(universeg_jax.train.state, "load", lambda name: DINOv2.__new__(DINOv2))
     assert "are those of a DINOv2, a part of ProtoSAM" in refused(capsys, main([*argv[:-1], "dinov2-vits14"]))
     assert not (place / "new").exists()

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from stand_in import bright_disc, predict, save, write_task
 
+from universeg_jax import shipped
 from universeg_jax.evaluate.metrics import dice
 
 pytestmark = pytest.mark.usefixtures("brightness")
@@ -41,7 +42,7 @@ def test_report(task):
     assert report["versions"]["jax"]
     assert report["settings"] == {
         "model": "universeg",
-        "weights": "open-v2",
+        "weights": shipped.DEFAULT,
         "features": None,
         "window": None,
         "dtype": "float32",

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 
+from universeg_jax import shipped
 from universeg_jax.commands import weights
 from universeg_jax.errors import WeightsError
 from universeg_jax.weights import card
@@ -24,11 +25,10 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_the_list_says_what_there_is_under_which_licence_and_where(run):
-    shipped, *older, released = run().splitlines()[:4]
-    others = run().splitlines()[4:]
-    assert shipped.split("  ")[0] == "open-v2"
-    assert [line.split("  ")[0] for line in older] == ["open-v1", "open-v0"]
-    assert shipped.endswith("shipped")
+    lines, number = run().splitlines(), len(shipped.NAMES)
+    assert [line.split("  ")[0] for line in lines[:number]] == list(shipped.NAMES)
+    assert all(line.endswith("shipped") for line in lines[:number])
+    released, *others = lines[number:]
     assert "OpenRAIL++-M, research use only" in released
     assert released.endswith("downloaded when first used, 5 MB")
     assert [line.split()[0] for line in others[:2]] == ["lite-medsam", "sam-vit-b"]
@@ -43,7 +43,7 @@ def test_shipped_weights_need_no_download(run):
 
 
 def test_unknown_names_and_a_download_of_nothing_are_errors(run):
-    with pytest.raises(WeightsError, match="known are open-v2, open-v1, open-v0"):
+    with pytest.raises(WeightsError, match=f"known are {', '.join(shipped.NAMES)}"):
         run("open-v9")
     with pytest.raises(ValueError, match="NAME --download"):
         run("--download")

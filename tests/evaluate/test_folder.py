@@ -37,7 +37,8 @@ def test_pictures_are_those_of_a_prepared_corpus(tmp_path):
 def test_volumes_are_cases_of_all_their_slices(tmp_path):
     folder = make_sources.nifti_pairs(tmp_path / "scans", 3)
     data = read_folder(folder, modality="MR")
-    assert data.subjects_known("scans")
+    assert not data.subjects_known("scans")
+    assert read_folder(folder, modality="MR", subject_pattern=r"scan_\d").subjects_known("scans")
     task = data.tasks[0]
     assert (task.modality, task.axis) == ("MR", "axial")
     case = data.cases(task)[0]

@@ -51,11 +51,28 @@ def test_split_tasks_leaves_something_to_train_on(validation):
 
 
 @pytest.mark.parametrize(
-    "name", ["ACDC", "acdc_train", "PanDental_v1", "dental_panoramic", "STARE", "wbc_jtsc", "HC18"]
+    "name",
+    [
+        "ACDC",
+        "acdc_train",
+        "PanDental_v1",
+        "dental_panoramic",
+        "STARE",
+        "wbc_jtsc",
+        "HC18",
+        "Dataset027_ACDC_12",
+        "sa_hc18",
+        "my_scd",
+    ],
 )
 def test_held_out_names(name):
     with pytest.raises(InputError, match=f"^{name}: held out"):
         refuse_held_out([Task("hearts", "MR", "axial", "1"), Task(name, "MR", "axial", "1")], HELD_OUT)
+
+
+def test_one_name_is_no_tuple_of_names():
+    with pytest.raises(InputError, match=r"held_out='acdc': pass a tuple of names"):
+        refuse_held_out([Task("acdc", "MR", "axial", "1")], "acdc")
 
 
 def test_other_names_pass():

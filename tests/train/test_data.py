@@ -80,7 +80,9 @@ def test_superpixels_have_their_share(corpus):
 
 def test_held_out_datasets_are_refused(corpus):
     with pytest.raises(InputError, match="held out, so never trained on"):
-        TrainingData(dataclasses.replace(RUN, held_out=("first", "second")), corpus).source(SMALL)
+        TrainingData(dataclasses.replace(RUN, held_out=("first", "second")), corpus)
+    with pytest.raises(InputError, match="held out, so never trained on"):
+        TrainingData(dataclasses.replace(RUN, held_out=("first", "second"), split="test"), corpus)
 
 
 def test_a_resolution_that_the_corpus_lacks_is_refused(corpus):

@@ -54,3 +54,10 @@ def test_fields_newer_than_the_checkpoint_had_their_default():
     check_same_run(config(), {"config": kept}, Path("run"))
     with pytest.raises(InputError, match=r"minimum_area was 0\.001, is 0\.01"):
         check_same_run(config(minimum_area=0.01), {"config": kept}, Path("run"))
+
+
+def test_another_corpus_is_refused_by_the_names_of_its_datasets():
+    about = {"config": json.loads(json.dumps(config().to_json())), "corpus": {"a": "1", "b": "2"}}
+    check_same_run(config(), about, Path("run"), {"b": "2", "a": "1"})
+    with pytest.raises(InputError, match="run: holds a run on another corpus: b, c came, went or changed"):
+        check_same_run(config(), about, Path("run"), {"a": "1", "b": "3", "c": "4"})

@@ -12,6 +12,7 @@ from file_server import serve
 from official import SMALL, official_state_dict
 
 import universeg_jax as uj
+from universeg_jax import shipped
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSegConfig
@@ -178,8 +179,8 @@ def test_digests_are_those_that_git_and_sha256sum_give(tmp_path):
 
 
 def test_known_weights_say_where_they_are(server, cache):
-    shipped, *_, release = known_weights()
-    assert (shipped.name, shipped.state, shipped.licence) == ("open-v2", "shipped", "research use only")
+    first, *_, release = known_weights()
+    assert (first.name, first.state, first.licence) == (shipped.DEFAULT, "shipped", "research use only")
     assert release.state == "downloaded when first used, 1 MB"
     load("universeg-v1")
     assert known_weights()[-1].state == f"in {cache / 'universeg-v1'}"

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.evaluate.evaluation import RECORDS, evaluate
     from universeg_jax.evaluate.methods import Ensemble, InContext
     from universeg_jax.evaluate.protocol import Protocol, with_defaults
-    from universeg_jax.evaluate.report import OUTPUTS, notes, picture_file, tables_of, write_report
+    from universeg_jax.evaluate.report import OUTPUTS, notes, picture_files, tables_of, write_report
     from universeg_jax.segment.load import load_in_context
 
     protocol = Protocol(
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> None:
             print("interrupted; measurements are kept: run the same command again to go on", file=sys.stderr)
             raise SystemExit(130) from None
         about = {"command": arguments.command_line, **environment(), "weights": arguments.weights, "warnings": warned}
-        reported = [*(file for file in OUTPUTS if file != RECORDS), *map(picture_file, data.tasks)]
+        reported = [*(file for file in OUTPUTS if file != RECORDS), *picture_files(data.tasks).values()]
         with complete_or_nothing(out, outputs=reported) as folder:
             pictured = not arguments.no_pictures
             write_report(folder, evaluation, data, methods, protocol, about=about, with_pictures=pictured)
@@ -146,9 +146,9 @@ def _open(arguments: argparse.Namespace):
                     f"--{option.replace('_', '-')}: {source} is a corpus, for which that was decided when it was "
                     "prepared; leave the option out"
                 )
-        return (
-            CorpusData(Corpus(source.parent), datasets=(source.resolve().name,)) if one else CorpusData(Corpus(source))
-        )
+        if one:
+            return CorpusData(Corpus(source.resolve().parent), datasets=(source.resolve().name,))
+        return CorpusData(Corpus(source))
     return read_folder(
         source,
         axis=arguments.axis,

@@ -11,7 +11,8 @@ OUT/pictures/TASK.png   best, middle and worst predictions
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -189,9 +190,14 @@ def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method], b
             plots.write(figure, out / "ensembling.png")
 
 
-def picture_file(task: Task) -> str:
-    """Where the predictions of a task are drawn, in the folder of the report."""
-    return f"pictures/{safe_name(task.name)}.png"
+def picture_files(tasks: Iterable[Task]) -> dict[Task, str]:
+    """Where the predictions of each task are drawn, in the folder of the report; names that are alike are numbered."""
+    taken, files = Counter(), {}
+    for task in tasks:
+        name = safe_name(task.name)
+        taken[name] += 1
+        files[task] = f"pictures/{name}.png" if taken[name] == 1 else f"pictures/{name}-{taken[name]}.png"
+    return files
 
 
 def _write_pictures(
@@ -200,7 +206,8 @@ def _write_pictures(
     (out / "pictures").mkdir(exist_ok=True)
     condition = largest_support(evaluation.summaries)
     method = next(method for method in methods if method.name == condition.method)
+    files = picture_files(data.tasks)
     for task, folds in evaluation.plan.folds.items():
         key = Key(task.name, condition.method, condition.support, condition.pool, 0)
         section = pictures.make_section(data, task, folds, method, evaluation.records[key], protocol)
-        write_overview(out / picture_file(task), [section])
+        write_overview(out / files[task], [section])

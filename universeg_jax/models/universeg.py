@@ -173,6 +173,8 @@ class UniverSeg(nnx.Module):
         check_divisible(target.shape[1:3], 2 ** (len(self.encoder) - 1))
         if not jnp.issubdtype(target.dtype, jnp.floating):
             raise ValueError(f"target is {target.dtype}: pass intensities in [0,1] as floating-point numbers")
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise ValueError(f"support images are {images.dtype}: pass intensities in [0,1] as floating-point numbers")
         support = jnp.concatenate([images.astype(target.dtype), labels.astype(target.dtype)], axis=-1)
         if mask is None:
             return support, jnp.ones((1, support.shape[1]), bool)

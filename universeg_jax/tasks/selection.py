@@ -11,7 +11,7 @@ from universeg_jax.tasks.splits import SPLITS
 from universeg_jax.tasks.task import Corpus, Example, Task
 
 # The datasets that the UniverSeg paper keeps unseen (table 1), and HC18, on which this library is demonstrated.
-HELD_OUT = ("acdc*", "*dental*", "scd*", "stare*", "spineweb*", "wbc*", "hc18*")
+HELD_OUT = ("*acdc*", "*dental*", "scd*", "*_scd*", "*stare*", "*spineweb*", "*wbc*", "*hc18*")
 
 
 def refuse_held_out(tasks: Iterable[Task], held_out: Collection[str]) -> None:
@@ -21,8 +21,10 @@ def refuse_held_out(tasks: Iterable[Task], held_out: Collection[str]) -> None:
         held_out: names of datasets, in which * stands for anything; case does not matter.
 
     Raises:
-        InputError: naming the datasets.
+        InputError: naming the datasets; one name instead of a tuple of names.
     """
+    if isinstance(held_out, str):
+        raise InputError(f"held_out={held_out!r}: pass a tuple of names, as in ({held_out!r},)")
     datasets = sorted({task.dataset for task in tasks})
     refused = [name for name in datasets if any(fnmatchcase(name.lower(), held.lower()) for held in held_out)]
     if refused:

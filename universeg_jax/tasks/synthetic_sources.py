@@ -17,8 +17,8 @@ SMALLEST_AREA = 0.001  # of the image, for a label to be learnt from
 class SyntheticEpisodes:
     """Episodes of synthetic tasks, drawn when they are asked for (an `EpisodeSource`).
 
-    Each has a task, one of its labels that target and support all show, a target subject, and support subjects drawn
-    with replacement from the others.
+    Each has a task, one of the labels that most of target and support show, a target subject, and support subjects
+    drawn with replacement from the others.
 
     They are made on JAX's default device. Where that is an accelerator, read them without worker processes, which
     would try to take it too, or write the tasks ahead of time.

@@ -131,6 +131,9 @@ class TrainConfig:
                 f"synthetic={self.synthetic}, superpixels={self.superpixels}: shares of the same episodes; pass at "
                 "most 1 in all"
             )
+        names = isinstance(self.held_out, tuple) and all(isinstance(name, str) for name in self.held_out)
+        if not names:
+            raise InputError(f"held_out={self.held_out!r}: pass a tuple of names, as in ('acdc*', 'wbc*')")
         if self.dice == self.cross_entropy == 0:
             raise InputError("dice=0, cross_entropy=0: one of the losses needs a weight")
 
@@ -156,6 +159,8 @@ class TrainConfig:
 
 def _is_support_size(value: Any) -> bool:
     low, high = (value, value) if isinstance(value, int) else value
+    if isinstance(value, list):  # stages are keys
+        return False
     return _is_count(low) and _is_count(high) and low <= high
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from universeg_jax.tasks.episodes import Episode, Episodes, EpisodeSource
-from universeg_jax.tasks.selection import split_tasks
+from universeg_jax.tasks.selection import refuse_held_out, split_tasks
 from universeg_jax.tasks.stream import Mixture, batches
 from universeg_jax.tasks.superpixels import SuperpixelEpisodes
 from universeg_jax.tasks.synthetic_sources import SyntheticEpisodes
@@ -22,6 +22,7 @@ class TrainingData:
 
     Attributes:
         training, validation: the tasks.
+        fingerprints: of the datasets of the corpus, by name.
 
     Raises:
         InputError: a corpus that cannot be read or lacks the resolution of a stage, a held-out dataset in it.
@@ -30,10 +31,13 @@ class TrainingData:
     def __init__(self, config: TrainConfig, corpus: Path | str):
         self._config, self._folder = config, corpus
         for stage in config.stages[::-1]:
-            tasks = Corpus(corpus, resolution=stage.size).tasks
+            opened = Corpus(corpus, resolution=stage.size)
+        tasks = opened.tasks
+        self.fingerprints = {name: opened.about[name]["fingerprint"] for name in opened.datasets}
         self.training, self.validation = split_tasks(
             tasks, validation=config.validation, training=config.training, seed=config.seed
         )
+        refuse_held_out(self.training, config.held_out)
         self._sources = {}
 
     def source(self, stage: Stage) -> EpisodeSource:

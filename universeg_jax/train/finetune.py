@@ -28,7 +28,7 @@ from universeg_jax.train.examples import ExampleData, split_examples
 from universeg_jax.train.folder import BEST, CHECKPOINTS, LAST, METRICS, PICTURES, TENSORBOARD
 from universeg_jax.train.loop import train
 from universeg_jax.train.owner import claim
-from universeg_jax.train.state import with_parameters
+from universeg_jax.train.state import trainable, with_parameters
 from universeg_jax.weights import known_weights, load
 from universeg_jax.weights.parameters import get_parameters
 from universeg_jax.weights.store import DESCRIPTION, read_description
@@ -136,7 +136,7 @@ class FineTuningRun:
     def __init__(self, examples: folder.Support, options: FineTuning, *, subjects: Sequence[str] | None = None):
         self.examples, self.options = examples, options
         self.subjects = list(examples.names if subjects is None else subjects)
-        self.original = _load(options.weights)
+        self.original = trainable(options.weights)
         self.size = self.original.input_size if options.size is None else options.size
         halvings = len(self.original.config.encoder_features) - 1
         if self.size < 1 or self.size % 2**halvings:
@@ -228,16 +228,6 @@ def licence_of(weights: str) -> str | None:
     if named is None and (Path(weights) / DESCRIPTION).is_file():
         return read_description(weights)["provenance"].get("licence")
     return named
-
-
-def _load(weights: str) -> UniverSeg:
-    model = load(weights)
-    if not isinstance(model, UniverSeg):
-        raise InputError(
-            f"--weights {weights}: are those of a {type(model).__name__}, a part of ProtoSAM; only those of UniverSeg "
-            f"can be fine-tuned, such as {shipped.DEFAULT}"
-        )
-    return model
 
 
 def _digest(arrays: Mapping[str, Any]) -> str:

@@ -96,6 +96,7 @@ class _Run:
         self, config: TrainConfig, data: TrainingData, out: Path, devices: Devices, provenance: Mapping[str, Any]
     ):
         self.config, self.data, self.out, self.devices, self.provenance = config, data, out, devices, provenance
+        self.fingerprints: Mapping[str, str] | None = getattr(data, "fingerprints", None)
         self.leads = jax.process_index() == 0  # one process writes what people read
         optimizer = make_optimizer(config)
         model = initial_model(config)
@@ -118,7 +119,11 @@ class _Run:
     def resume(self, checkpoints: Checkpoints) -> None:
         """Take the state and what belongs to it from the latest checkpoint, if there is one."""
         self.checkpoints = checkpoints
-        found = checkpoints.restore(self.state, accept=lambda about: check_same_run(self.config, about, self.out))
+
+        def accept(about: Mapping[str, Any]) -> None:
+            check_same_run(self.config, about, self.out, self.fingerprints)
+
+        found = checkpoints.restore(self.state, accept=accept)
         if found is None:
             return
         self.state, about = found
@@ -195,6 +200,7 @@ class _Run:
         batch = self.step - begin
         position = {"stage": index, "batch": batch, "episode": batch * self.config.stages[index].batch_size}
         about = {"config": self.config.to_json(), "seed": self.config.seed, "position": position}
+        about |= {} if self.fingerprints is None else {"corpus": self.fingerprints}
         self.checkpoints.save(self.state, about | {"best": list(self.best), "not_better": self.not_better})
 
     def _average(self) -> dict[str, np.ndarray]:

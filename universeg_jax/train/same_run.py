@@ -12,19 +12,30 @@ FREE = ("workers", "patience", "validate_every", "save_every", "picture_every", 
 """Fields that may change: how often a run is looked at, and what reads its data."""
 
 
-def check_same_run(config: TrainConfig, about: Mapping[str, Any], folder: Path) -> None:
-    """Raise unless a run saved with one configuration can go on with another.
+def check_same_run(
+    config: TrainConfig, about: Mapping[str, Any], folder: Path, fingerprints: Mapping[str, str] | None = None
+) -> None:
+    """Raise unless a run saved with one configuration and corpus can go on with another.
 
     It can if they differ in FREE fields only, or in further stages. Fields that are newer than the checkpoint had
     their default then.
 
     Args:
-        about: what a checkpoint holds; its "config" is `TrainConfig.to_json`.
+        about: what a checkpoint holds; its "config" is `TrainConfig.to_json`, its "corpus" the fingerprints of the
+            datasets, which older checkpoints do not have.
         folder: of the run.
+        fingerprints: of the datasets at hand, by name; None where they are not from a corpus.
 
     Raises:
-        InputError: naming every other field that differs, with both values.
+        InputError: naming every other field that differs, with both values; or the datasets that do.
     """
+    before, now = about.get("corpus"), fingerprints
+    if before is not None and now is not None and before != now:
+        others = sorted(name for name in before | now if before.get(name) != now.get(name))
+        raise InputError(
+            f"{folder}: holds a run on another corpus: {', '.join(others)} came, went or changed. Pass the corpus of "
+            "that run, or another --out with its weights to start from"
+        )
     defaults, now = (json.loads(json.dumps(each.to_json())) for each in (TrainConfig(stages=config.stages), config))
     then = defaults | about["config"]
     now["stages"] = now["stages"][: len(then["stages"])] if len(now["stages"]) > len(then["stages"]) else now["stages"]

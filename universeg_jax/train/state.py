@@ -12,6 +12,8 @@ import optax
 from flax import nnx
 from optax.contrib import MuonDimensionNumbers, muon
 
+from universeg_jax import shipped
+from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.train.config import TrainConfig
 from universeg_jax.typing import Array, Int
@@ -70,8 +72,27 @@ def learning_rates(config: TrainConfig) -> optax.Schedule:
 
 
 def initial_model(config: TrainConfig) -> UniverSeg:
-    """The network that a run starts from."""
-    return UniverSeg(config.model, rngs=nnx.Rngs(config.seed)) if config.weights is None else load(config.weights)
+    """The network that a run starts from.
+
+    Raises:
+        InputError: weights that cannot be loaded, or are of another network.
+    """
+    return UniverSeg(config.model, rngs=nnx.Rngs(config.seed)) if config.weights is None else trainable(config.weights)
+
+
+def trainable(weights: str) -> UniverSeg:
+    """The UniverSeg of a name or path, as `universeg_jax.weights.load` takes it.
+
+    Raises:
+        InputError: weights that cannot be loaded, or are of another network.
+    """
+    model = load(weights)
+    if not isinstance(model, UniverSeg):
+        raise InputError(
+            f"weights {weights}: are those of a {type(model).__name__}, a part of ProtoSAM; only those of UniverSeg "
+            f"can be trained further, such as {shipped.DEFAULT}"
+        )
+    return model
 
 
 def initial_state(model: UniverSeg, optimizer: optax.GradientTransformation) -> TrainState:

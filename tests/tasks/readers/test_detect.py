@@ -12,7 +12,7 @@ LAYOUTS = {
     "images": lambda folder: make_sources.pictures(folder, 2),
     "npz": lambda folder: make_sources.npz(folder / "set.npz", 2),
     "nifti": lambda folder: make_sources.nifti_pairs(folder, 1, modality={"0": "CT"}),
-    "decathlon": lambda folder: make_sources.nifti_pairs(folder / "Task01_X", 1, modality={"0": "CT"}),
+    "decathlon": lambda folder: make_sources.nifti_pairs(folder / "Task02_Heart", 1, modality={"0": "CT"}),
     "dicom": lambda folder: [
         make_sources.dicom_series(folder / kind / "p1", np.zeros((4, 4, 2), int)) for kind in ("images", "masks")
     ],

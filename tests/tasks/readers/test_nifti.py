@@ -123,3 +123,18 @@ def test_bad_dataset_json_is_refused(tmp_path):
     nifti_pairs(tmp_path, 1, modality="MRI")
     with pytest.raises(InputError, match=r"dataset\.json"):
         find(tmp_path)
+
+
+def test_only_the_decathlon_is_taken_for_it(tmp_path):
+    nifti_pairs(tmp_path / "Task27_ACDC", 1, modality={"0": "MRI"})
+    [source] = find(tmp_path)
+    assert (source.name, source.kind, source.origin, source.licence) == ("Task27_ACDC", "nifti", "", "")
+    assert not source.subjects_known
+
+
+@pytest.mark.parametrize("about", ['{"channel_names": ["CT"]}', '{"modality": {"a": "CT"}}'])
+def test_channels_without_numbers_are_refused(tmp_path, about):
+    nifti_pairs(tmp_path, 1)
+    (tmp_path / "dataset.json").write_text(about)
+    with pytest.raises(InputError, match=r"dataset\.json: (must be a table|modality must number the channels)"):
+        find(tmp_path)

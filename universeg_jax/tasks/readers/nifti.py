@@ -19,6 +19,18 @@ from universeg_jax.tasks.readers.pairs import pair_up
 from universeg_jax.tasks.readers.volume import Volume, check_header, volume_scan
 from universeg_jax.tasks.source import AXES, Item, Scan, Source
 
+DECATHLON = (
+    "Task01_BrainTumour",
+    "Task02_Heart",
+    "Task03_Liver",
+    "Task04_Hippocampus",
+    "Task05_Prostate",
+    "Task06_Lung",
+    "Task07_Pancreas",
+    "Task08_HepaticVessel",
+    "Task09_Spleen",
+    "Task10_Colon",
+)
 IMAGE_FOLDERS, MASK_FOLDERS = ("imagesTr", "images"), ("labelsTr", "labels", "masks")
 
 
@@ -52,7 +64,7 @@ def _find_one(folder: Path, modality: str | None) -> Source:
             f"{folder}: nothing says how these volumes were made, and their intensities depend on it: "
             "pass --modality CT, or MR"
         )
-    decathlon = folder.name.startswith("Task")
+    decathlon = folder.name in DECATHLON
     licence = str(about.get("licence", about.get("license", "CC BY-SA 4.0" if decathlon else "")))
     return Source(
         f"decathlon_{folder.name.lower()}" if decathlon else folder.resolve().name,
@@ -60,7 +72,7 @@ def _find_one(folder: Path, modality: str | None) -> Source:
         folder,
         pair_up(_by_channel(images, masks), masks),
         partial(read_pair, channels=tuple(channels), class_names=_class_names(about)),
-        subjects_known=True,
+        subjects_known=decathlon,  # elsewhere several volumes may be of one patient: --subject-pattern tells
         origin="http://medicaldecathlon.com" if decathlon else str(about.get("reference", "")),
         version=str(about.get("release", "")),
         licence=licence,
@@ -132,8 +144,12 @@ def _read_about(file: Path) -> dict:
         about = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as JSON ({error})") from None
-    if not isinstance(about, dict) or not all(isinstance(about.get(k, {}), dict) for k in ("labels", "modality")):
-        raise InputError(f"{file}: must be a table whose labels and modality are tables")
+    tables = ("labels", "modality", "channel_names")
+    if not isinstance(about, dict) or not all(isinstance(about.get(name, {}), dict) for name in tables):
+        raise InputError(f"{file}: must be a table whose {', '.join(tables)} are tables")
+    for name in tables[1:]:
+        if not all(str(key).isdigit() for key in about.get(name, {})):
+            raise InputError(f'{file}: {name} must number the channels, as in {{"0": "CT"}}; it is {about[name]}')
     return about
 
 
