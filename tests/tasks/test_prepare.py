@@ -25,10 +25,10 @@ def test_pictures_become_tasks(tmp_path):
     assert {path.name for path in prepared.folder.iterdir()} >= {"64", "128", "256", "dataset.json", "index.npz"}
     assert json.loads((prepared.folder / "dataset.json").read_text()) == json.loads(json.dumps(about))
     assert about["classes"] == ["small", "large"]
-    assert about["split"]["method"] == "60/20/20 by image"
+    assert about["split"]["method"] == "60/20/20 by scan"
     assert about["split"]["images"] == {"train": 6, "validation": 2, "test": 2}
     assert about["tasks"]["cells/image/2d/small"] == {"train": 6, "validation": 2, "test": 2}
-    assert "subjects are unknown: split by image" in about["warnings"][0]
+    assert "subjects are unknown: split by scan" in about["warnings"][0]
     assert "its licence is unknown" in about["warnings"]
     assert str(tmp_path) not in json.dumps(about)
     assert not [path for path in (tmp_path / "corpus").iterdir() if path.name[0] == "."]
@@ -47,8 +47,8 @@ def test_volumes_become_slices(tmp_path):
     # For each of five subjects the middle slice and that with most of it; the largest of the other label is neither.
     assert sorted(example.subject for example in examples) == sorted(2 * [f"scan_{i:03d}" for i in range(5)])
     assert len({example.split for example in examples if example.subject == "scan_000"}) == 1
-    assert prepared.about["split"]["method"] == "60/20/20 by subject"
-    assert not any("split by image" in warning for warning in prepared.about["warnings"])
+    assert prepared.about["split"]["method"] == "60/20/20 by scan"
+    assert "one subject may be in several splits" in prepared.about["warnings"][0]
 
 
 def test_channels_become_modalities(tmp_path):

@@ -45,7 +45,7 @@ def describe(
         "classes": list(classes),
         "resolutions": list(RESOLUTIONS),
         "split": {
-            "method": f"60/20/20 by {'subject' if source.subjects_known else 'image'}",
+            "method": f"60/20/20 by {'subject' if source.subjects_known else 'scan'}",
             "subjects": _count(splits.values(), SPLITS),
             "images": _count(index["split"].tolist(), SPLITS),
         },
@@ -76,7 +76,7 @@ def describe(
 def _warnings(source: Source, outcomes: Mapping[Item, Outcome]) -> list[str]:
     warnings = []
     if not source.subjects_known:
-        warnings.append("subjects are unknown: split by image, so one subject may be in several splits")
+        warnings.append("subjects are unknown: split by scan (an image or volume), so one subject may be in several splits")
     for unknown in ("origin", "version", "licence"):
         if not getattr(source, unknown):
             warnings.append(f"its {unknown} is unknown")
