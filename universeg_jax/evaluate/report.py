@@ -71,10 +71,11 @@ def notes(data: Data, plan: Plan, protocol: Protocol) -> list[str]:
         "Brackets: 95 % bootstrap intervals over subjects, of the means over the random draws of the support, "
         f"{protocol.draws} of them."
     ]
+    cases = "volumes" if volumes else "images"
     if unknown:
         lines.append(
-            f"Over images, for subjects are unknown, in {', '.join(unknown)}: images of one subject may be in support "
-            "and target, and intervals are then too narrow."
+            f"Over {cases}, for subjects are unknown, in {', '.join(unknown)}: {cases} of one subject may be in "
+            "support and target, and intervals are then too narrow."
         )
     where = (
         f"cross-validation in at most {protocol.folds} folds"

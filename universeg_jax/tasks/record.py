@@ -76,7 +76,9 @@ def describe(
 def _warnings(source: Source, outcomes: Mapping[Item, Outcome]) -> list[str]:
     warnings = []
     if not source.subjects_known:
-        warnings.append("subjects are unknown: split by scan (an image or volume), so one subject may be in several splits")
+        warnings.append(
+            "subjects are unknown: split by scan (an image or volume), so one subject may be in several splits"
+        )
     for unknown in ("origin", "version", "licence"):
         if not getattr(source, unknown):
             warnings.append(f"its {unknown} is unknown")
