@@ -166,18 +166,23 @@ def listing(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + rest
 
 
-def _class_names(folder: Path, labels: Sequence[np.ndarray], coding: MaskCoding) -> dict[int, str]:
-    values = sorted(set().union(*(np.unique(label).tolist() for label in labels)))
-    file = folder / "classes.json"
+def read_class_names(file: Path) -> dict[str, str]:
+    """The table of a classes.json, {} without one."""
     if not file.exists():
-        return {value: coding.name(value) for value in values}
+        return {}
     try:
         given = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as JSON ({error})") from None
     if not isinstance(given, dict) or not all(isinstance(name, str) for name in given.values()):
         raise InputError(f'{file}: must map class values to names, as in {{"1": "nucleus"}}')
-    given = {value.lower(): name for value, name in given.items()}
+    return {value.lower(): name for value, name in given.items()}
+
+
+def _class_names(folder: Path, labels: Sequence[np.ndarray], coding: MaskCoding) -> dict[int, str]:
+    values = sorted(set().union(*(np.unique(label).tolist() for label in labels)))
+    file = folder / "classes.json"
+    given = read_class_names(file)
     names = {value: given.get(coding.name(value), coding.name(value)) for value in values}
     if len(set(names.values())) < len(names):
         raise InputError(f"{file}: gives two classes one name: {listing(list(names.values()))}")

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.errors import InputError
+from universeg_jax.segment.folder import read_class_names
 from universeg_jax.segment.masks import read_mask
 from universeg_jax.tasks.readers.dicom_frames import Frame, is_dicom, read_frames
 from universeg_jax.tasks.readers.dicom_seg import LPS_TO_RAS, is_segmentation, segment_names, segment_volume
 from universeg_jax.tasks.readers.nifti import read_volume
 from universeg_jax.tasks.readers.pairs import pair_up
-from universeg_jax.tasks.readers.pictures import read_class_names
 from universeg_jax.tasks.readers.volume import Volume, check_header, volume_scan
 from universeg_jax.tasks.source import Item, Scan, Source
 

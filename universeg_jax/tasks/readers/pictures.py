@@ -5,7 +5,6 @@ SOURCE/masks/a.png b.png ...    of the same names; values, palette indices or co
 SOURCE/classes.json             optional, names of classes: {"1": "nucleus"}; colours are "#ff0000"
 """
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from PIL import Image
 
 from universeg_jax.errors import InputError
 from universeg_jax.segment.files import read_image
-from universeg_jax.segment.folder import check_same_size, list_pictures
+from universeg_jax.segment.folder import check_same_size, list_pictures, read_class_names
 from universeg_jax.segment.intensity import with_channels
 from universeg_jax.segment.masks import ColourCoding, read_mask, values_in
 from universeg_jax.tasks.readers.pairs import pair_up
@@ -73,16 +72,3 @@ def _is_coloured(mask: Path) -> bool:
         return isinstance(read_mask(mask).coding, ColourCoding)
     except (InputError, OSError):
         return False  # reported when its turn comes
-
-
-def read_class_names(file: Path) -> dict[str, str]:
-    """The table of a classes.json, {} without one."""
-    if not file.exists():
-        return {}
-    try:
-        names = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as JSON ({error})") from None
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise InputError(f'{file}: must map class values to names, as in {{"1": "nucleus"}}')
-    return {value.lower(): name for value, name in names.items()}
