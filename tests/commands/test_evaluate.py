@@ -81,7 +81,7 @@ def test_subjects_told_apart_later_are_other_data(source, tmp_path, capsys):
     assert "the dataset support was" in said
 
 
-def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path, capsys):
+def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path, monkeypatch, capsys):
     for name in ("cells", "skin"):
         make_sources.pictures(tmp_path / name, 5)
         prepare_all(tmp_path / name, tmp_path / "corpus")
@@ -94,6 +94,8 @@ def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path, capsys):
     results = json.loads((tmp_path / "one" / "results.json").read_text(encoding="utf-8"))
     assert list(results["conditions"][0]["tasks"]) == ["skin/image/2d/1"]
     assert results["conditions"][0]["tasks"]["skin/image/2d/1"]["cases"] == 5
+    monkeypatch.chdir(tmp_path / "corpus" / "skin")
+    assert evaluate(".", tmp_path / "here", *options, "--folds", "2", "--tasks", "*/1") == 0
     said = refused(capsys, evaluate(tmp_path / "corpus", tmp_path / "all", "--subject-pattern", "x"))
     assert "--subject-pattern: " in said
     assert "is a corpus" in said

@@ -164,3 +164,9 @@ def test_integer_intensities_are_refused(small):
 def test_configurations_without_sense_are_refused():
     with pytest.raises(ValueError, match="encoder of 3 stages and a decoder of 1"):
         UniverSegConfig(((4, 4),) * 3, ((4, 4),))
+
+
+def test_support_images_are_intensities(small):
+    target, images, labels = episode(0, targets=1, sets=1, entries=2, height=8, width=8)
+    with pytest.raises(ValueError, match=r"support images are uint8: pass intensities in \[0,1\]"):
+        small(target, (255 * images).astype(np.uint8), labels)

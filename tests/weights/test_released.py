@@ -103,6 +103,13 @@ def test_another_file_that_fits_is_used_with_a_warning_every_time(server, tmp_pa
             assert_holds(load("universeg-v1"), others)
 
 
+def test_a_file_of_another_kind_of_network_is_named(server, cache, tmp_path):
+    save_torch({"blocks.0.ls1.gamma": np.zeros(2, np.float32)}, tmp_path / "dinov2.pth")
+    server.content = (tmp_path / "dinov2.pth").read_bytes()
+    with pytest.raises(WeightsError, match=r"is not of a UniverSeg\. These are the weights of a DINOv2"):
+        load("universeg-v1")
+
+
 @pytest.mark.parametrize("kind", ["other network", "no weights"])
 def test_a_file_that_does_not_fit_is_kept_apart(server, cache, tmp_path, kind):
     if kind == "other network":
