@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from experiments.command import run
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.weights.named import load
@@ -42,12 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("weights", nargs="+", help="names or folders; one given twice has twice the weight")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args(arguments)
-    try:
-        model = average([load(name) for name in options.weights], options.weights)
-        save(model, options.out, provenance={"source": f"the mean of {', '.join(options.weights)}"})
-    except InputError as error:
-        parser.error(str(error))
+    model = average([load(name) for name in options.weights], options.weights)
+    save(model, options.out, provenance={"source": f"the mean of {', '.join(options.weights)}"})
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

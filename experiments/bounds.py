@@ -3,10 +3,9 @@
     python -m experiments.bounds --corpus CORPUS --out experiments/results/bounds
 
 Below: the mask of the example most similar to the target, out of the same support and out of all examples of the train
-split. Above: a U-Net trained from scratch on all of them, one for each task (the
-paper's upper bound is nnU-Net, which is much larger and trained for longer). CORPUS and protocol are those
-of experiments/evaluate.py, reduced to 12 targets a task; 2 draws of the support, and one training of each U-Net. Two
-quiet CPU cores take ten minutes.
+split. Above: a U-Net trained from scratch on all of them, one for each task (the paper's upper bound is nnU-Net, which
+is much larger and trained for longer). CORPUS and protocol are those of experiments/evaluate.py, reduced to 12 targets
+a task; 2 draws of the support, and one training of each U-Net. Two quiet CPU cores take ten minutes.
 """
 
 from dataclasses import replace

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from experiments.command import run
 from universeg_jax.errors import InputError
 from universeg_jax.tasks.readers import npz
 
@@ -73,12 +74,9 @@ def main() -> None:
     parser.add_argument("--at-most", type=int, default=300, metavar="N", help="images of a dataset (default: 300)")
     parser.add_argument("--mib", type=float, default=40.0, help="the most that all may have (default: 40)")
     arguments = parser.parse_args()
-    try:
-        size = pack(arguments.folder, arguments.out, at_most=arguments.at_most, mebibytes=arguments.mib)
-    except InputError as error:
-        parser.error(str(error))
+    size = pack(arguments.folder, arguments.out, at_most=arguments.at_most, mebibytes=arguments.mib)
     print(f"{arguments.out}: {size:.1f} MiB")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -5,8 +5,8 @@ better than open-v1 on held-out datasets (experiments/results/open_v2/).
 
     python -m experiments.train experiments/configs/open_v2.py --corpus CORPUS --out run4
 
-Expected time: half an hour on two quiet CPU cores. run3/best is of its last step, as the Dice
-of tasks kept from training rose to the end.
+Expected time: half an hour on two quiet CPU cores. run3/best is of its last step, as the Dice of tasks kept from
+training rose to the end.
 """
 
 from dataclasses import replace

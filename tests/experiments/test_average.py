@@ -6,6 +6,7 @@ import pytest
 from random_networks import SMALL, model_with_biases
 
 from experiments.average import main
+from experiments.command import run
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.weights.named import load
 from universeg_jax.weights.parameters import get_parameters, set_parameters
@@ -27,7 +28,7 @@ def test_other_networks_are_refused(tmp_path, capsys):
     save(model_with_biases(SMALL), tmp_path / "a")
     save(model_with_biases(UniverSegConfig(encoder_features=((4, 4), (4, 4)))), tmp_path / "b")
     with pytest.raises(SystemExit, match=r"^2$"):
-        main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "mean")])
+        run(lambda: main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "mean")]))
     assert re.search(r"b is of UniverSegConfig\(.*only like networks average", capsys.readouterr().err)
     assert not (tmp_path / "mean").exists()
 

@@ -61,7 +61,7 @@ def test_background_enclosed_by_a_class_stays_background():
     assert task._whole.in_support == (None, 1, 1)
     assert (task.predict([target])[0][9:17, 9:17] == 0).all()
     refining = fitted(support, label, ProtoSAMConfig())
-    assert [bool(refined) for refined in refining._whole.refined] == [False, True, True]
+    assert refining._whole.refined == (False, True, True)
 
 
 def test_bfloat16_from_the_support_on():

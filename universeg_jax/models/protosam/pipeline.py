@@ -71,7 +71,7 @@ class ProtoSAM:
                 f"images {images.shape}, labels {labels.shape} and mask {counts.shape} do not fit together: pass "
                 "(S,H,W,3), (K,S,H,W,1) and (K,S)"
             )
-        check_size(images, self.input_size)
+        _check_size(images, self.input_size)
         refines = self.config.refinement is not None
         encoded = self.encoder(images, embedding=refines)
         truths = _masks(labels[..., 0])
@@ -88,8 +88,9 @@ class ProtoSAM:
         if refines and self.config.refinement.support_dice > 0:
             asked = counts & refined[:, None]
             refined &= self._support_dice(encoded, truths, asked) >= self.config.refinement.support_dice
-        some = [None if any_number else int(n) for n, any_number in zip(in_support, anywhere | background, strict=True)]
-        return ProtoSAMTask(self.encoder, self.config, coarse, tuple(some), tuple(refined))
+        unlimited = anywhere | background
+        most = [None if any_number else int(n) for n, any_number in zip(in_support, unlimited, strict=True)]
+        return ProtoSAMTask(self.encoder, self.config, coarse, tuple(most), tuple(refined.tolist()))
 
     def _support_dice(self, encoded: Encoded, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """(K,) mean Dice of what the decoder makes of the true masks' own prompts; 0 for a class without foreground."""
@@ -136,7 +137,7 @@ class ProtoSAMTask:
             ValueError: for images that are not of the size of the network.
         """
         targets = np.asarray(targets)
-        check_size(targets, self.encoder.sam.config.input_size)
+        _check_size(targets, self.encoder.sam.config.input_size)
         encoded = self.encoder(targets, embedding=any(self.refined))
         logits = np.array(self.coarse.logits(targets, encoded))
         logits[:, targets.min(axis=(1, 2, 3)) == targets.max(axis=(1, 2, 3))] = -LIMIT
@@ -164,7 +165,7 @@ class ProtoSAMTask:
             logits[place] = compose(request, drawn, refinement)
 
 
-def check_size(images: np.ndarray, size: int) -> None:
+def _check_size(images: np.ndarray, size: int) -> None:
     """Raise a ValueError unless images (N,H,W,C) are squares of this side."""
     if images.shape[1:3] != (size, size):
         raise ValueError(f"images are {images.shape[1]}x{images.shape[2]}: this SAM takes {size}x{size}")
