@@ -165,6 +165,53 @@ def test_binarised_labels():
     assert source[0].target_label.dtype == np.float32
 
 
+class PartsCorpus(ArrayCorpus):
+    """Label k of the small corpus covers row k, softly."""
+
+    def read(self, task, image):
+        pixels, label = super().read(task, image)
+        label = np.zeros_like(label)
+        label[int(task.label)] = 0.75
+        return pixels, label
+
+
+def test_labels_are_joined_by_others_of_their_dataset():
+    parts = {task: small_corpus().examples(task) for task in small_corpus().tasks}
+    source = Episodes(PartsCorpus(parts), seed=0, support_size=(1, 3), unions=0.5)
+    joined = Counter()
+    for number in range(600):
+        draw = source.draw(number)
+        if draw.task.dataset != "skin":
+            assert draw.joined == ()  # of their modality and axis the others have one label
+        else:
+            joined[len(draw.joined)] += 1
+            assert set(draw.joined) <= {task for task in source.tasks if task.dataset == "skin"} - {draw.task}
+    assert joined.total() == 200
+    assert abs(joined[0] - 125) < 25  # half are not asked for, a quarter of the others draw none: 125, deviation 7
+    assert abs(joined[1] - 50) < 25
+    assert abs(joined[2] - 25) < 20
+
+
+def test_joined_labels_are_sums():
+    parts = {task: small_corpus().examples(task) for task in small_corpus().tasks}
+    alone, source = (Episodes(PartsCorpus(parts), seed=0, support_size=2, unions=share) for share in (0.0, 1.0))
+    number = next(n for n in range(100) if len(source.draw(n).joined) == 1)
+    draw, plain, episode = source.draw(number), alone[number], source[number]
+    (other,) = draw.joined
+    rows = sorted([int(draw.task.label), int(other.label)])
+    for label in (episode.target_label, *episode.support_labels):
+        np.testing.assert_array_equal(np.flatnonzero(label.any(axis=(1, 2))), rows)
+        assert label.max() == 0.75
+    np.testing.assert_array_equal(episode.target, plain.target)  # the same images, joined or not
+    np.testing.assert_array_equal(episode.support_images, plain.support_images)
+
+
+def test_joined_labels_stay_in_range():
+    source = Episodes(small_corpus(), seed=0, support_size=1, unions=1.0)
+    number = next(n for n in range(100) if source.draw(n).joined)
+    assert source[number].target_label.max() == 1.0
+
+
 def test_held_out_datasets_are_refused_in_training_only():
     tasks = [Task(name, "MR", "axial", "1") for name in ("ACDC", "acdc_2017", "heart")]
     corpus = ArrayCorpus({task: examples(3, 1, 1) for task in tasks})
@@ -186,6 +233,7 @@ def test_held_out_datasets_are_refused_in_training_only():
         ({"support_size": (3, 2)}, r"support_size=\(3, 2\)"),
         ({"minimum_area": 1.0}, "minimum_area=1.0"),
         ({"minimum_support": 0}, "minimum_support=0"),
+        ({"unions": 1.5}, "unions=1.5"),
         ({"label_threshold": 128}, "label_threshold=128"),
         ({"split": "val"}, "split='val': there are train, validation, test"),
         ({"support_split": "dev"}, "support_split='dev'"),

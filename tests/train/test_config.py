@@ -36,6 +36,7 @@ def test_stages_refuse_what_is_out_of_range(field, value):
         ("synthetic", 1.5),
         ("outlined", -1),
         ("superpixels", 2),
+        ("unions", -0.5),
         ("validation", -0.1),
         ("training", 0),
         ("minimum_area", 1),

@@ -69,11 +69,16 @@ def checked_number(number: int) -> int:
 
 @dataclass(frozen=True)
 class Draw:
-    """Which examples an episode is made of. The support may hold one several times."""
+    """Which examples an episode is made of. The support may hold one several times.
+
+    Attributes:
+        joined: other labels of the same images that its label is joined by.
+    """
 
     task: Task
     target: Example
     support: tuple[Example, ...]
+    joined: tuple[Task, ...] = ()
 
 
 class Episodes:
@@ -97,6 +102,9 @@ class Episodes:
         minimum_support: tasks whose support is drawn from fewer examples are left out.
         same_subject: let the support hold other images of the target's subject, as the paper does; the target itself
             is never among them. Where subjects are unknown each image counts as one.
+        unions: share of the episodes, from 0 to 1, whose label is joined by others of its dataset, modality and axis,
+            each of them by even chance: new structures, such as a ventricle with its wall, out of the same
+            annotations. Datasets of a single label have none.
         label_threshold: binarise label maps: 1 where they reach it, else 0. By default they stay soft.
 
     Attributes:
@@ -121,6 +129,7 @@ class Episodes:
         minimum_area: float = 0.001,
         minimum_support: int = 1,
         same_subject: bool = False,
+        unions: float = 0.0,
         label_threshold: float | None = None,
     ):
         low, high = (support_size, support_size) if isinstance(support_size, int) else support_size
@@ -130,6 +139,8 @@ class Episodes:
             raise InputError(f"minimum_area={minimum_area}: it is a fraction of the image, from 0 to below 1")
         if minimum_support < 1:
             raise InputError(f"minimum_support={minimum_support}: pass 1 or more")
+        if not 0 <= unions <= 1:
+            raise InputError(f"unions={unions}: it is a share of the episodes, from 0 to 1")
         if label_threshold is not None and not 0 < label_threshold <= 1:
             raise InputError(
                 f"label_threshold={label_threshold}: labels are in [0,1]; pass 0.5, or None for soft labels"
@@ -149,7 +160,7 @@ class Episodes:
         self.tasks = tuple(self._pools)
         self._ids = {task: np.int32(i) for i, task in enumerate(self.tasks)}
         self._corpus, self._seed = corpus, operator.index(seed)
-        self._sizes, self._label_threshold = (low, high), label_threshold
+        self._sizes, self._unions, self._label_threshold = (low, high), unions, label_threshold
         self._tree: dict = {}
         for task in self.tasks:
             labels = self._tree.setdefault(task.dataset, {}).setdefault(task.modality, {}).setdefault(task.axis, {})
@@ -161,7 +172,7 @@ class Episodes:
     def __getitem__(self, number: int) -> Episode:
         draw = self.draw(number)
         images = {example.image for example in (draw.target, *draw.support)}
-        pairs = {image: self._read(draw.task, image) for image in images}
+        pairs = {image: self._read(draw, image) for image in images}
         target, target_label = pairs[draw.target.image]
         size, most = len(draw.support), self._sizes[1]
         support = np.zeros((2, most, *target.shape), np.float32)
@@ -182,7 +193,7 @@ class Episodes:
         options, turn, path = self._tree, number, ()
         for _ in ("dataset", "modality", "axis", "label"):
             name, turn = self._deal(tuple(options), turn, *path)
-            options, path = options[name], (*path, name)
+            siblings, options, path = options, options[name], (*path, name)
         task = options
         pool = self._pools[task]
         target, _ = self._deal(pool.targets, turn, *path)
@@ -190,7 +201,15 @@ class Episodes:
         low, high = self._sizes
         candidates = pool.support_for(target)
         chosen = generator.integers(len(candidates), size=generator.integers(low, high + 1))
-        return Draw(task, target, tuple(candidates[i] for i in chosen))
+        others = [other for other in siblings.values() if other != task]
+        return Draw(task, target, tuple(candidates[i] for i in chosen), self._joined(others, number))
+
+    def _joined(self, others: Sequence[Task], number: int) -> tuple[Task, ...]:
+        """Which of the other labels of a dataset join the label of an episode."""
+        generator = self._generator("union", number)
+        if generator.random() >= self._unions:
+            return ()
+        return tuple(other for other in others if generator.random() < 0.5)
 
     def _deal(self, options: Sequence, turn: int, *path: str):
         """The option that it is the turn of, and how often it had its turn before.
@@ -205,8 +224,10 @@ class Episodes:
         digest = hashlib.sha256(repr((self._seed, *key)).encode()).digest()
         return np.random.default_rng(int.from_bytes(digest))
 
-    def _read(self, task: Task, image: int) -> tuple[np.ndarray, np.ndarray]:
-        pixels, label = self._corpus.read(task, image)
+    def _read(self, draw: Draw, image: int) -> tuple[np.ndarray, np.ndarray]:
+        pixels, label = self._corpus.read(draw.task, image)
+        for other in draw.joined:
+            label = np.minimum(label + self._corpus.read(other, image)[1], 1)
         if self._label_threshold is not None:
             label = (label >= self._label_threshold).astype(np.float32)
         return pixels, label

@@ -53,6 +53,7 @@ class TrainingData:
                 support_split=config.split,
                 minimum_area=config.minimum_area,
                 minimum_support=config.minimum_support,
+                unions=config.unions,
                 **common,
             )
             shares = [(1 - config.synthetic - config.superpixels, real)]
