@@ -30,10 +30,11 @@ def protosam(
     network = load(sam)
     if not isinstance(network, SAM):
         raise WeightsError(f"{sam} is a {type(network).__name__}; ProtoSAM refines with a SAM, such as {PROTOSAM}")
+    config = ProtoSAMConfig() if config is None else config
     extractor = None
     if features is not None:
         dinov2 = load(features)
         if not isinstance(dinov2, DINOv2):
             raise WeightsError(f"{features} is a {type(dinov2).__name__}; features are taken from a DINOv2")
-        extractor = DINOv2Features(dinov2)
+        extractor = DINOv2Features(dinov2, standardise=config.standardise)
     return ProtoSAM(network, features=extractor, config=config)

@@ -219,6 +219,9 @@ class ProtoSAMConfig:
         alp, components, prompts, refinement: its four steps; refinement None gives coarse masks only.
         stages: weights of the last stages of SAM's image encoder in the similarity of two features, the last stage
             last; encoders without stages have that one only.
+        standardise: where the features are a DINOv2's (`universeg_jax.protosam(features=...)`), it sees each image by
+            its own mean and standard deviation, as the released code has it with CT and MR; False takes the colours
+            that DINOv2 was trained with.
         linear: a classifier whose scores are added to those of the prototypes; None (released code) has none.
         countless: a class of which one mask of the support has more components than this is taken for structures that
             are anywhere in any number, such as cells: positions have no weight, and all components are kept.
@@ -228,6 +231,7 @@ class ProtoSAMConfig:
 
     alp: ALPConfig = field(default_factory=ALPConfig)
     stages: tuple[float, ...] = (0.1, 0.2, 0.7)
+    standardise: bool = False
     linear: LinearConfig | None = field(default_factory=LinearConfig)
     components: ComponentsConfig = field(default_factory=ComponentsConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
@@ -253,6 +257,7 @@ class ProtoSAMConfig:
         return cls(
             alp=ALPConfig(purity=0.95, foreground_grid=8, label_sampling=LabelSampling.NEAREST, position_weight=0.0),
             stages=(1.0,),
+            standardise=True,
             linear=None,
             components=ComponentsConfig(keep=Keep.ALL, at_most=1024),
             prompts=PromptsConfig(box_margin=0.0, confident_points=1, centroid=True),
