@@ -45,11 +45,12 @@ class RememberingSAM:
 
 @dataclass(frozen=True)
 class Contender:
-    """A model, and how many examples it is shown."""
+    """A model, how many examples it is shown, and what it computes in."""
 
     name: str
     model: InContextModel
     examples: int
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def segment(corpus: Corpus, task: Task, draw: Draw, contender: Contender) -> lis
     targets = list(draw.targets)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SegmentationWarning)  # it is measured here how good the result is
-        segmenter = Segmenter(contender.model)
+        segmenter = Segmenter(contender.model, dtype=contender.dtype)
         if contender.examples == 1 or draw.more:
             support = [draw.support, *draw.more[: contender.examples - 1]]
             return segmenter.fit(*arrays(support)).predict(arrays(targets)[0])

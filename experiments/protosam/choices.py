@@ -1,0 +1,176 @@
+"""Claim: ProtoSAM's defaults are the best of the choices here, or as good as the best, on sets that it may learn from.
+
+    python -m experiments.protosam.choices --corpus TRAIN --out experiments/results
+
+Each row changes one thing, of prototypes (compared by coarse masks) or of what the decoder is asked and when it is
+trusted (compared by refined ones). Of TRAIN, made by `universeg-jax prepare`, every second set with ten examples or
+more is taken, of it the first task, two random examples with four targets each: the same for all rows. None of the sets
+is a held-out one. A run that was stopped goes on where it was. Two quiet CPU cores take half an hour.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from scipy import stats
+
+from experiments.benchmark.machine import machine
+from experiments.command import run
+from experiments.protosam.measure import SMALLEST, Contender, RememberingSAM, chosen_tasks, draws, measure
+from universeg_jax.models.protosam.config import (
+    ALPConfig,
+    ComponentsConfig,
+    Keep,
+    LinearConfig,
+    MaskChoice,
+    MaskPrompt,
+    PromptsConfig,
+    ProtoSAMConfig,
+    RefinementConfig,
+    Turn,
+)
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.tasks.selection import HELD_OUT, refuse_held_out
+from universeg_jax.tasks.task import Corpus, Task
+from universeg_jax.weights.named import PROTOSAM, load
+
+EXAMPLES, DRAWS, TARGETS = 10, 2, 4
+DEFAULT = "as it is"
+
+
+def _coarse(**changes) -> ProtoSAMConfig:
+    return replace(ProtoSAMConfig.coarse(), **changes)
+
+
+def _refined(**changes) -> ProtoSAMConfig:
+    return ProtoSAMConfig(refinement=RefinementConfig(**changes))
+
+
+MIRRORED = (Turn(), Turn(mirrored=True))
+
+CHOICES: Mapping[str, Mapping[str, ProtoSAMConfig]] = {
+    "coarse": {
+        DEFAULT: _coarse(),
+        "purity .95": _coarse(alp=ALPConfig(purity=0.95)),
+        "purity .5": _coarse(alp=ALPConfig(purity=0.5)),
+        "no positions": _coarse(alp=ALPConfig(position_weight=0.0)),
+        "positions twice as heavy": _coarse(alp=ALPConfig(position_weight=2.0)),
+        "window 1": _coarse(alp=ALPConfig(window=1)),
+        "window 4": _coarse(alp=ALPConfig(window=4)),
+        "scale 10": _coarse(alp=ALPConfig(scale=10.0)),
+        "scale 40": _coarse(alp=ALPConfig(scale=40.0)),
+        "local foreground only where roomy (ALPNet)": _coarse(alp=ALPConfig(foreground_grid=8)),
+        "last stage only": _coarse(stages=(1.0,)),
+        "no classifier": _coarse(linear=None),
+        "classifier three times as heavy": _coarse(linear=LinearConfig(weight=3.0)),
+        "averaged with mirrored": _coarse(turns=MIRRORED),
+    },
+    "refined": {
+        DEFAULT: ProtoSAMConfig(),
+        "coarse only": ProtoSAMConfig.coarse(),
+        "always the decoder's mask": ProtoSAMConfig(refinement=RefinementConfig.always()),
+        "no look at the example": _refined(support_dice=0.0),
+        "any agreement": _refined(agreement=0.0),
+        "any stability": _refined(stability=0.0),
+        "without the coarse logits": _refined(coarse_weight=0.0),
+        "best of three masks": _refined(mask_choice=MaskChoice.BEST_OF_THREE),
+        "union of three masks": _refined(mask_choice=MaskChoice.UNION_OF_THREE),
+        "boxes without margin": ProtoSAMConfig(prompts=PromptsConfig(box_margin=0.0)),
+        "and two points": ProtoSAMConfig(prompts=PromptsConfig(confident_points=1, centroid=True)),
+        "and a negative point": ProtoSAMConfig(prompts=PromptsConfig(local_negative=True)),
+        "and the coarse logits as a prompt": ProtoSAMConfig(prompts=PromptsConfig(mask=MaskPrompt.LOGITS)),
+        "all components": ProtoSAMConfig(components=ComponentsConfig(keep=Keep.ALL)),
+        "the most confident component": ProtoSAMConfig(components=ComponentsConfig(keep=Keep.MOST_CONFIDENT)),
+    },
+}
+BFLOAT16 = "in bfloat16"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, metavar="TRAIN")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam_choices.{json,md}")
+    arguments = parser.parse_args()
+    corpus = Corpus(arguments.corpus)
+    tasks = chosen(corpus)
+    refuse_held_out(tasks, HELD_OUT)
+    sam = RememberingSAM(load(PROTOSAM))
+    rows = contenders(sam)
+    settings = {
+        "weights": PROTOSAM,
+        "draws": DRAWS,
+        "targets": TARGETS,
+        "choices": {half: [row.name for row in own] for half, own in rows.items()},
+    }
+    file = arguments.out / "protosam_choices.json"
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    done = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    found = done["dice"] if {name: done.get(name) for name in settings} == settings else {}
+    for task in tasks:
+        if task.name not in found:
+            made = list(draws(corpus, task, number=DRAWS, targets=TARGETS, more=0))
+            found[task.name] = {
+                half: {row.name: measure(corpus, task, made, row)["dice"] for row in own} for half, own in rows.items()
+            }
+            sam.forget()
+            results = {"machine": machine(), **settings, "dice": found}
+            file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        print(task.name, {half: scores[DEFAULT] for half, scores in found[task.name].items()}, flush=True)
+    (arguments.out / "protosam_choices.md").write_text(page({task.name: found[task.name] for task in tasks}), "utf-8")
+
+
+def chosen(corpus: Corpus) -> list[Task]:
+    """The first task of every second dataset with enough examples."""
+    first = [chosen_tasks(corpus, dataset, most=1) for dataset in corpus.datasets]
+    return [task for tasks in first for task in tasks if len(corpus.examples(task, minimum_area=SMALLEST)) >= EXAMPLES][
+        ::2
+    ]
+
+
+def contenders(sam: RememberingSAM) -> dict[str, list[Contender]]:
+    """Everything that is compared, by what is compared of it."""
+    rows = {
+        half: [Contender(name, ProtoSAM(sam, config=config), 1) for name, config in configs.items()]
+        for half, configs in CHOICES.items()
+    }
+    rows["refined"].append(Contender(BFLOAT16, ProtoSAM(sam), 1, dtype="bfloat16"))
+    return rows
+
+
+def page(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Markdown of the mean Dice by task, half and choice."""
+    lines = [
+        "# What ProtoSAM's defaults were chosen from",
+        "",
+        "`python -m experiments.protosam.choices --corpus TRAIN --out experiments/results`",
+        "",
+        f"Mean Dice over {len(found)} training sets, {DRAWS} random examples with {TARGETS} targets each; the mean "
+        "difference from the first row with a 95 % bootstrap interval over sets; and on how many sets it is more than "
+        "0.005 better or worse. Each row changes one thing.",
+    ]
+    for half in CHOICES:
+        lines += [
+            "",
+            f"## Of the {half} masks",
+            "",
+            "| | Dice | difference | better | worse |",
+            "|---|---|---|---|---|",
+        ]
+        for name in next(iter(found.values()))[half]:
+            own = [scores[half][name] for scores in found.values()]
+            differences = [scores[half][name] - scores[half][DEFAULT] for scores in found.values()]
+            cells = ["", "", ""]
+            if name != DEFAULT:
+                low, high = stats.bootstrap([differences], np.mean, method="percentile", rng=0).confidence_interval
+                better, worse = (sum(sign * d > 0.005 for d in differences) for sign in (1, -1))
+                cells = [f"{fmean(differences):+.3f} [{low:+.3f}, {high:+.3f}]", str(better), str(worse)]
+            lines.append(f"| {name} | {fmean(own):.3f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run(main)

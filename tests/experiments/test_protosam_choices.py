@@ -1,0 +1,46 @@
+from dataclasses import fields
+
+import pytest
+from array_corpus import ArrayCorpus, examples
+from painting_sam import PaintingSAM
+
+from experiments.protosam.choices import BFLOAT16, CHOICES, DEFAULT, chosen, contenders, page
+from universeg_jax.models.protosam.config import ProtoSAMConfig
+from universeg_jax.tasks.task import Task
+
+
+def test_every_second_set_with_enough_examples_is_taken():
+    tasks = {Task(name, "image", "2d", "1"): examples(9 if name == "b" else 12) for name in "abcde"}
+    corpus = ArrayCorpus(tasks)
+    corpus.datasets = tuple("abcde")
+    assert [task.dataset for task in chosen(corpus)] == ["a", "d"]  # of a, c, d and e
+
+
+@pytest.mark.parametrize(("half", "default"), [("coarse", ProtoSAMConfig.coarse()), ("refined", ProtoSAMConfig())])
+def test_each_choice_changes_one_part_of_the_defaults(half, default):
+    assert CHOICES[half][DEFAULT] == default
+    others = {name: config for name, config in CHOICES[half].items() if name != DEFAULT}
+    for name, config in others.items():
+        changed = [f.name for f in fields(config) if getattr(config, f.name) != getattr(default, f.name)]
+        assert len(changed) == 1, name
+    assert len(set(map(repr, others.values()))) == len(others)
+
+
+def test_bfloat16_is_compared_too():
+    rows = contenders(PaintingSAM())
+    assert [row.name for row in rows["coarse"]] == list(CHOICES["coarse"])
+    assert [row.name for row in rows["refined"] if row.dtype == "bfloat16"] == [BFLOAT16]
+
+
+def test_the_page_counts_sets_that_are_better_and_worse():
+    names = {half: list(configs)[:2] for half, configs in CHOICES.items()}
+    found = {
+        f"set{i}": {half: {own[0]: 0.5, own[1]: 0.5 + difference} for half, own in names.items()}
+        for i, difference in enumerate((0.1, 0.2, -0.3, 0.004))
+    }
+    text = page(found)
+    assert f"| {DEFAULT} | 0.500 |  |  |  |" in text
+    row = next(line for line in text.splitlines() if line.startswith(f"| {names['coarse'][1]} |"))
+    _, _, dice, difference, better, worse, _ = map(str.strip, row.split("|"))
+    assert (dice, better, worse) == ("0.501", "2", "1")
+    assert difference.startswith("+0.001 [-0.")
