@@ -1,7 +1,5 @@
 """Time of augmenting an episode, of a training step with it, and of the parts of augmentation."""
 
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -10,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from experiments.benchmark.turns import in_turn, medians
 from universeg_jax import backend
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.tasks.augment import Policy, augment_episode, geometry, pixels
@@ -36,16 +35,14 @@ def measure(*, runs: int) -> dict:
 
 
 def _milliseconds(sides: dict[str, Callable[[], object]], *, runs: int) -> dict[str, float]:
-    """The sides take turns, so that a busy machine is busy for all."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for run in sides.values():
-        jax.block_until_ready(run())
-    for _ in range(runs):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            jax.block_until_ready(run())
-            times[name].append(1000 * (time.perf_counter() - start))
-    return {name: round(statistics.median(values), 3) for name, values in times.items()}
+    done = {name: partial(_until_done, run) for name, run in sides.items()}
+    in_turn(done, runs=1)  # compiles
+    taken = medians(in_turn(done, runs=runs))
+    return {name: round(1000 * taken[f"{name}_seconds"], 3) for name in sides}
+
+
+def _until_done(run: Callable[[], object]) -> None:
+    jax.block_until_ready(run())
 
 
 def _compiled(function: Callable, *arguments: Array) -> Callable[[], object]:

@@ -1,8 +1,6 @@
 """Exported files beside the library: sizes, and times in turn in one process."""
 
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 from jax import export
 
 from experiments.benchmark.sides import episode, ours
+from experiments.benchmark.turns import in_turn, medians
 from universeg_jax import weights
 from universeg_jax.deploy.interface import INPUTS
 from universeg_jax.deploy.jax_export import to_jax
@@ -39,17 +38,12 @@ def measure_artifacts(*, runs: int) -> list[dict]:
     }
     expected = ways["library"]()
     differences = {name: float(np.abs(run() - expected).max() / expected.std()) for name, run in ways.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(runs):
-        for name, run in ways.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+    taken = medians(in_turn(ways, runs=runs))
     return [
         {
             "way": name,
             "megabytes": len(contents[name]) / 1e6 if name in contents else None,
-            "seconds": statistics.median(seconds[name]),
+            "seconds": taken[f"{name}_seconds"],
             "difference": differences[name],
         }
         for name in ways

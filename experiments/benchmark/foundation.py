@@ -13,9 +13,7 @@ import argparse
 import json
 import os
 import shlex
-import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +23,7 @@ import numpy as np
 
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import processors
+from experiments.benchmark.turns import in_turn, medians
 from universeg_jax.weights.dinov2 import dinov2_from
 from universeg_jax.weights.sam import sam_from
 
@@ -143,14 +142,8 @@ def measure(case: Case, *, runs: int) -> dict:
         if "masks_ours" in sides:
             pairs.append(tuple(sides[side](expected["embedding"]) for side in ("masks_ours", "masks_theirs")))
         row = {"difference": {name: _difference(a[name], b[name]) for a, b in pairs for name in b}, "runs": runs}
-        times = {"ours": [], "theirs": []}
-        for _ in range(runs):
-            for name in times:
-                times[name].append(_seconds(sides[name], image))
-    for name, taken in times.items():
-        wall, processor = (statistics.median(column) for column in zip(*taken, strict=True)) if taken else (None, None)
-        row |= {f"{name}_seconds": wall, f"{name}_processor_seconds": processor}
-    return row
+        timed = {name: partial(sides[name], image) for name in ("ours", "theirs")}
+        return row | medians(in_turn(timed, runs=runs))
 
 
 def randomise(network) -> None:
@@ -173,12 +166,6 @@ def randomise(network) -> None:
 
 def _difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-
-
-def _seconds(run: Callable, image: np.ndarray) -> tuple[float, float]:
-    wall, processor = time.perf_counter(), time.process_time()
-    run(image)
-    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def _state_dict(network) -> Outputs:

@@ -11,11 +11,9 @@ threads, which other work on the machine changes less.
 import argparse
 import importlib
 import json
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from PIL import Image
 
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import processors
+from experiments.benchmark.turns import in_turn, medians
 
 EXAMPLES = Path(__file__).parents[2] / "universeg_jax" / "assets" / "examples" / "fetal-head"
 
@@ -153,25 +152,10 @@ def speed(ours: Ours, reference: Reference, inputs: Inputs, *, runs: int) -> lis
     }
     rows = []
     for part, run in parts.items():
-        sides = {"ours": ours, "reference": reference}
-        for side in 2 * list(sides.values()):  # to warm up
-            run(side)
-        times = {name: [] for name in sides}
-        for _ in range(runs):
-            for name, side in sides.items():
-                times[name].append(_seconds(run, side))
-        row = {"part": part, "runs": runs}
-        for name, taken in times.items():
-            wall, processor = (statistics.median(column) for column in zip(*taken, strict=True))
-            row |= {f"{name}_seconds": wall, f"{name}_processor_seconds": processor}
-        rows.append(row)
+        sides = {"ours": partial(run, ours), "reference": partial(run, reference)}
+        in_turn(sides, runs=2)  # to warm up
+        rows.append({"part": part, "runs": runs} | medians(in_turn(sides, runs=runs)))
     return rows
-
-
-def _seconds(run: Callable, side: Ours | Reference) -> tuple[float, float]:
-    wall, processor = time.perf_counter(), time.process_time()
-    run(side)
-    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def main() -> int:

@@ -1,7 +1,5 @@
 """Time of one call, ours and the official code's, in turn in one process."""
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmark.sides import episode, official, ours, processors
+from experiments.benchmark.turns import in_turn, medians, ratio
 from experiments.benchmark.work import multiply_adds, official_multiply_adds
 from universeg_jax.models.universeg import UniverSegConfig
 
@@ -66,14 +65,8 @@ def measure(case: Case, *, runs: int, beside_official: bool) -> dict:
     if case.targets * case.entries * case.size**2 > LARGE:
         runs = min(runs, 3)
     result["runs"] = runs
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(runs):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    result |= {f"{name}_seconds": statistics.median(times) for name, times in seconds.items()}
+    taken = in_turn(sides, runs=runs)
+    result |= medians(taken)
     if beside_official:
-        ratios = [b / a for a, b in zip(seconds["ours"], seconds["official"], strict=True)]
-        result |= {"ratio": statistics.median(ratios), "ratio_range": (min(ratios), max(ratios))}
+        result |= ratio(taken, ours="ours", theirs="official")
     return result

@@ -9,9 +9,7 @@ own form. Without the official code ours is measured alone. On a quiet machine o
 import argparse
 import json
 import shlex
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import load_official, official_is_here, processors
+from experiments.benchmark.turns import in_turn, medians, ratio
 from experiments.command import run
 from universeg_jax import weights
 from universeg_jax.tasks.episodes import Episode
@@ -66,16 +65,10 @@ def measure(episodes: int, entries: int, size: int, *, runs: int, beside_officia
         if not difference < LARGEST_DIFFERENCE:
             raise AssertionError(f"{result}: loss and norm of the gradient are {first}")
         result["difference"] = float(difference)
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(runs):
-        for name, step in sides.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    result |= {f"{name}_seconds": statistics.median(times) for name, times in seconds.items()}
+    taken = in_turn(sides, runs=runs)
+    result |= medians(taken)
     if beside_official:
-        ratios = [b / a for a, b in zip(seconds["ours"], seconds["official"], strict=True)]
-        result |= {"ratio": statistics.median(ratios), "ratio_range": (min(ratios), max(ratios))}
+        result |= ratio(taken, ours="ours", theirs="official")
     return result
 
 
