@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from discs import Discs
 
-from experiments import all_evaluations, bounds, robustness, support_size
+from experiments import all_evaluations, bounds, pools, robustness, support_size
 from experiments.demo_steps import Images, leave_one_out, markdown, plot, read, steps
 from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
 from experiments.unet import SupervisedUNet
@@ -162,6 +162,21 @@ def test_support_sizes_of_large_and_small_datasets(monkeypatch, tmp_path):
     small = json.loads((tmp_path / "small" / "results.json").read_text())
     assert list(small["datasets"]) == ["skin"]
     assert small["conditions"][0]["tasks"]["skin/image/2d/c"]["cases"] == 8
+
+
+def test_pools_hold_the_examples_of_all_ways(monkeypatch, tmp_path):
+    results = run_main(monkeypatch, pools, tmp_path, "--pool", "2", "6", "--support", "2", "4")
+    found = [(c["method"], c["pool"], c["support"]) for c in results["conditions"]]
+    assert found == [
+        (method, pool, size)
+        for method in ("brightness", "brightness, ensemble of 5")
+        for pool, size in ((2, 2), (6, 2), (6, 4))
+    ]
+    assert (results["baseline"]["method"], results["baseline"]["pool"], results["baseline"]["support"]) == (
+        "brightness",
+        6,
+        4,
+    )
 
 
 def test_bounds_below_and_above(monkeypatch, tmp_path):
