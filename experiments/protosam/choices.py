@@ -3,7 +3,7 @@
     python -m experiments.protosam.choices --corpus TRAIN --out experiments/results
 
 Each row changes one thing, of prototypes (compared by coarse masks) or of what the decoder is asked and when it is
-trusted (compared by refined ones). Of TRAIN, made by `universeg-jax prepare`, every second set with ten examples or
+trusted (compared by refined ones). Of TRAIN, made by `universeg-jax prepare`, every fourth set with ten examples or
 more is taken, of it the first task, two random examples with four targets each: the same for all rows. None of the sets
 is a held-out one. A run that was stopped goes on where it was. Two quiet CPU cores take half an hour.
 """
@@ -124,7 +124,7 @@ def main() -> None:
 
 
 def chosen(corpus: Corpus) -> list[Task]:
-    """The first task of every second dataset with enough examples."""
+    """The first task of every fourth dataset with enough examples."""
     first = [chosen_tasks(corpus, dataset, most=1) for dataset in corpus.datasets]
     return [task for tasks in first for task in tasks if len(corpus.examples(task, minimum_area=SMALLEST)) >= EXAMPLES][
         ::2

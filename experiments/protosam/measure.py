@@ -68,20 +68,32 @@ def chosen_tasks(corpus: Corpus, dataset: str, *, most: int) -> list[Task]:
     return [task for task in tasks if len(corpus.examples(task, minimum_area=SMALLEST)) > 1][:most]
 
 
-def draws(corpus: Corpus, task: Task, *, number: int, targets: int, more: int) -> Iterator[Draw]:
-    """Random support images, each with random targets, from the same few images: 4 more than there are targets.
+def draws(
+    corpus: Corpus, task: Task, *, number: int, targets: int, more: int, among: int | None = None
+) -> Iterator[Draw]:
+    """Random support images, each with random targets.
 
     Images are in an order that depends on the dataset alone, so that its tasks share them. No target is of the
     support's volume.
+
+    Args:
+        number: of support images.
+        targets: of each, at most.
+        more: further examples beside each support image, or none where there are not so many.
+        among: the images that all are drawn from; targets are drawn anew for each support image. None takes the same
+            few images, 4 more than there are targets, so that most targets are common to all.
     """
     examples = {example.image: example for example in corpus.examples(task, minimum_area=SMALLEST)}
     order = generator(0, task.dataset).permutation(max(examples) + 1).tolist()
     ordered = [examples[image] for image in order if image in examples]
-    pool, rest = ordered[: targets + 4], ordered[targets + 4 :]
-    for support in pool[:number]:
+    size = among or targets + 4
+    pool, rest = ordered[:size], ordered[size:]
+    for place, support in enumerate(pool[:number]):
         others = [e for e in pool if volume(task, e) != volume(task, support)]
         if not others:
             continue
+        if among:
+            others = [others[i] for i in generator(place, task.dataset).permutation(len(others))]
         taken = others[-targets:]
         spare = [e for e in [*rest, *others[:-targets]] if volume(task, e) not in {volume(task, t) for t in taken}]
         if len(spare) < more:  # of small sets, all but the target itself: see `segment`

@@ -36,6 +36,17 @@ def test_draws_share_no_image_between_support_and_targets():
         assert len(set(images)) == len(images) == 1 + 15 + 6
 
 
+def test_targets_are_drawn_anew_out_of_more_images():
+    corpus = ArrayCorpus({SKIN: examples(40)})
+    options = {"number": 8, "targets": 6, "more": 0, "among": 20}
+    made = list(draws(corpus, SKIN, **options))
+    assert made == list(draws(corpus, SKIN, **options))
+    targets = [frozenset(example.image for example in draw.targets) for draw in made]
+    assert all(draw.support.image not in own and len(own) == 6 for draw, own in zip(made, targets, strict=True))
+    assert len(set(targets)) == 8
+    assert len({draw.support.image for draw in made}.union(*targets)) <= 20
+
+
 def test_slices_of_one_volume_are_not_both_support_and_target():
     slices = [Example(i, f"{i // 4}_{i}", "train", 0.1) for i in range(12)]
     for draw in draws(ArrayCorpus({LIVER: slices}), LIVER, number=3, targets=6, more=15):

@@ -9,11 +9,11 @@ from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.tasks.task import Task
 
 
-def test_every_second_set_with_enough_examples_is_taken():
-    tasks = {Task(name, "image", "2d", "1"): examples(9 if name == "b" else 12) for name in "abcde"}
+def test_every_fourth_set_with_enough_examples_is_taken():
+    tasks = {Task(name, "image", "2d", "1"): examples(9 if name == "b" else 12) for name in "abcdefg"}
     corpus = ArrayCorpus(tasks)
-    corpus.datasets = tuple("abcde")
-    assert [task.dataset for task in chosen(corpus)] == ["a", "d"]  # of a, c, d and e
+    corpus.datasets = tuple("abcdefg")
+    assert [task.dataset for task in chosen(corpus)] == ["a", "f"]  # of a and c to g
 
 
 @pytest.mark.parametrize(("half", "default"), [("coarse", ProtoSAMConfig.coarse()), ("refined", ProtoSAMConfig())])
