@@ -127,7 +127,7 @@ def chosen(corpus: Corpus) -> list[Task]:
     """The first task of every fourth dataset with enough examples."""
     first = [chosen_tasks(corpus, dataset, most=1) for dataset in corpus.datasets]
     return [task for tasks in first for task in tasks if len(corpus.examples(task, minimum_area=SMALLEST)) >= EXAMPLES][
-        ::2
+        ::4
     ]
 
 
