@@ -1,11 +1,12 @@
-"""Claim: ProtoSAM's defaults are the best of the choices here, or as good as the best, on sets that it may learn from.
+"""ProtoSAM's defaults beside other choices, one at a time, on sets that it may learn from.
 
     python -m experiments.protosam.choices --corpus TRAIN --out experiments/results
 
 Each row changes one thing, of prototypes (compared by coarse masks) or of what the decoder is asked and when it is
 trusted (compared by refined ones). Of TRAIN, made by `universeg-jax prepare`, every fourth set with ten examples or
 more is taken, of it the first task, two random examples with four targets each: the same for all rows. None of the sets
-is a held-out one. A run that was stopped goes on where it was. Two quiet CPU cores take half an hour.
+is a held-out one. A run that was stopped goes on where it was. Pictures of many small components take the decoder
+long: an hour or two on two quiet CPU cores.
 """
 
 import argparse
