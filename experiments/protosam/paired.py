@@ -1,4 +1,4 @@
-"""Claim: ProtoSAM beats its plain recipe, coarse against coarse and refined against refined, whatever the example.
+"""Claim: over random examples ProtoSAM is ahead of its plain recipe, coarse and refined, except on refined LV.
 
     python -m experiments.protosam.paired --corpus HELDOUT --corpus TRAIN --out experiments/results
 
