@@ -43,6 +43,10 @@ EXAMPLES, DRAWS, TARGETS = 10, 2, 4
 DEFAULT = "as it is"
 
 
+MIRRORED = (Turn(), Turn(mirrored=True))
+BFLOAT16 = "in bfloat16"
+
+
 def _coarse(**changes) -> ProtoSAMConfig:
     return replace(ProtoSAMConfig.coarse(), **changes)
 
@@ -50,8 +54,6 @@ def _coarse(**changes) -> ProtoSAMConfig:
 def _refined(**changes) -> ProtoSAMConfig:
     return ProtoSAMConfig(refinement=RefinementConfig(**changes))
 
-
-MIRRORED = (Turn(), Turn(mirrored=True))
 
 CHOICES: Mapping[str, Mapping[str, ProtoSAMConfig]] = {
     "coarse": {
@@ -88,7 +90,6 @@ CHOICES: Mapping[str, Mapping[str, ProtoSAMConfig]] = {
         "the most confident component": ProtoSAMConfig(components=ComponentsConfig(keep=Keep.MOST_CONFIDENT)),
     },
 }
-BFLOAT16 = "in bfloat16"
 
 
 def main() -> None:
@@ -126,10 +127,9 @@ def main() -> None:
 
 def chosen(corpus: Corpus) -> list[Task]:
     """The first task of every fourth dataset with enough examples."""
-    first = [chosen_tasks(corpus, dataset, most=1) for dataset in corpus.datasets]
-    return [task for tasks in first for task in tasks if len(corpus.examples(task, minimum_area=SMALLEST)) >= EXAMPLES][
-        ::4
-    ]
+    first = [task for dataset in corpus.datasets for task in chosen_tasks(corpus, dataset, most=1)]
+    enough = [task for task in first if len(corpus.examples(task, minimum_area=SMALLEST)) >= EXAMPLES]
+    return enough[::4]
 
 
 def contenders(sam: RememberingSAM) -> dict[str, list[Contender]]:
