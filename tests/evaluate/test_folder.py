@@ -32,6 +32,8 @@ def test_pictures_are_those_of_a_prepared_corpus(tmp_path):
                 assert example.area == pytest.approx(stored.area, rel=0.05)  # which was taken at 64 pixels
     assert {c.split for c in corpus.cases(corpus.tasks[0])} == {"train", "validation", "test"}
     assert CorpusData(Corpus(tmp_path / "corpus"), datasets=()).tasks == ()
+    smaller = CorpusData(Corpus(tmp_path / "corpus", resolution=64))
+    assert smaller.fingerprint("cells") != corpus.fingerprint("cells")
 
 
 def test_volumes_are_cases_of_all_their_slices(tmp_path):
@@ -59,6 +61,22 @@ def test_volumes_are_cases_of_all_their_slices(tmp_path):
 def test_volumes_are_cut_along_another_axis(tmp_path):
     folder = make_sources.nifti_pairs(tmp_path / "scans", 2)
     assert {task.axis for task in read_folder(folder, modality="MR", axis="sagittal").tasks} == {"sagittal"}
+
+
+def test_volumes_of_another_spacing_are_other_data(tmp_path):
+    folder = make_sources.nifti_pairs(tmp_path / "scans", 2)
+    before = read_folder(folder, modality="MR")
+    for file in folder.rglob("scan_*.nii.gz"):
+        image = nibabel.load(file)
+        # Thicker slices: each of them stays as it is.
+        thicker = nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine @ np.diag([1, 1, 2, 1]))
+        nibabel.save(thicker, file)
+    after = read_folder(folder, modality="MR")
+    task = before.tasks[0]
+    for case, other in zip(before.cases(task), after.cases(task), strict=True):
+        assert other.spacing == pytest.approx((2 * case.spacing[0], *case.spacing[1:]))
+        np.testing.assert_array_equal(before.read(task, case.images[0]), after.read(task, other.images[0]))
+    assert before.fingerprint("scans") != after.fingerprint("scans")
 
 
 def test_volumes_of_a_folder_are_measured(tmp_path, threshold):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from random_networks import SMALL, model_with_biases
@@ -12,8 +13,8 @@ from universeg_jax.evaluate.methods import Ensemble, InContext, digest
 from universeg_jax.evaluate.retrieval import NearestMask, Retrieval, similarity
 
 
-def small(seed=0):
-    return model_with_biases(replace(SMALL, input_size=16), seed=seed)
+def small(seed=0, **config):
+    return model_with_biases(replace(SMALL, **{"input_size": 16, **config}), seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,22 @@ def test_an_empty_support_is_segmented_too(network, pool):
     assert network.segment(Labelled(images, 0 * labels), images[:2]).shape == (2, 16, 16, 1)
 
 
-def test_identity_tells_weights_apart(network):
+def test_identity_tells_weights_and_configurations_apart(network):
     assert network.identity == InContext(small(), "small").identity
-    assert network.identity != InContext(small(seed=1), "small").identity
+    others = [small(seed=1), small(input_size=32), small(cross_activation=jax.nn.leaky_relu)]
+    assert len({network.identity, *(InContext(other, "small").identity for other in others)}) == 4
+
+
+def test_identity_is_the_same_wherever_an_activation_lies_in_memory():
+    def activation():
+        def rectify(x):
+            return jax.nn.relu(x)
+
+        return rectify
+
+    one, other = activation(), activation()
+    assert repr(one) != repr(other)
+    assert digest(small(cross_activation=one)) == digest(small(cross_activation=other))
 
 
 def test_identity_of_a_system_is_that_of_its_networks_and_configuration():

@@ -89,7 +89,7 @@ class CorpusData:
         return self._corpus.about[dataset]["split"]["method"].endswith("by subject")
 
     def fingerprint(self, dataset: str) -> str:
-        return self._corpus.about[dataset]["fingerprint"]
+        return f"{self._corpus.about[dataset]['fingerprint']}, {self._corpus.resolution} px"
 
 
 class Labelled(NamedTuple):

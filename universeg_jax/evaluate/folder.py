@@ -75,9 +75,9 @@ class FolderData:
             found.update(image.tobytes())
             for name, label in labels.items():
                 found.update(name.encode() + label.tobytes())
-        for task in self.tasks:  # who is whose subject decides what may support what
+        for task in self.tasks:  # whose subject a case is decides what may support it, its spacing what distances are
             for case in self._cases[task]:
-                found.update(repr((case.name, case.subject)).encode())
+                found.update(repr((case.name, case.subject, case.spacing)).encode())
         return found.hexdigest()[:12]
 
     def _read(self, source: Source, item: Item) -> list[Scan]:

@@ -1,6 +1,7 @@
 """Ways to segment by examples. Whatever meets `Method` is measured by the same protocol."""
 
 import hashlib
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Method(Protocol):
 
     Attributes:
         name: what tables and plots call it.
-        identity: name, options and, where there are any, a digest of the weights: what its numbers depend on.
+        identity: name, options and, where there are any, a digest of the model: what its numbers depend on.
     """
 
     name: str
@@ -52,7 +53,7 @@ class InContext:
 
     @cached_property
     def identity(self) -> str:
-        return f"{self.name}, parameters {digest(self.model)}"
+        return f"{self.name}, model {digest(self.model)}"
 
     def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
         return self.segment(pool.first(support_size), targets)
@@ -102,17 +103,21 @@ class Ensemble:
 
 
 def digest(model: InContextModel) -> str:
-    """A short hash of a model's parameters: the same numbers come from the same ones.
+    """A short hash of a model's configuration and parameters: the same numbers come from the same ones.
 
-    Of a system of several networks all of them are taken, and its configuration.
+    Of a system of several networks all of them are taken, and its own configuration.
     """
-    found = hashlib.sha256()
-    if not isinstance(model, nnx.Module):
-        found.update(repr(getattr(model, "config", "")).encode())
+    found = hashlib.sha256(_configuration(model))
     for network in _networks(model):
+        found.update(_configuration(network))
         for path, leaf in jax.tree_util.tree_leaves_with_path(network):
             found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
     return found.hexdigest()[:12]
+
+
+def _configuration(model: object) -> bytes:
+    """Functions, such as activations, by their name: where they lie in memory is another place in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(getattr(model, "config", ""))).encode()
 
 
 def _networks(model: object) -> Iterator[nnx.Module]:
