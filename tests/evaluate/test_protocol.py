@@ -68,6 +68,16 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same(discs, threshold, tmp_
     assert [size for _, size, _ in threshold.calls] == [8] * 6
 
 
+@pytest.mark.parametrize("written", [0, 10])
+def test_a_run_that_was_killed_before_its_first_line_goes_on(discs, threshold, tmp_path, written):
+    evaluate(discs(), [threshold], PROTOCOL, tmp_path / "whole")
+    (tmp_path / "killed").mkdir()
+    content = (tmp_path / "whole" / "records.jsonl").read_bytes()
+    (tmp_path / "killed" / "records.jsonl").write_bytes(content[:written])
+    evaluate(discs(), [threshold], PROTOCOL, tmp_path / "killed")
+    assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
+
+
 def test_records_of_another_run_are_refused(discs, threshold, tmp_path):
     evaluate(discs(), [threshold], PROTOCOL, tmp_path)
     before = lines(tmp_path)

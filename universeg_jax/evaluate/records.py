@@ -58,7 +58,7 @@ class Records:
     """The records of a run, in memory and in a file.
 
     Args:
-        file: made with its first line if it is not there; otherwise what it holds is taken up.
+        file: made with its first line if it is not there, or empty; otherwise what it holds is taken up.
         about: the options of the protocol that all numbers depend on.
         identities: of the methods that will be run, by name.
         fingerprints: of the datasets they will be run on, by name.
@@ -71,11 +71,12 @@ class Records:
         self.file = file
         self._records: dict[Key, Record] = {}
         header = {"metrics": list(METRICS), **about}
-        if not file.exists():
+        lines = _whole_lines(file) if file.exists() else []
+        if not lines:  # new, or of a run that was killed before it wrote one
             file.parent.mkdir(parents=True, exist_ok=True)
             self._append(header)
             return
-        first, *rest = _whole_lines(file) or [None]
+        first, *rest = lines
         if first != json.loads(json.dumps(header)):
             raise InputError(f"{file}: {_difference(first, header)}; pass another --out, or --overwrite")
         for line in rest:
@@ -128,7 +129,7 @@ def _whole_lines(file: Path) -> list[dict]:
         raise InputError(f"{file}: holds no records ({error}); pass another --out, or --overwrite") from None
 
 
-def _difference(found: Mapping | None, expected: Mapping) -> str:
+def _difference(found: object, expected: Mapping) -> str:
     if not isinstance(found, dict):
         return "holds no records"
     name = next(name for name in {**expected, **found} if found.get(name) != expected.get(name))
