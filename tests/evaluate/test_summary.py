@@ -45,6 +45,14 @@ def test_interval_is_that_of_scipy():
     assert found.high[0] == pytest.approx(expected.high, abs=0.003)
 
 
+def test_the_interval_of_a_dataset_does_not_depend_on_other_datasets():
+    scores = np.random.default_rng(0).random(10)
+    own, before, after = (cells(scores, "abcdefghij", f"{name}/x/y/z") for name in ("m", "a", "z"))
+    alone, among = (summarise(these).datasets for these in (own, {**before, **own, **after}))
+    assert (alone["m"].low[0], alone["m"].high[0]) == (among["m"].low[0], among["m"].high[0])
+    assert among["a"].low[0] != among["m"].low[0]  # and each is drawn by itself
+
+
 def test_images_of_one_subject_are_drawn_together():
     rng = np.random.default_rng(0)
     of_subject = rng.random(10)

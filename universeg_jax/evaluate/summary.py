@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from universeg_jax.evaluate.data import generator
 from universeg_jax.evaluate.records import Record
 
 RESAMPLES = 2000
@@ -106,7 +107,7 @@ def difference(one: Cells, other: Cells) -> Cells:
 
 
 def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Summary:
-    """Means and intervals. The same seed gives the same intervals."""
+    """Means and intervals. The same seed gives the same intervals, to a dataset whatever others are summarised."""
     if not cells:
         raise ValueError("there is nothing to summarise: no tasks")
     datasets: dict[str, list[str]] = {}
@@ -114,8 +115,8 @@ def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Sum
         datasets.setdefault(task.split("/")[0], []).append(task)
 
     means: dict[str, np.ndarray] = {}  # of each task: (1 + resamples, metrics), the first of the data themselves
-    for number, (_, tasks) in enumerate(sorted(datasets.items())):
-        rng = np.random.default_rng([seed, number])
+    for dataset, tasks in datasets.items():
+        rng = generator(seed, "bootstrap", dataset)  # by its name: whatever other datasets there are
         subjects = sorted({subject for task in tasks for subject, _ in cells[task]})
         drawn = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
         times = np.vstack([np.ones(len(subjects)), drawn])
