@@ -87,7 +87,7 @@ def report(
         with_pictures=with_pictures,
     )
     print(*(table.text() for table in tables_of(evaluation, baseline)), sep="\n\n", end="\n\n")
-    print(*notes(data, evaluation.plan, protocol), sep="\n")
+    print(*notes(data, evaluation, protocol), sep="\n")
 
 
 def about_run() -> dict:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,8 +163,43 @@ def test_all_examples_as_support_and_comparison_with_a_baseline(discs, threshold
     (compared,) = json.loads((tmp_path / "results.json").read_text())["differences"]
     gained = evaluation.summaries[every].over_tasks.mean[0] - evaluation.summaries[one].over_tasks.mean[0]
     assert compared["mean_over_tasks"]["dice"]["mean"] == pytest.approx(gained, abs=1e-4)
-    assert "Difference from threshold, support 1" in (tmp_path / "tables.md").read_text()
+    tables = (tmp_path / "tables.md").read_text()
+    assert "Difference from threshold, support 1" in tables
+    assert "draws of the support, 2 of them.\n" in tables
     assert (tmp_path / "differences.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [
+        (Protocol(support_sizes=(4, 12, None), draws=1, targets=1), None),
+        (Protocol(support_sizes=(4, 13), draws=1, targets=1), "all were used: 12 of cells/image/2d/a, 12 of skin/"),
+        (Protocol(support_sizes=(4,), pools=(13,), draws=1, targets=1), "all were used: 12 of cells/image/2d/a, 12 of"),
+        (Protocol(support_sizes=(16,), draws=1, folds=3), "in their smallest fold: 12 of cells/image/2d/a"),
+    ],
+)
+def test_tasks_with_fewer_examples_than_asked_for_are_named(discs, threshold, tmp_path, protocol, said):
+    data = discs(names=("cells/image/2d/a", "skin/image/2d/c"))
+    evaluation = evaluate(data, [threshold], protocol, tmp_path)
+    text = "\n".join(notes(data, evaluation, protocol))
+    assert ("those asked for" in text) == (said is not None)
+    assert said is None or said in text
+    assert all(record.shown <= 12 for record in evaluation.records.values() if record.key.support != 4)
+
+
+def test_each_condition_has_its_own_number_of_draws(discs, threshold, tmp_path):
+    data, methods, every = discs(), [threshold, Ensemble(threshold, 3)], replace(PROTOCOL, support_sizes=(None,))
+    evaluate(data, methods, replace(every, draws=3), tmp_path)  # more than is asked for below
+    both = merged(
+        evaluate(data, methods, PROTOCOL, tmp_path), evaluate(data, methods, replace(every, draws=1), tmp_path)
+    )
+    said = notes(data, both, PROTOCOL)[0]
+    assert said.endswith("2 of them, but 1 of threshold, support all; threshold, ensemble of 3, support all.")
+    write_report(tmp_path, both, data, methods, PROTOCOL, about={}, with_pictures=False)
+    conditions = json.loads((tmp_path / "results.json").read_text())["conditions"]
+    deviations = {(c["method"], c["support"]): c["tasks"]["cells/image/2d/a"]["dice"] for c in conditions}
+    assert deviations["threshold", 1]["deviation_over_draws"] > 0
+    assert deviations["threshold", None]["deviation_over_draws"] is None
 
 
 def test_tasks_without_support_or_targets_are_named(discs):
@@ -178,15 +214,15 @@ def test_tasks_without_support_or_targets_are_named(discs):
         make_plan(discs(), discs().tasks, Protocol(minimum_area=0.5))
 
 
-def test_cases_that_are_left_out_are_counted(discs):
+def test_cases_that_are_left_out_are_counted(discs, threshold, tmp_path):
     data = discs()
     areas = [case.area for case in data.cases(data.tasks[0])[16:]]
     largest = max(areas)
     protocol = Protocol(minimum_area=float(largest))
-    plan = make_plan(data, data.tasks[:1], protocol)
+    evaluation = evaluate(data, [threshold], protocol, tmp_path, tasks=data.tasks[:1])
     small = sum(area < largest for area in areas)
-    assert plan.too_small == {"cells/image/2d/a": small}
-    assert f"{small} of cells/image/2d/a" in "".join(notes(data, plan, protocol))
+    assert evaluation.plan.too_small == {"cells/image/2d/a": small}
+    assert f"{small} of cells/image/2d/a" in "".join(notes(data, evaluation, protocol))
     assert make_plan(data, data.tasks, Protocol()).too_small == {}
 
 

@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> None:
             write_report(folder, evaluation, data, methods, protocol, about=about, with_pictures=pictured)
     if not arguments.quiet:
         print(*(f"{table.text()}\n" for table in tables_of(evaluation)), sep="\n")
-        print(*notes(data, evaluation.plan, protocol), f"Tables, plots and pictures are in {out}.", sep="\n")
+        print(*notes(data, evaluation, protocol), f"Tables, plots and pictures are in {out}.", sep="\n")
 
 
 def _open(arguments: argparse.Namespace):

@@ -21,7 +21,7 @@ class Evaluation:
 
     Attributes:
         plan: cases and support of every task, and what was left out.
-        records: the measurements of these tasks, methods and draws, those of earlier runs with other sizes included.
+        records: the measurements of these tasks, conditions and draws.
         cells, summaries: of the conditions asked for, in the order of methods, pools and support sizes.
     """
 
@@ -63,13 +63,16 @@ def evaluate(
     records = Records(out / RECORDS, about=protocol.depended_on(), identities=identities, fingerprints=fingerprints)
     run(data, plan, methods, protocol, records, progress=progress)
     names_of_tasks = {task.name for task in plan.folds}
+    conditions = [Condition(method.name, size, pool) for method in methods for pool, size in protocol.pools_and_sizes()]
+    # The file may hold more, of runs before this one.
     asked = [
         record
         for record in records
-        if record.key.task in names_of_tasks and record.key.method in names and record.key.draw < protocol.draws
+        if record.key.task in names_of_tasks
+        and Condition.of(record.key) in conditions
+        and record.key.draw < protocol.draws
     ]
     measured = by_condition(asked)
-    conditions = [Condition(method.name, size, pool) for method in methods for pool, size in protocol.pools_and_sizes()]
     cells = {condition: measured[condition] for condition in conditions}
     summaries = {condition: summarise(of) for condition, of in cells.items()}
     return Evaluation(plan, {record.key: record for record in asked}, cells, summaries)

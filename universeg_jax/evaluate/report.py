@@ -21,7 +21,7 @@ from universeg_jax.evaluate.data import Data
 from universeg_jax.evaluate.evaluation import RECORDS, Evaluation, differences_from, largest_support
 from universeg_jax.evaluate.methods import Ensemble, Method
 from universeg_jax.evaluate.metrics import METRICS
-from universeg_jax.evaluate.protocol import Plan, Protocol
+from universeg_jax.evaluate.protocol import Protocol
 from universeg_jax.evaluate.records import Key
 from universeg_jax.evaluate.summary import Condition, spread_over_draws
 from universeg_jax.evaluate.tables import (
@@ -62,14 +62,15 @@ def tables_of(evaluation: Evaluation, baseline: Condition | None = None) -> list
     return overview if len(evaluation.plan.folds) == 1 else [*overview, dice_table(summaries), *tables]
 
 
-def notes(data: Data, plan: Plan, protocol: Protocol) -> list[str]:
+def notes(data: Data, evaluation: Evaluation, protocol: Protocol) -> list[str]:
     """What a reader of the tables must know."""
+    plan = evaluation.plan
     datasets = sorted({task.dataset for task in plan.folds})
     unknown = [name for name in datasets if not data.subjects_known(name)]
     volumes = any(case.volume for folds in plan.folds.values() for fold in folds for case in fold.cases)
     lines = [
         "Brackets: 95 % bootstrap intervals over subjects, of the means over the random draws of the support, "
-        f"{protocol.draws} of them."
+        f"{_draws(evaluation)}."
     ]
     cases = "volumes" if volumes else "images"
     if unknown:
@@ -88,6 +89,13 @@ def notes(data: Data, plan: Plan, protocol: Protocol) -> list[str]:
         f"Protocol: {where}; {limit}; tolerance of surface Dice {protocol.tolerance:g}; distances in {unit}; "
         f"seed {protocol.seed}."
     )
+    if fewer := _fewer_than_asked(evaluation):
+        counted = ", ".join(f"{number} of {name}" for name, number in fewer.items())
+        where = ", in their smallest fold" if protocol.folds else ""
+        lines.append(
+            "Support sizes and pools are those asked for. Of tasks with fewer examples than that all were used"
+            f"{where}: {counted}."
+        )
     if plan.too_small:
         counted = ", ".join(f"{number} of {name}" for name, number in plan.too_small.items())
         lines.append(
@@ -95,6 +103,23 @@ def notes(data: Data, plan: Plan, protocol: Protocol) -> list[str]:
         )
     lines += [f"Left out: {name} ({why})." for name, why in plan.left_out.items()]
     return lines
+
+
+def _fewer_than_asked(evaluation: Evaluation) -> dict[str, int]:
+    """How many examples there are, of the tasks that have fewer than the largest support or pool asked for."""
+    asked = max((n for c in evaluation.summaries for n in (c.support, c.pool) if n is not None), default=0)
+    there = {task.name: min(len(f.support) for f in folds) for task, folds in evaluation.plan.folds.items()}
+    return {name: number for name, number in there.items() if number < asked}
+
+
+def _draws(evaluation: Evaluation) -> str:
+    """Their number, or numbers: `merged` evaluations may differ in it."""
+    drawn = Counter(condition for condition, _ in {(Condition.of(key), key.draw) for key in evaluation.records})
+    conditions: dict[int, list[str]] = {}
+    for condition in evaluation.summaries:
+        conditions.setdefault(drawn[condition], []).append(condition_name(condition))
+    most, *fewer = sorted(conditions, reverse=True)
+    return ", ".join([f"{most} of them", *(f"but {number} of {'; '.join(conditions[number])}" for number in fewer)])
 
 
 def write_report(
@@ -115,7 +140,7 @@ def write_report(
         baseline: what all other conditions are compared with, case by case.
         with_pictures: segment the best, middle and worst cases again, and draw them.
     """
-    tables, said = tables_of(evaluation, baseline), notes(data, evaluation.plan, protocol)
+    tables, said = tables_of(evaluation, baseline), notes(data, evaluation, protocol)
     head = f"# Evaluation\n\n`{about['command']}`\n\n" if "command" in about else "# Evaluation\n\n"
     text = head + "\n".join(table.markdown() for table in tables) + "\n" + "\n".join(f"- {line}" for line in said)
     (out / "tables.md").write_text(text + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from universeg_jax.evaluate.data import generator
-from universeg_jax.evaluate.records import Record
+from universeg_jax.evaluate.records import Key, Record
 
 RESAMPLES = 2000
 INTERVAL = (2.5, 97.5)  # percentiles
@@ -24,6 +24,10 @@ class Condition(NamedTuple):
     method: str
     support: int | None
     pool: int | None
+
+    @classmethod
+    def of(cls, key: Key) -> "Condition":
+        return cls(key.method, key.support, key.pool)
 
     @property
     def size(self) -> float:
@@ -71,7 +75,7 @@ def by_condition(records: Iterable[Record]) -> dict[Condition, Cells]:
     """The mean over the draws of each case, for each condition."""
     drawn: dict[Condition, dict[str, dict[tuple[str, str], list[np.ndarray]]]] = {}
     for record in records:
-        condition = Condition(record.key.method, record.key.support, record.key.pool)
+        condition = Condition.of(record.key)
         of_task = drawn.setdefault(condition, {}).setdefault(record.key.task, {})
         for subject, case, scores in zip(record.subjects, record.cases, record.scores, strict=True):
             of_task.setdefault((subject, case), []).append(scores)
@@ -83,13 +87,12 @@ def by_condition(records: Iterable[Record]) -> dict[Condition, Cells]:
     }
 
 
-def spread_over_draws(records: Iterable[Record]) -> dict[tuple[Condition, str], np.ndarray]:
-    """Standard deviation over the draws of the mean of a task, of each metric; 0 for a single draw."""
+def spread_over_draws(records: Iterable[Record]) -> dict[tuple[Condition, str], np.ndarray | None]:
+    """Standard deviation over the draws of the mean of a task, of each metric; None for a single draw."""
     means: dict[tuple[Condition, str], list[np.ndarray]] = {}
     for record in records:
-        condition = Condition(record.key.method, record.key.support, record.key.pool)
-        means.setdefault((condition, record.key.task), []).append(record.scores.mean(axis=0))
-    return {key: np.std(values, axis=0, ddof=1 if len(values) > 1 else 0) for key, values in means.items()}
+        means.setdefault((Condition.of(record.key), record.key.task), []).append(record.scores.mean(axis=0))
+    return {key: np.std(values, axis=0, ddof=1) if len(values) > 1 else None for key, values in means.items()}
 
 
 def only(cells: Cells, tasks: Iterable[str]) -> Cells:

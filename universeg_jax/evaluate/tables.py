@@ -135,17 +135,17 @@ def with_interval(estimate: Estimate, metric: int, *, signed: bool = False) -> s
     return f"{mean} [{form.format(estimate.low[metric])}, {form.format(estimate.high[metric])}]"
 
 
-def summary_to_json(summary: Summary, spread: Mapping[str, np.ndarray] | None = None) -> dict:
+def summary_to_json(summary: Summary, spread: Mapping[str, np.ndarray | None] | None = None) -> dict:
     """A summary for JSON.
 
     Args:
-        spread: standard deviation over the draws, by task.
+        spread: standard deviation over the draws, by task; None, which becomes null, for a single draw.
     """
     tasks = {}
     for task, estimate in summary.tasks.items():
         metrics = _estimate_to_json(estimate)
         for i, metric in enumerate(METRICS if spread else ()):
-            metrics[metric]["deviation_over_draws"] = _rounded(spread[task][i])
+            metrics[metric]["deviation_over_draws"] = None if spread[task] is None else _rounded(spread[task][i])
         tasks[task] = {"cases": summary.cases[task], "subjects": summary.subjects[task], **metrics}
     return {
         "mean_over_tasks": _estimate_to_json(summary.over_tasks),
