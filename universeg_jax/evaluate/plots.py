@@ -17,16 +17,12 @@ LABEL = "Dice"
 
 
 def support_size_curve(summaries: Mapping[Condition, Summary]) -> Figure:
-    """Dice against the support size: the mean over tasks with its interval, and of the first method every dataset."""
+    """Dice against the support size: the mean over tasks with its interval, and of the longest curve every dataset."""
     figure = Figure(figsize=(7.4, 4.2), layout="constrained", dpi=120)
     axes = figure.subplots()
     curves = _curves([condition for condition in summaries if condition.support is not None])
-    first = next(iter(curves.values()))
-    of_datasets = {
-        name: [summaries[condition].datasets[name].mean[0] for condition in first]
-        for name in summaries[first[0]].datasets
-    }
-    _thin_lines(axes, first, of_datasets)
+    longest = max(curves, key=lambda name: len(curves[name]))
+    _thin_lines(axes, longest, curves[longest], [summaries[condition] for condition in curves[longest]])
     for (name, conditions), colour in zip(curves.items(), _colours(len(curves)), strict=True):
         _with_band(axes, conditions, [summaries[c].over_tasks for c in conditions], colour, name)
     _support_axis(axes, [condition.support for conditions in curves.values() for condition in conditions])
@@ -41,12 +37,14 @@ def ensembling_gain(cells: Mapping[Condition, Cells], base: str, ensemble: str) 
     axes = figure.subplots()
     conditions = [c for c in cells if c.method == ensemble and c.support is not None]
     gains = {c: summarise(difference(cells[c], cells[c._replace(method=base)])) for c in conditions}
-    curves = list(_curves(conditions).values())
-    first = [gains[condition] for condition in curves[0]]
-    _thin_lines(axes, curves[0], {name: [gain.datasets[name].mean[0] for gain in first] for name in first[0].datasets})
-    for of_pool, colour in zip(curves, _colours(len(curves)), strict=True):
-        pool = of_pool[0].pool
-        label = "mean over tasks" if pool is None else f"mean over tasks, pool of {pool}"
+    curves = {
+        "" if of_pool[0].pool is None else f"pool of {of_pool[0].pool}": of_pool
+        for of_pool in _curves(conditions).values()
+    }
+    longest = max(curves, key=lambda pool: len(curves[pool]))
+    _thin_lines(axes, longest, curves[longest], [gains[condition] for condition in curves[longest]])
+    for (pool, of_pool), colour in zip(curves.items(), _colours(len(curves)), strict=True):
+        label = f"mean over tasks, {pool}".removesuffix(", ")
         _with_band(axes, of_pool, [gains[condition].over_tasks for condition in of_pool], colour, label)
     axes.axhline(0, color="0.3", linewidth=0.8)
     _support_axis(axes, [condition.support for condition in conditions])
@@ -88,8 +86,9 @@ def dataset_bars(summaries: Mapping[str, Summary]) -> Figure:
     axes.set_xticks(range(len(groups)), [g.replace("_", " ") for g in groups], rotation=30, ha="right", fontsize=8)
     axes.set(ylabel=LABEL, ylim=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)
-    if len(summaries) > 1:
-        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=min(3, len(summaries)))
+    # As many columns as fit: of a key and a name, in inches.
+    columns = int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, summaries))))
+    figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=max(1, min(columns, len(summaries))))
     return figure
 
 
@@ -137,17 +136,24 @@ def _with_band(axes: Axes, conditions: list[Condition], estimates: list[Estimate
     sizes = [condition.support for condition in conditions]
     axes.plot(sizes, [e.mean[0] for e in estimates], color=colour, marker="o", linewidth=2, label=label, zorder=3)
     if all(estimate.low is not None for estimate in estimates):
-        band = ([e.low[0] for e in estimates], [e.high[0] for e in estimates])
-        axes.fill_between(sizes, *band, color=colour, alpha=0.15, linewidth=0)
+        low, high = [e.low[0] for e in estimates], [e.high[0] for e in estimates]
+        if len(sizes) > 1:
+            axes.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
+        else:  # a band would have no width
+            axes.vlines(sizes, low, high, color=colour, linewidth=1.5, zorder=3)
 
 
-def _thin_lines(axes: Axes, conditions: list[Condition], means: Mapping[str, Sequence[float]]) -> None:
-    """Of every dataset, if there are several: without intervals, behind what matters more."""
-    if len(means) == 1:
+def _thin_lines(axes: Axes, whose: str, conditions: list[Condition], summaries: Sequence[Summary]) -> None:
+    """Of every dataset, if there are several: without intervals, behind what matters more; the legend says whose."""
+    datasets = summaries[0].datasets
+    if len(datasets) == 1:
         return
-    for i, (name, values) in enumerate(means.items()):
+    if whose:
+        axes.plot([], [], " ", label=f"{whose}:")
+    for i, name in enumerate(datasets):
         style, marker = LINE_STYLES[i % len(LINE_STYLES)], MARKERS[i % len(MARKERS)]
         look = dict(color="0.6", linestyle=style, marker=marker, markersize=3.5, linewidth=1, zorder=1)
+        values = [summary.datasets[name].mean[0] for summary in summaries]
         axes.plot([c.support for c in conditions], values, label=name.replace("_", " "), **look)
 
 

@@ -195,12 +195,7 @@ def _results(
 
 def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method], baseline: Condition | None) -> None:
     summaries, names = evaluation.summaries, {method.name for method in methods}
-    largest = {condition.method: condition for condition in sorted(summaries, key=lambda condition: condition.size)}
-    shown = [largest[name] for name in dict.fromkeys(condition.method for condition in summaries)]
-    if len(shown) > len(plots.COLOURS):
-        shown = shown[:1]  # so many bars could not be told apart
-    alike = len({condition.support for condition in shown}) == 1
-    bars = {c.method if alike else condition_name(c): summaries[c] for c in shown}
+    bars = {condition_name(condition): summaries[condition] for condition in _for_bars(evaluation, methods)}
     plots.write(plots.dataset_bars(bars), out / "datasets.png")
     if baseline:
         compared = differences_from(evaluation, baseline)
@@ -214,6 +209,16 @@ def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method], b
         if isinstance(method, Ensemble) and method.base.name in names and sizes:
             figure = plots.ensembling_gain(evaluation.cells, method.base.name, method.name)
             plots.write(figure, out / "ensembling.png")
+
+
+def _for_bars(evaluation: Evaluation, methods: Sequence[Method]) -> list[Condition]:
+    """Of every method the condition with the largest support."""
+    ensembles = {method.name for method in methods if isinstance(method, Ensemble)}
+    # Ensembles of whole pools are their base over again.
+    worth = [c for c in evaluation.summaries if not (c.method in ensembles and c.whole)] or list(evaluation.summaries)
+    largest = {condition.method: condition for condition in sorted(worth, key=lambda condition: condition.size)}
+    shown = [largest[name] for name in dict.fromkeys(condition.method for condition in worth)]
+    return shown if len(shown) <= len(plots.COLOURS) else shown[:1]  # so many bars could not be told apart
 
 
 def picture_files(tasks: Iterable[Task]) -> dict[Task, str]:

@@ -30,6 +30,11 @@ class Condition(NamedTuple):
         return cls(key.method, key.support, key.pool)
 
     @property
+    def whole(self) -> bool:
+        """Whether all examples of the pool are shown, so that none are left to choose."""
+        return self.support is None or self.support == self.pool
+
+    @property
     def size(self) -> float:
         """To sort by: all examples are more than any number."""
         return float("inf") if self.support is None else self.support
