@@ -7,9 +7,11 @@ import pytest
 from discs import Discs
 
 from experiments import all_evaluations, bounds, pools, robustness, support_size
+from experiments import evaluate as heldout
 from experiments.demo_steps import Images, leave_one_out, markdown, plot, read, steps
 from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
 from experiments.unet import SupervisedUNet
+from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import Pool
 from universeg_jax.evaluate.metrics import dice
 
@@ -119,7 +121,8 @@ def test_reading_a_dataset_of_several_classes():
 class ByBrightness:
     """In place of a network: bright pixels, whatever the support."""
 
-    name = identity = "brightness"
+    def __init__(self, name="brightness"):
+        self.name = self.identity = name
 
     def segment(self, support, targets):
         return targets
@@ -132,7 +135,8 @@ def run_main(monkeypatch, experiment, out, *options, held_out=slice(None)):
     """Run an experiment on discs, and return the results it wrote."""
     data = Discs()
     monkeypatch.setattr(experiment, "network_of", lambda _: ByBrightness())
-    monkeypatch.setattr(experiment, "held_out", lambda _: (data, list(data.tasks[held_out])))
+    monkeypatch.setattr(experiment, "named", ByBrightness, raising=False)
+    monkeypatch.setattr(experiment, "held_out", lambda _, **options: (data, list(data.tasks[held_out])))
     places = ["--corpus", "/some/corpus", "--weights", "/some/weights", "--out", str(out)]
     monkeypatch.setattr("sys.argv", [experiment.__file__, *places, *options])
     experiment.main()
@@ -181,16 +185,39 @@ def test_pools_hold_the_examples_of_all_ways(monkeypatch, tmp_path):
 
 def test_bounds_below_and_above(monkeypatch, tmp_path):
     class Trained(ByBrightness):
-        name = identity = "trained"
-
         def __init__(self, steps):
             assert steps == 7
+            super().__init__("trained")
 
     monkeypatch.setattr(bounds, "SupervisedUNet", Trained)
     results = run_main(monkeypatch, bounds, tmp_path, "--support", "4", "--steps", "7")
     found = [(c["method"], c["support"]) for c in results["conditions"]]
     assert found == [("brightness", 4), ("nearest mask", 4), ("nearest mask", None), ("trained", None)]
     assert results["baseline"]["method"] == "brightness"
+
+
+def test_held_out_datasets_with_few_labelled_examples(monkeypatch, tmp_path):
+    options = ["--support", "2", "4", "--pool", "3", "6", "--ensemble", "2", "--against", "other"]
+    results = run_main(monkeypatch, heldout, tmp_path, *options)
+    found = [(c["method"], c["pool"], c["support"]) for c in results["conditions"]]
+    assert found == [
+        (method, pool, size)
+        for method in ("brightness", "brightness, ensemble of 2", "other")
+        for pool, size in ((3, 2), (6, 2), (6, 4))
+    ]
+    assert results["baseline"] == {"method": "other", "support": 4, "pool": 6}
+
+
+def test_held_out_datasets_at_another_resolution(monkeypatch, tmp_path):
+    def nothing(arguments, *, resolution):
+        raise InputError(f"at {resolution} px")
+
+    monkeypatch.setattr(heldout, "network_of", lambda _: ByBrightness())
+    monkeypatch.setattr(heldout, "held_out", nothing)
+    for options, found in (([], 128), (["--resolution", "64"], 64)):
+        monkeypatch.setattr("sys.argv", ["evaluate", "--corpus", "corpus", "--out", str(tmp_path), *options])
+        with pytest.raises(InputError, match=f"at {found} px"):
+            heldout.main()
 
 
 def test_the_page_of_all_experiments(tmp_path):
