@@ -15,6 +15,7 @@ from pathlib import Path
 
 from experiments.command import run
 from universeg_jax import shipped
+from universeg_jax.errors import InputError
 
 PAGE = "evaluation.md"
 # Folder, module, options, heading.
@@ -48,7 +49,9 @@ def main() -> None:
     for folder, module, options, _ in EXPERIMENTS:
         given = {"corpus": arguments.corpus, "weights": arguments.weights, "out": arguments.out / folder}
         words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-        subprocess.run([sys.executable, "-m", f"experiments.{module}", *words, *options], check=True)
+        code = subprocess.run([sys.executable, "-m", f"experiments.{module}", *words, *options]).returncode
+        if code:
+            raise InputError(f"experiments.{module} left with exit code {code}; what it said is above")
     (arguments.out / PAGE).write_text(page(arguments.out), encoding="utf-8")
 
 

@@ -22,12 +22,13 @@ def main() -> None:
     parser.add_argument("--against", metavar="WEIGHTS", nargs="+", default=[], help="other weights, to compare")
     arguments = parser.parse_args()
     network = network_of(arguments)
-    methods = [network, *map(named, arguments.against)]
+    against = [weights for weights in arguments.against if weights != arguments.weights]
+    methods = [network, *map(named, against)]
     data, held = held_out(arguments)
     others = [task for task in data.tasks if task.dataset not in {task.dataset for task in held}]
     protocol = replace(protocol_of(arguments), folds=ONE_AT_A_TIME)
     evaluation = evaluate(data, methods, protocol, arguments.out, tasks=others, progress=True)
-    baseline = Condition(methods[-1].name, protocol.support_sizes[-1], None) if arguments.against else None
+    baseline = Condition(methods[-1].name, protocol.support_sizes[-1], None) if against else None
     report(arguments, evaluation, data, methods, protocol, baseline=baseline)
 
 

@@ -1,12 +1,13 @@
 """Experiments by the evaluation protocol, and the methods they add to it."""
 
 import json
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 from discs import Discs
 
-from experiments import all_evaluations, bounds, pools, robustness, support_size
+from experiments import all_evaluations, bounds, pools, robustness, small_sets, support_size
 from experiments import evaluate as heldout
 from experiments.demo_steps import Images, leave_one_out, markdown, plot, read, steps
 from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
@@ -218,6 +219,28 @@ def test_held_out_datasets_at_another_resolution(monkeypatch, tmp_path):
         monkeypatch.setattr("sys.argv", ["evaluate", "--corpus", "corpus", "--out", str(tmp_path), *options])
         with pytest.raises(InputError, match=f"at {found} px"):
             heldout.main()
+
+
+def test_weights_are_not_compared_with_themselves(monkeypatch, tmp_path):
+    others = ["--against", "open-v1", "/some/weights", "open-v0"]
+    results = run_main(monkeypatch, small_sets, tmp_path, *others, held_out=slice(0))
+    assert {c["method"] for c in results["conditions"]} == {"brightness", "open-v1", "open-v0"}
+    assert results["baseline"]["method"] == "open-v0"
+
+
+def test_all_experiments_stop_at_one_that_fails(monkeypatch, tmp_path):
+    started = []
+
+    def run(words, **options):
+        started.append(words)
+        return CompletedProcess(words, 0 if len(started) == 1 else 2)
+
+    monkeypatch.setattr(all_evaluations.subprocess, "run", run)
+    monkeypatch.setattr("sys.argv", ["all_evaluations", "--corpus", "corpus", "--out", str(tmp_path)])
+    with pytest.raises(InputError, match=r"experiments\.small_sets left with exit code 2; what it said is above"):
+        all_evaluations.main()
+    assert len(started) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_page_of_all_experiments(tmp_path):
