@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from corpora import assert_same
 from make_sources import nifti_pairs, npz, pictures
@@ -43,6 +44,20 @@ def test_three_kinds_in_one_corpus(tmp_path, capsys):
     assert corpus.about["cells"]["licence"] == "CC0"
     assert (corpus.about["liver"]["origin"], corpus.about["liver"]["version"]) == ("https://x.org", "2")
     assert len(corpus.tasks) == 2 + 6 + 1 + 1
+
+
+def test_kinds_of_one_structure_are_one_class(tmp_path, capsys):
+    folder = pictures(tmp_path / "cells", 5)
+    assert prepare(folder, "--out", tmp_path / "apart", "-q") == 0
+    assert prepare(folder, "--out", tmp_path / "corpus", "--one-class", "cell") == 0
+    assert "note: its classes are joined to one, cell" in capsys.readouterr().out
+    corpus, apart = Corpus(tmp_path / "corpus"), Corpus(tmp_path / "apart")
+    [task] = corpus.tasks
+    assert task.name == "cells/image/2d/cell"
+    for example in corpus.examples(task):
+        kinds = sum(apart.read(kind, example.image)[1] for kind in apart.tasks)
+        np.testing.assert_allclose(corpus.read(task, example.image)[1], kinds, atol=1.5 / 255)
+    assert "made from other files or with other options" in refused(capsys, folder, "--out", tmp_path / "corpus")
 
 
 def test_quiet(tmp_path, capsys):

@@ -44,6 +44,28 @@ def test_subjects_of_a_task_are_alike_but_not_the_same():
     assert within < 0.999
 
 
+def test_walls_enclose_cores():
+    draw = jax.jit(jax.vmap(lambda key: draw_task(key, size=SIZE, walled=1.0).template))
+    templates, half = np.asarray(draw(jax.random.split(jax.random.key(0), 20))), LABELS // 2
+    cores = templates > half
+    assert 0.1 < cores.mean() < 0.7
+    for axis in (1, 2):  # a pixel of a core is beside its core, its wall, or nothing else
+        a, b = np.moveaxis(templates, axis, 0)[:-1], np.moveaxis(templates, axis, 0)[1:]
+        for inner, beside in ((a, b), (b, a)):
+            core = inner > half
+            own = (beside == inner) | (beside == inner - half)
+            assert own[core].mean() > 0.95  # but where a wall is thinner than a pixel
+
+
+def test_a_share_of_the_tasks_is_walled():
+    draw = jax.jit(jax.vmap(lambda key, walled: draw_task(key, size=SIZE, walled=walled).template, (0, None)))
+    keys = jax.random.split(jax.random.key(0), 30)
+    plain, some, all_of_them = (np.asarray(draw(keys, walled)) for walled in (0.0, 0.5, 1.0))
+    as_plain, as_walled = ((some == other).all(axis=(1, 2)) for other in (plain, all_of_them))
+    assert (as_plain | as_walled).all()
+    assert 8 <= as_walled.sum() <= 22
+
+
 def test_templates_have_the_papers_number_of_labels_and_no_small_ones(tasks):
     areas = np.array([[(task.template == label).mean() for label in range(1 + LABELS)] for task in tasks])
     assert not ((areas > 0) & (areas < 0.001))[:, 1:].any()

@@ -15,8 +15,8 @@ Add datasets to a corpus: labelled images and volumes become tasks to train on a
   npz       NAME.npz or a folder of them: images (N,H,W), labels (N,H,W), ids (N,); NAME.json optional
   acdc bbbc038 hc18 wbc    the datasets of these names, as they are unpacked
 
-Mask value 0 is background, every other value a class. Of volumes, along each axis, the middle slice is taken and
-the one where each class is largest. Images are squared and stored at 64, 128 and 256 pixels; subjects are split
+Mask value 0 is background, every other value a class (with --one-class, all are one). Of volumes, along each axis,
+the middle slice is taken and the one where each class is largest. Images are squared and stored at 64, 128 and 256 pixels; subjects are split
 60/20/20 into train, validation and test. Written are
 
   CORPUS/NAME/sheet.png       to look at
@@ -40,6 +40,11 @@ def add_parser(subparsers) -> None:
     about.add_argument("--kind", help="the layout, one of those above (default: told from the files)")
     about.add_argument("--name", help="of the dataset (default: that of the folder or file)")
     about.add_argument("--modality", help="CT, MR, ...; decides how intensities of volumes are scaled")
+    about.add_argument(
+        "--one-class",
+        metavar="NAME",
+        help="take all classes as one of this name, where they are kinds of one structure, such as diagnoses",
+    )
     about.add_argument(
         "--subject-pattern",
         metavar="REGEX",
@@ -116,6 +121,7 @@ def _sources(arguments: argparse.Namespace) -> list:
         raise InputError(f"--name {arguments.name}: {arguments.source} holds {len(sources)} datasets; give one of them")
     given = {
         "name": arguments.name and safe_name(arguments.name),
+        "one_class": arguments.one_class,
         "licence": arguments.licence,
         "origin": arguments.source_url,
         "version": arguments.source_version,

@@ -75,6 +75,8 @@ def describe(
 
 def _warnings(source: Source, outcomes: Mapping[Item, Outcome]) -> list[str]:
     warnings = []
+    if source.one_class:
+        warnings.append(f"its classes are joined to one, {source.one_class}")
     if not source.subjects_known:
         warnings.append(
             "subjects are unknown: split by scan (an image or volume), so one subject may be in several splits"

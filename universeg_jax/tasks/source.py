@@ -3,7 +3,7 @@
 All that follows (intensities, slices, sizes, splits, storage) is common to all sources.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class Source:
         read: reads one item, one scan per modality, all with the same labels; it raises InputError for what cannot be
             used. A partial of a module's function: it is sent to workers, and its options tell finished work apart.
         subjects_known: whether items of one subject can be told.
+        one_class: what all classes are taken as, where they are kinds of one structure, such as the diagnoses of a
+            lesion; "" keeps them apart.
         origin, version, licence: recorded with the dataset; "" where unknown.
     """
 
@@ -74,6 +76,19 @@ class Source:
     items: tuple[Item, ...]
     read: partial[list[Scan]]
     subjects_known: bool = False
+    one_class: str = ""
     origin: str = ""
     version: str = ""
     licence: str = ""
+
+    def scans(self, item: Item) -> list[Scan]:
+        """An item, read; its classes are those that the corpus has.
+
+        Raises:
+            InputError: for what cannot be used.
+        """
+        scans = self.read(item)
+        if not self.one_class:
+            return scans
+        names = {1: self.one_class}
+        return [replace(scan, labels=(scan.labels != 0).astype(np.uint8), class_names=names) for scan in scans]

@@ -41,6 +41,8 @@ def work_key(source: Source, item: Item) -> str:
     """A name for finished work: another one when files, options or preprocessing change."""
     files = [(file.name, *_size_and_time(file)) for file in item.files]
     made_from = (FORMAT, source.read.func.__qualname__, source.read.keywords, item.name, item.part, files)
+    if source.one_class:
+        made_from += (source.one_class,)
     return hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
 
 
@@ -58,7 +60,7 @@ def stage(source: Source, folder: Path, item: Item) -> Outcome:
         try:
             if item.problem:
                 raise InputError(item.problem)
-            scans = source.read(item)
+            scans = source.scans(item)
             arrays = _arrays(scans, item.name)
             classes = tuple((value, scans[0].class_names.get(value, str(value))) for value in class_values(scans[0]))
             outcome = Outcome(classes=classes)

@@ -56,7 +56,7 @@ class SyntheticTask(NamedTuple):
 
 @partial(jax.jit, static_argnames="size")
 def synthetic_images(
-    seed: int, task: int, subjects: Array, *, size: int = _SIZE, outlined: float = 0.0
+    seed: int, task: int, subjects: Array, *, size: int = _SIZE, outlined: float = 0.0, walled: float = 0.0
 ) -> tuple[Array, Array]:
     """Images of some subjects of a task, the same for the same seed, task and subject.
 
@@ -66,18 +66,20 @@ def synthetic_images(
         size: side of the images in pixels. Other sizes show other tasks, not the same ones resized.
         outlined: share of the tasks whose labels are told apart by lines between them and hardly by intensity, as
             much of anatomy is (not in the paper).
+        walled: share of the tasks whose labels are walls and what they enclose, like the muscle around a ventricle
+            or the plasma around a nucleus (not in the paper either).
 
     Returns:
         Images (N,H,W,1), float32 with range [0,1], and class values (N,H,W), int32 from 0 to `LABELS`.
     """
     task_key, subjects_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), task))
-    drawn = draw_task(task_key, size=size, outlined=outlined)
+    drawn = draw_task(task_key, size=size, outlined=outlined, walled=walled)
     keys = jax.vmap(partial(jax.random.fold_in, subjects_key))(subjects)
     return jax.vmap(partial(draw_subject, task=drawn))(keys)
 
 
-def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0) -> SyntheticTask:
-    """A task of images (size,size), with outlines at a probability of `outlined`."""
+def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0, walled: float = 0.0) -> SyntheticTask:
+    """A task of images (size,size), with outlines at a probability of `outlined`, walls at one of `walled`."""
     shapes, options = jax.random.split(key)
     labels = jnp.arange(1 + LABELS)
     ranges = jnp.array([(0.01, 0.1), (0.2, 1.0), (0.01, 0.1), (0.5, 5.0), (0.1, 1.0), (5, LABELS + 1)])
@@ -91,7 +93,9 @@ def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0) -> Synthe
     noise = partial(smooth_noise, scales=_SHAPE_SCALES, size=size)
     maps = jax.vmap(noise)(draws, stds=weights.reshape(len(labels), -1))
     present = labels <= jnp.floor(number)
-    template = jnp.where(present[:, None, None], maps, -jnp.inf).argmax(axis=0)
+    maps = jnp.where(present[:, None, None], maps, -jnp.inf)
+    chosen, depths = jax.random.split(jax.random.fold_in(key, 2))
+    template = jnp.where(jax.random.uniform(chosen) < walled, _walled(depths, maps), maps.argmax(axis=0))
     # The paper makes labels background whose mean area is this small. Subjects are warps of the template, so its
     # areas stand for their means.
     areas = (template == labels[:, None, None]).mean(axis=(1, 2))
@@ -103,6 +107,21 @@ def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0) -> Synthe
     stds = least + spread * (most - least)
     lines = _draw_outline(jax.random.fold_in(key, 1), outlined)
     return SyntheticTask(template, means, stds, mean_std, warp_std, blur_sigma, bias_std, *lines)
+
+
+def _walled(key: Array, maps: Float[Array, "K H W"]) -> Int[Array, "H W"]:
+    """The template of a task of half as many labels, of which each encloses another one: its wall, and a core.
+
+    How far a pixel is inside of its label is told by how much the label's map is above the next; the core begins at a
+    fraction of the most of that.
+    """
+    half = LABELS // 2
+    maps = maps[: 1 + half]
+    (first, second), template = jax.lax.top_k(jnp.moveaxis(maps, 0, -1), 2)[0].transpose(2, 0, 1), maps.argmax(axis=0)
+    inside = first - second
+    most = jnp.where(template == jnp.arange(1 + half)[:, None, None], inside, 0).max(axis=(1, 2))
+    start = most * jax.random.uniform(key, (1 + half,), minval=0.1, maxval=0.6)
+    return jnp.where((template > 0) & (inside > start[template]), template + half, template)
 
 
 def _draw_outline(key: Array, outlined: float) -> tuple[Array, Array, Array]:

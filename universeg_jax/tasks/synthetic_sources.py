@@ -28,7 +28,8 @@ class SyntheticEpisodes:
         support_size: entries in the support set.
         tasks, subjects: how many of each there are.
         size: side of the images in pixels.
-        outlined: share of the tasks whose labels are told apart by outlines (see `synthetic_images`).
+        outlined, walled: shares of the tasks whose labels are told apart by outlines, and of those whose labels are
+            walls and what they enclose (see `synthetic_images`).
 
     Attributes:
         tasks: one for each label map, whose labels are not told apart here.
@@ -46,13 +47,15 @@ class SyntheticEpisodes:
         subjects: int = 100,
         size: int = 128,
         outlined: float = 0.0,
+        walled: float = 0.0,
     ):
         _check(seed=seed, support_size=support_size, tasks=tasks, subjects=subjects, size=size)
-        if not 0 <= outlined <= 1:
-            raise InputError(f"outlined={outlined}: it is a share of the tasks, from 0 to 1")
+        for name, share in (("outlined", outlined), ("walled", walled)):
+            if not 0 <= share <= 1:
+                raise InputError(f"{name}={share}: it is a share of the tasks, from 0 to 1")
         self.tasks = tuple(Task("synthetic", "synthetic", "2d", f"{i:04d}") for i in range(tasks))
         self._seed, self._support_size, self._subjects = seed, support_size, subjects
-        self._drawn = {"size": size, "outlined": outlined}
+        self._drawn = {"size": size, "outlined": outlined, "walled": walled}
 
     def __len__(self) -> int:
         return NUMBER

@@ -58,6 +58,7 @@ class TrainConfig:
         seed: of weights, episodes and augmentation.
         synthetic: share of episodes that are of synthetic tasks, from 0 to 1.
         outlined: share of the synthetic tasks whose labels are told apart by outlines instead of intensities.
+        walled: share of the synthetic tasks whose labels are walls and what they enclose.
         superpixels: share of episodes whose label is a superpixel of an image of the corpus, from 0 to 1.
         unions: share of the episodes of annotated images whose label is joined by other labels, from 0 to 1.
         policy: how episodes are augmented.
@@ -88,6 +89,7 @@ class TrainConfig:
     seed: int = 0
     synthetic: float = 0.0
     outlined: float = 0.0
+    walled: float = 0.0
     superpixels: float = 0.0
     unions: float = 0.0
     policy: Policy = field(default_factory=Policy.universeg)
@@ -115,7 +117,8 @@ class TrainConfig:
     def __post_init__(self):
         if not (self.stages and all(isinstance(stage, Stage) for stage in self.stages)):
             raise InputError(f"stages={self.stages!r}: pass a tuple of one Stage or more")
-        _check(self, "synthetic outlined superpixels unions validation", lambda value: 0 <= value <= 1, "from 0 to 1")
+        shares = "synthetic outlined walled superpixels unions validation"
+        _check(self, shares, lambda value: 0 <= value <= 1, "from 0 to 1")
         _check(self, "training", lambda value: 0 < value <= 1, "more than 0, up to 1")
         _check(self, "minimum_area", lambda value: 0 <= value < 1, "from 0 to below 1")
         _check(self, "split", lambda value: value in (*SPLITS, None), f"one of {', '.join(SPLITS)}, or None for all")

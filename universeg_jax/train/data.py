@@ -58,7 +58,7 @@ class TrainingData:
             )
             shares = [(1 - config.synthetic - config.superpixels, real)]
             if config.synthetic:
-                options = dict(size=stage.size, outlined=config.outlined)
+                options = dict(size=stage.size, outlined=config.outlined, walled=config.walled)
                 shares.append((config.synthetic, SyntheticEpisodes(seed=config.seed, support_size=most, **options)))
             if config.superpixels:
                 made = SuperpixelEpisodes(corpus, seed=config.seed, support_size=most, **common)
