@@ -68,3 +68,15 @@ def test_a_smooth_image_survives_the_round_trip(height, width):
 def test_a_long_thin_image_needs_no_square_of_its_length():
     frame = Frame(1, 100_000, 128)  # the square would have 10 billion pixels
     assert frame.back(frame.into(np.ones((1, 100_000, 1), np.float32))).shape == (1, 100_000, 1)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "region"),
+    [(8, 8, (0, 0, 8, 8)), (4, 8, (2, 0, 6, 8)), (16, 4, (0, 3, 8, 5)), (1, 1000, (3, 0, 4, 8)), (3, 8, (2, 0, 5, 8))],
+)
+def test_the_region_is_where_the_image_lies(height, width, region):
+    frame = Frame(height, width, 8)
+    assert frame.region == region
+    inside = np.zeros((8, 8), bool)
+    inside[region[0] : region[2], region[1] : region[3]] = True
+    assert inside[frame.into(np.ones((height, width, 1)))[..., 0] > 0.5].all()

@@ -16,8 +16,8 @@ Add datasets to a corpus: labelled images and volumes become tasks to train on a
   acdc bbbc038 hc18 wbc    the datasets of these names, as they are unpacked
 
 Mask value 0 is background, every other value a class (with --one-class, all are one). Of volumes, along each axis,
-the middle slice is taken and the one where each class is largest. Images are squared and stored at 64, 128 and 256 pixels; subjects are split
-60/20/20 into train, validation and test. Written are
+the middle slice is taken and the one where each class is largest. Images are squared and stored at 64, 128 and 256
+pixels; subjects are split 60/20/20 into train, validation and test. Written are
 
   CORPUS/NAME/sheet.png       to look at
   CORPUS/NAME/dataset.json    origin, licence, classes, splits, counts, what was left out and why

@@ -22,6 +22,14 @@ class Frame:
     size: int
     padding: Literal["zeros", "edge"] = "zeros"
 
+    @property
+    def region(self) -> tuple[int, int, int, int]:
+        """Where the image lies in the input: top, left, bottom and right, the last two excluded; 1 pixel at least."""
+        side = max(self.height, self.width)
+        rows, columns = (_centred(length, side) for length in (self.height, self.width))
+        starts = [own.start * self.size // side for own in (rows, columns)]
+        return (*starts, *(-(-own.stop * self.size // side) for own in (rows, columns)))
+
     def into(self, image: np.ndarray) -> np.ndarray:
         """(height,width,C) to (size,size,C), float32; for images and, as soft maps, for labels."""
         side = max(self.height, self.width)

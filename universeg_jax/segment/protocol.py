@@ -8,8 +8,12 @@ import numpy as np
 
 Array = jax.Array | np.ndarray
 
-Predictor = Callable[[Array], jax.Array]
-"""images (B,H,W,C) -> logits (K,B,H,W,1), one map per class of the support set it was made from."""
+Predictor = Callable[..., jax.Array]
+"""images (B,H,W,C) -> logits (K,B,H,W,1), one map per class of the support set it was made from.
+
+That of a model whose `padding` is "edge" is also told `regions` (B,4), where in the squares the images lie: top, left,
+bottom and right in pixels, the last two excluded.
+"""
 
 
 @runtime_checkable

@@ -42,6 +42,28 @@ def test_padding_is_not_taken_for_a_dark_structure(shape):
     assert 2 * (found & truth).sum() > 0.8 * (found.sum() + truth.sum())
 
 
+@pytest.mark.parametrize("config", [COARSE, ProtoSAMConfig(refinement=RefinementConfig.always())])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_speck_at_a_long_edge_does_not_grow_in_the_padding(config, turned):
+    support = picture(32, 32, (10, 10, 10, 10, RED), (0, 0, 4, 4, BLUE))
+    target = picture(24, 96, (8, 40, 14, 14, RED), (0, 10, 3, 10, RED), (20, 70, 4, 4, BLUE))
+    truth = np.zeros((24, 96), bool)
+    truth[8:22, 40:54] = True
+    if turned:
+        target, truth = target.transpose(1, 0, 2), truth.T
+    config = replace(config, alp=replace(config.alp, position_weight=0.0), linear=None)
+    found = fitted(support, support[..., 0] == RED[0], config).predict([target])[0]
+    assert 2 * (found & truth).sum() > 0.7 * (found.sum() + truth.sum())
+
+
+def test_what_touches_a_long_edge_is_found_up_to_it():
+    support = picture(32, 32, (10, 10, 10, 10, RED), (0, 0, 4, 4, BLUE))
+    target = picture(24, 72, (0, 30, 12, 12, RED), (20, 60, 4, 4, BLUE))
+    task = fitted(support, support[..., 0] == RED[0], replace(COARSE, alp=replace(COARSE.alp, position_weight=0.0)))
+    assert task.predict_proba([target])[0][0, 34:38].min() > 0.6
+    assert task.predict([target])[0][:10, 33:39].all()
+
+
 @pytest.mark.parametrize("rows", [3, 4, 5])
 def test_structures_thinner_than_half_a_pixel_are_found(rows):
     image = picture(256, 256, (100, 32, rows, 192, RED), (0, 0, 4, 4, BLUE))  # eight of its pixels become one
@@ -64,22 +86,52 @@ def test_background_enclosed_by_a_class_stays_background():
     assert refining._whole.refined == (False, True, True)
 
 
+def test_the_decoder_may_add_to_each_of_several_classes():
+    """What the prototypes take for background is no background that outvotes the decoder."""
+    support = picture(32, 32, (4, 4, 12, 12, RED), (20, 20, 8, 8, BLUE))
+    label = np.zeros((32, 32), np.uint8)
+    label[4:16, 4:16], label[20:28, 20:28] = 1, 2
+    target = picture(32, 32, (6, 6, 14, 14, RED), (13, 13, 7, 7, GREY), (24, 24, 6, 6, BLUE))  # its box is not its mask
+    exact = dict(alp=replace(COARSE.alp, position_weight=0.0), linear=None, prompts=PromptsConfig(box_margin=0.0))
+    coarse, refined = (
+        fitted(support, label, ProtoSAMConfig(refinement=refinement, **exact)).predict([target])[0]
+        for refinement in (None, RefinementConfig.always())
+    )
+    assert (coarse[15:19, 15:19] == 0).all()
+    assert (refined[15:19, 15:19] == 1).all()
+
+
+class Recording(PaintingSAM):
+    """Keeps what its encoder sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def encode(self, images):
+        self.seen.append(np.asarray(images))
+        return super().encode(images)
+
+
+def test_images_that_only_fill_up_are_not_encoded():
+    sam = Recording()
+    images = [picture(32, 32, (4 + i, 4, 12, 12, RED), (20, 20, 8, 8, BLUE)) for i in range(9)]
+    labels = [image[..., 0] == RED[0] for image in images]
+    task = Segmenter(ProtoSAM(sam, config=COARSE)).fit(images[:5], labels[:5])  # a support set of 5 is filled up to 6
+    task.predict(images)  # and 9 targets to 16
+    assert sum(map(len, sam.seen)) == 5 + 9
+    with pytest.warns(match="constant"):
+        assert not task.predict([np.full((32, 32), 7)])[0].any()
+    assert sum(map(len, sam.seen)) == 5 + 9
+
+
 def test_bfloat16_from_the_support_on():
-    class Recording(PaintingSAM):
-        def __init__(self):
-            super().__init__()
-            self.seen = []
-
-        def encode(self, images):
-            self.seen.append(str(images.dtype))
-            return super().encode(images)
-
     sam = Recording()
     image = picture(32, 32, (4, 4, 12, 12, RED), (20, 20, 8, 8, BLUE))
     config = replace(COARSE, turns=(Turn(), Turn(degrees=10)))
     task = fitted(image, image[..., 0] == RED[0], config, sam=sam, dtype="bfloat16")
     assert task.predict([image])[0][6:14, 6:14].all()
-    assert set(sam.seen) == {"bfloat16"}
+    assert {str(images.dtype) for images in sam.seen} == {"bfloat16"}
 
 
 def test_images_of_another_size_than_the_network_are_refused():

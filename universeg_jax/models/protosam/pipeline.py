@@ -21,6 +21,7 @@ from universeg_jax.models.protosam.components import Component, choose, count, f
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.prompts import INSIDE
 from universeg_jax.models.protosam.refine import LIMIT, Request, compose, draw
+from universeg_jax.models.protosam.regions import Regions, outside, spread
 from universeg_jax.models.protosam.sam import SAM
 from universeg_jax.typing import Array, Float, Shaped
 
@@ -59,8 +60,8 @@ class ProtoSAM:
         """Take in a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
 
         Entries without foreground give prototypes of the background; a class without any foreground is found nowhere,
-        one that covers all images of the support everywhere. Of several classes the first is the background, which is
-        what the others leave: it may have any number of components, and the decoder is not asked for it.
+        one that covers all images of the support everywhere. Of several classes the first is the background: it may
+        have any number of components, the decoder is not asked for it, and it loses what that adds to the others.
 
         Raises:
             ValueError: for shapes that do not fit together, or images that are not of the size of the network.
@@ -72,6 +73,8 @@ class ProtoSAM:
                 "(S,H,W,3), (K,S,H,W,1) and (K,S)"
             )
         _check_size(images, self.input_size)
+        used = counts.any(axis=0)  # the others change nothing, so the networks need not see them
+        images, labels, counts = images[used], labels[:, used], counts[:, used]
         refines = self.config.refinement is not None
         encoded = self.encoder(images, embedding=refines)
         truths = _masks(labels[..., 0])
@@ -105,7 +108,8 @@ class ProtoSAM:
                 classes.append(k)
         scores: list[list[float]] = [[] for _ in truths]
         for request, k, drawn in zip(requests, classes, self._drawn(encoded.embedding, requests), strict=True):
-            truth, found = request.logits > 0, np.max(drawn, axis=0) > 0
+            # Of what was asked for: structures of more than `at_most` components are not refined in all of them.
+            truth, found = union(request.components, request.logits.shape), np.max(drawn, axis=0) > 0
             scores[k].append(2 * (truth & found).sum() / (truth.sum() + found.sum()))
         return np.array([np.mean(own) if own else 0.0 for own in scores])
 
@@ -128,19 +132,32 @@ class ProtoSAMTask:
     in_support: tuple[int | None, ...]
     refined: tuple[bool, ...]
 
-    def __call__(self, targets: Float[Array, "B H W 3"]) -> Float[Array, "K B H W 1"]:
+    def __call__(self, targets: Float[Array, "B H W 3"], regions: Regions | None = None) -> Float[Array, "K B H W 1"]:
         """Logits of targets in [0,1], float32, within ±LIMIT where refined.
 
-        A constant image, in which nothing can be seen, has no foreground.
+        A constant image, in which nothing can be seen, has no foreground; the networks do not see it either.
+
+        Args:
+            regions: (B,4) where the images lie in their squares (`regions.py`); None if they fill them.
 
         Raises:
             ValueError: for images that are not of the size of the network.
         """
-        targets = np.asarray(targets)
-        _check_size(targets, self.encoder.sam.config.input_size)
+        targets, size = np.asarray(targets), self.encoder.sam.config.input_size
+        _check_size(targets, size)
+        regions = np.tile((0, 0, size, size), (len(targets), 1)) if regions is None else np.asarray(regions)
+        seen = targets.min(axis=(1, 2, 3)) < targets.max(axis=(1, 2, 3))
+        logits = np.full((len(self.refined), len(targets), size, size), -LIMIT, np.float32)
+        if seen.any():
+            logits[:, seen] = self._logits(targets[seen], regions[seen])
+        return jnp.asarray(logits)[..., None]
+
+    def _logits(self, targets: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """Logits (K,B,H,W) of targets in which something can be seen."""
         encoded = self.encoder(targets, embedding=any(self.refined))
-        logits = np.array(self.coarse.logits(targets, encoded))
-        logits[:, targets.min(axis=(1, 2, 3)) == targets.max(axis=(1, 2, 3))] = -LIMIT
+        padding = outside(regions, targets.shape[1:3])
+        logits = self.coarse.logits(targets, encoded)
+        logits = np.where(padding, -np.abs(logits), logits)
         requests, places = [], []
         for k, of_class in enumerate(logits):
             for b, one in enumerate(of_class):
@@ -150,19 +167,25 @@ class ProtoSAMTask:
                     requests.append(Request(b, kept, of_class[b].copy()))
                     places.append((k, b))
         if requests:
-            self._refine(logits, encoded.embedding, requests, places)
-        return jnp.asarray(logits)[..., None]
+            coarse = logits.copy()
+            self._refine(logits, encoded.embedding, requests, places, padding)
+            if len(logits) > 1:
+                logits[0] = _without_added(logits, coarse)
+        return spread(logits, regions)
 
     def _kept(self, logits: np.ndarray, k: int) -> list[Component]:
         return choose(find_components(expit(logits)), self.config.components, self.in_support[k])
 
-    def _refine(self, logits: np.ndarray, embedding: Array, requests: list[Request], places: list) -> None:
+    def _refine(
+        self, logits: np.ndarray, embedding: Array, requests: list[Request], places: list, padding: np.ndarray
+    ) -> None:
         """Replace coarse logits (K,B,H,W) at the places (k,b) of the requests."""
         most, refinement = self.config.components.at_most, self.config.refinement
         asked = [replace(request, components=request.components[:most]) for request in requests]
         drawings = draw(self.encoder.sam, embedding, asked, self.config.prompts, refinement.mask_choice)
-        for request, place, drawn in zip(requests, places, drawings, strict=True):
-            logits[place] = compose(request, drawn, refinement)
+        for request, (k, b), drawn in zip(requests, places, drawings, strict=True):
+            drawn = [np.where(padding[b], -LIMIT, one) for one in drawn]
+            logits[k, b] = compose(request, drawn, refinement)
 
 
 def _check_size(images: np.ndarray, size: int) -> None:
@@ -182,3 +205,13 @@ def _masks(labels: np.ndarray) -> np.ndarray:
 def _without_others(logits: np.ndarray, kept: list[Component]) -> np.ndarray:
     """Logits (H,W) that are positive in the components that are kept alone."""
     return np.where((logits > 0) & ~union(kept, logits.shape), -logits, logits)
+
+
+def _without_added(logits: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """The background (B,H,W) of logits (K,B,H,W), negative where the decoder has added to another class.
+
+    That it would be whatever the others leave was tried: it loses a hundredth where classes are found too large.
+    """
+    others = logits[1:].max(axis=0)
+    added = (others > 0) & (coarse[1:].max(axis=0) <= 0)
+    return np.where(added, -others, logits[0])
