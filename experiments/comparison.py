@@ -33,7 +33,7 @@ def make_parser(
     parser.add_argument("--draws", type=int, default=draws, help="of the support (default: %(default)s)")
     parser.add_argument("--targets", type=int, default=targets, help="per task, at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tasks", nargs="+", metavar="PATTERN", help="only these (default: all that are held out)")
+    parser.add_argument("--tasks", nargs="+", metavar="PATTERN", help="only these (default: all)")
     return parser
 
 
@@ -60,9 +60,18 @@ def held_out(arguments: argparse.Namespace, *, resolution: int = 128) -> tuple[C
     """The corpus and, of its tasks, those of the held-out datasets."""
     data = CorpusData(Corpus(arguments.corpus, resolution=resolution))
     tasks = [task for task in data.tasks if any(fnmatchcase(task.dataset, name) for name in HELD_OUT)]
-    if arguments.tasks:
-        tasks = [task for task in tasks if any(fnmatchcase(task.name, pattern) for pattern in arguments.tasks)]
-    return data, tasks
+    return data, matching(tasks, arguments.tasks)
+
+
+def too_small(data: CorpusData, held: Sequence[Task]) -> list[Task]:
+    """The tasks of the datasets beside the held-out ones: what of a corpus of such is too small to be split."""
+    names = {task.dataset for task in held}
+    return [task for task in data.tasks if task.dataset not in names]
+
+
+def matching(tasks: Sequence[Task], patterns: Sequence[str] | None) -> list[Task]:
+    """Those whose names match a pattern; all for None."""
+    return [t for t in tasks if patterns is None or any(fnmatchcase(t.name, pattern) for pattern in patterns)]
 
 
 def report(

@@ -31,8 +31,11 @@ def pack(folder: Path, out: Path, *, at_most: int, mebibytes: float) -> float:
         mebibytes: the most that all may have.
 
     Raises:
-        InputError: no datasets, one that cannot be read, or more than `mebibytes`; then nothing is left of `out`.
+        InputError: no image of a dataset allowed, no datasets, one that cannot be read, or more than `mebibytes`;
+            then nothing is left of `out`.
     """
+    if at_most < 1:
+        raise InputError(f"at_most={at_most}: pass 1 image of a dataset or more")
     files = sorted(folder.glob("*.npz"))
     if not files:
         raise InputError(f"{folder}: holds no NAME.npz; pass a folder of such")

@@ -11,10 +11,12 @@ each of them.
 from dataclasses import replace
 
 from experiments.command import run
-from experiments.comparison import held_out, make_parser, named, network_of, protocol_of, report
+from experiments.comparison import held_out, make_parser, matching, named, network_of, protocol_of, report, too_small
 from experiments.support_size import ONE_AT_A_TIME
+from universeg_jax.errors import InputError
 from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.summary import Condition
+from universeg_jax.segment.folder import listing
 
 
 def main() -> None:
@@ -24,8 +26,17 @@ def main() -> None:
     network = network_of(arguments)
     against = [weights for weights in arguments.against if weights != arguments.weights]
     methods = [network, *map(named, against)]
+    patterns, arguments.tasks = arguments.tasks, None
     data, held = held_out(arguments)
-    others = [task for task in data.tasks if task.dataset not in {task.dataset for task in held}]
+    small = too_small(data, held)
+    if not small:
+        print(
+            f"{arguments.corpus}: has no sets beside those of experiments/evaluate.py, so there is nothing to measure"
+        )
+        return
+    others = matching(small, patterns)
+    if not others:
+        raise InputError(f"--tasks {' '.join(patterns)}: match none of {listing([task.name for task in small])}")
     protocol = replace(protocol_of(arguments), folds=ONE_AT_A_TIME)
     evaluation = evaluate(data, methods, protocol, arguments.out, tasks=others, progress=True)
     baseline = Condition(methods[-1].name, protocol.support_sizes[-1], None) if against else None

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.command import run
-from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
+from experiments.comparison import held_out, make_parser, network_of, protocol_of, report, too_small
 from universeg_jax.evaluate.evaluation import evaluate, merged
 from universeg_jax.evaluate.methods import Ensemble
 
@@ -34,7 +34,7 @@ def main() -> None:
     )
     report(arguments, evaluation, data, methods, protocol)
 
-    others = [task for task in data.tasks if task.dataset not in {held.dataset for held in tasks}]
+    others = too_small(data, tasks)
     if others and not arguments.tasks:
         arguments.out = Path(arguments.out) / "small"
         protocol = replace(protocol, support_sizes=SMALL_SIZES, draws=1, folds=ONE_AT_A_TIME)

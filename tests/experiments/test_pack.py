@@ -39,3 +39,9 @@ def test_folders_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(InputError, match="exists already"):
         pack(tmp_path / "in", tmp_path / "out", at_most=1, mebibytes=1)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_no_images_are_refused(tmp_path, number):
+    with pytest.raises(InputError, match=f"at_most={number}: pass 1 image"):
+        pack(tmp_path, tmp_path / "out", at_most=number, mebibytes=1)

@@ -228,6 +228,16 @@ def test_weights_are_not_compared_with_themselves(monkeypatch, tmp_path):
     assert results["baseline"]["method"] == "open-v0"
 
 
+def test_small_sets_by_name_and_a_corpus_without_any(monkeypatch, tmp_path, capsys):
+    results = run_main(monkeypatch, small_sets, tmp_path, "--tasks", "skin/*", held_out=slice(1))
+    assert {task for c in results["conditions"] for task in c["tasks"]} == {"skin/image/2d/c"}
+    with pytest.raises(InputError, match=r"--tasks heart/\*: match none of .*skin/image/2d/c"):
+        run_main(monkeypatch, small_sets, tmp_path, "--tasks", "heart/*", held_out=slice(1))
+    monkeypatch.setattr(small_sets, "held_out", lambda _: (Discs(), Discs().tasks))
+    small_sets.main()
+    assert "nothing to measure" in capsys.readouterr().out
+
+
 def test_all_experiments_stop_at_one_that_fails(monkeypatch, tmp_path):
     started = []
 
