@@ -1,5 +1,6 @@
 """Which of the released networks a state dict is of, by what it shows, and which released file a file is."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,6 +50,12 @@ def another_network(
 def release_with(digest: Digest) -> Release | None:
     """The release whose file has a digest."""
     return next((release for release in RELEASES if release.digest == digest), None)
+
+
+def release_in(file: str | os.PathLike, among: list[Release]) -> Release | None:
+    """The one of some releases that a file is, byte for byte."""
+    digests = {kind.of(file) for kind in {type(release.digest) for release in among}}
+    return next((release for release in among if release.digest in digests), None)
 
 
 def _shown(config: Config) -> dict[str, Any]:
