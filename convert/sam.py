@@ -1,27 +1,29 @@
 """`python -m convert sam`: the released weights of SAM, MedSAM, MobileSAM and LiteMedSAM."""
 
 import argparse
-from functools import partial
+from collections.abc import Mapping
+
+import numpy as np
 
 from convert.conversion import add_arguments, convert, parameter_difference
 from universeg_jax.models.protosam.sam import SAM
 from universeg_jax.models.protosam.tiny_vit import TinyViTConfig
 from universeg_jax.weights.sam import sam_from, sam_unused
+from universeg_jax.weights.sam_intensities import is_medsam
 
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "sam",
         help="sam_vit_{b,l,h}, medsam_vit_b, mobile_sam or lite_medsam",
-        description="Convert a released file of SAM (ViT-B, -L, -H), MedSAM, MobileSAM or LiteMedSAM: the file tells "
-        "which, but for --medsam.",
+        description="Convert a file of SAM (ViT-B, -L, -H), MedSAM, MobileSAM or LiteMedSAM: the file tells which. "
+        "Only of a ViT-B that is not one of the released files it must be said whether it is MedSAM's.",
     )
     add_arguments(parser)
     parser.add_argument(
         "--medsam",
-        action="store_true",
-        help="a ViT-B that takes images in [0,1] as they are, as MedSAM does; SAM subtracts a mean, and no file shows "
-        "which it is",
+        action=argparse.BooleanOptionalAction,
+        help="whether a ViT-B takes images in [0,1] as they are, as MedSAM does; SAM subtracts a mean",
     )
     parser.set_defaults(run=run)
 
@@ -32,7 +34,10 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         WeightsError: for an unusable file or folder; nothing is written then.
     """
-    make = partial(sam_from, medsam=arguments.medsam)
+
+    def make(state_dict: Mapping[str, np.ndarray]) -> SAM:
+        return sam_from(state_dict, medsam=is_medsam(arguments.file, state_dict, medsam=arguments.medsam))
+
     convert(
         arguments,
         "sam",
@@ -52,5 +57,5 @@ def describe(model: SAM) -> list[str]:
         kind = f"ViT of {encoder.features} features, {encoder.depth} blocks"
     return [
         f"SAM with a {kind}, for images of {config.input_size} pixels",
-        "intensities in [0,1] as they are" if plain else "SAM's mean and deviation of colours (--medsam: none)",
+        "intensities in [0,1] as they are" if plain else "SAM's mean and deviation of colours",
     ]

@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_refused(call, message):
         (lambda: SAMConfig(features=100), "features=100"),
         (lambda: ImageEncoderConfig(features=100), "heads=12"),
         (lambda: TinyViTConfig(depths=(2, 2)), "for each stage"),
-        (lambda: TinyViTConfig(stem_stride=3), "strides must be 1 or 2"),
+        (lambda: TinyViTConfig(stem_stride=3), "stem_stride=3: pass a whole number at least 1 and at most 2"),
         (lambda: TinyViTConfig(heads=(2, 3, 5, 10)), "divisible by heads"),
     ],
 )

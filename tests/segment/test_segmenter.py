@@ -251,6 +251,14 @@ def test_ordinary_data_gives_no_warning():
         Segmenter(Matcher()).fit(images, labels).predict(images)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "bool", "float16", "complex64", "float31"])
+def test_only_floating_point_numbers_are_computed_in(dtype):
+    with pytest.raises(InputError, match=f"dtype='{dtype}': pass float32 or bfloat16"):
+        Segmenter(Matcher(), dtype=dtype)
+    for usable in ("float32", np.float64, "bfloat16", jnp.bfloat16):
+        assert Segmenter(Matcher(), dtype=usable).dtype in (jnp.float32, jnp.bfloat16)
+
+
 def test_what_does_not_fit_together_is_refused():
     images, labels = examples(3)
     segmenter = Segmenter(Matcher())

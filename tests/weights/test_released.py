@@ -16,7 +16,7 @@ from universeg_jax import shipped
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.weights import named, store
+from universeg_jax.weights import alike, named, store
 from universeg_jax.weights.digest import GitBlobId, Sha256
 from universeg_jax.weights.named import known_weights, load
 from universeg_jax.weights.released import RELEASES, Release
@@ -110,6 +110,18 @@ def test_a_file_of_another_kind_of_network_is_named(server, cache, tmp_path):
         load("universeg-v1")
 
 
+def test_a_file_of_another_release_is_named_though_it_fits(server, cache, file, tmp_path, monkeypatch):
+    save_torch(official_state_dict(SMALL, seed=5), tmp_path / "other.pt")
+    other = replace(named.RELEASES[0], name="universeg-v2", digest=GitBlobId.of(tmp_path / "other.pt"))
+    monkeypatch.setattr(alike, "RELEASES", (*named.RELEASES, other))
+    cache.mkdir()
+    (cache / "file.pt").write_bytes((tmp_path / "other.pt").read_bytes())
+    with pytest.raises(WeightsError, match="is not universeg-v1: it is the released file of universeg-v2\nRemove"):
+        load("universeg-v1")
+    (cache / "file.pt").write_bytes(file.read_bytes())
+    assert_holds(load("universeg-v1"), TENSORS)
+
+
 @pytest.mark.parametrize("kind", ["other network", "no weights"])
 def test_a_file_that_does_not_fit_is_kept_apart(server, cache, tmp_path, kind):
     if kind == "other network":
@@ -118,7 +130,8 @@ def test_a_file_that_does_not_fit_is_kept_apart(server, cache, tmp_path, kind):
     else:
         server.content = b"a login page that claims to be binary"
     rejected = cache / "file.pt.rejected"
-    with pytest.raises(WeightsError, match=f"is not universeg-v1(?s:.*)kept as {rejected}"):
+    instead = r"look like those of UniverSegConfig\(" if kind == "other network" else "file.pt"
+    with pytest.raises(WeightsError, match=f"is not universeg-v1: (?s:.*){instead}(?s:.*)kept as {rejected}"):
         load("universeg-v1")
     assert [path.name for path in cache.iterdir()] == [rejected.name]
     assert rejected.read_bytes() == server.content

@@ -66,7 +66,7 @@ class Segmenter:
         progress: show a progress bar when the work takes more than a second.
 
     Raises:
-        InputError: for an unusable window, or weights that cannot be loaded.
+        InputError: for an unusable window or dtype, or weights that cannot be loaded.
         TypeError: for a model that does not meet `InContextModel`.
     """
 
@@ -79,7 +79,7 @@ class Segmenter:
         progress: bool = False,
     ):
         self.window = checked_window(window)
-        self.dtype = jax.dtypes.canonicalize_dtype(dtype)
+        self.dtype = _checked_dtype(dtype)
         self.progress = progress
         if isinstance(model, str | os.PathLike):
             model = load_in_context(model)
@@ -277,3 +277,14 @@ class Task:
             probability = probability[..., 0]
             spread = None if spread is None else spread[..., 0]
         return Segmentation(mask, probability, spread)
+
+
+def _checked_dtype(dtype: DTypeLike) -> np.dtype:
+    """The dtype to compute in; InputError unless it is float32, which float64 becomes too, or bfloat16."""
+    try:
+        found = jax.dtypes.canonicalize_dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.float32, jax.numpy.bfloat16):
+        raise InputError(f"dtype={dtype!r}: pass float32 or bfloat16")
+    return found

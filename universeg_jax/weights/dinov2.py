@@ -43,9 +43,9 @@ def import_dinov2(model: DINOv2, state_dict: Mapping[str, np.ndarray]) -> None:
     """Fill a DINOv2, in place, with a released state dict.
 
     Raises:
-        WeightsError: listing every missing, unexpected, misshapen and unusable tensor; the model is as before.
+        WeightsError: as `keys.import_tensors`; the model is as before.
     """
-    import_tensors(model, state_dict, dinov2_table(model.config), unused=UNUSED)
+    import_tensors(model, state_dict, dinov2_table(model.config), unused=UNUSED, infer_config=infer_config)
 
 
 def dinov2_from(state_dict: Mapping[str, np.ndarray]) -> DINOv2:

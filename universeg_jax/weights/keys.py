@@ -4,14 +4,16 @@ A table has one `Entry` for each tensor of the state dict, in its order. It is m
 names in it are plain names: what is missing or too much in a file is then a matter of comparing.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from universeg_jax.errors import WeightsError
+from universeg_jax.weights.alike import another_network
 from universeg_jax.weights.parameters import get_parameters, set_parameters
 
 VECTOR = (0,)
@@ -83,18 +85,24 @@ def import_tensors(
     table: Sequence[Entry],
     *,
     unused: Collection[str] = (),
+    infer_config: Callable[[Mapping[str, np.ndarray]], Any] | None = None,
 ) -> None:
     """Fill a model, in place, with a state dict: every tensor is used, every parameter filled, in float32.
 
     Args:
         unused: names of tensors that a state dict may hold and the model does not need.
+        infer_config: the configuration that a state dict implies, to say what it is where it does not fit.
 
     Raises:
-        WeightsError: listing every missing, unexpected, misshapen and unusable tensor; the model is as before.
+        WeightsError: naming the network that the state dict seems to be of, if it is another, and listing every
+            missing, unexpected, misshapen and unusable tensor; the model is as before.
     """
     parameters = get_parameters(model)
     state_dict = {name: tensor for name, tensor in state_dict.items() if name not in unused}
-    _check(state_dict, {entry.theirs: entry.shape(parameters) for entry in table})
+    problems = _problems(state_dict, {entry.theirs: entry.shape(parameters) for entry in table})
+    if problems:
+        other = another_network(model.config, state_dict, infer_config) if infer_config else ""
+        raise WeightsError("\n  ".join([f"the weights do not fit the model{other}:", *problems]))
     values = {}
     for entry in table:
         values |= entry.split(_float32(state_dict[entry.theirs]), parameters)
@@ -112,7 +120,7 @@ def _float32(tensor: np.ndarray) -> np.ndarray:
         return np.asarray(tensor).astype(np.float32)
 
 
-def _check(state_dict: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _problems(state_dict: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     problems = [f"missing: {name}, of shape {shape}" for name, shape in shapes.items() if name not in state_dict]
     for name, tensor in state_dict.items():
         tensor = np.asarray(tensor)
@@ -124,5 +132,4 @@ def _check(state_dict: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int,
             problems.append(f"wrong type: {name} is {tensor.dtype}, must be floating-point")
         elif not np.isfinite(_float32(tensor)).all():
             problems.append(f"NaN or infinite in float32: {name}")
-    if problems:
-        raise WeightsError("the weights do not fit the model:\n  " + "\n  ".join(problems))
+    return problems

@@ -64,10 +64,11 @@ def load(weights: str | os.PathLike) -> Model:
     Args:
         weights: a name (`known_weights`), a folder that `store.save` or `python -m convert` wrote, or a released file
             of PyTorch. Names go before paths: "./open-v0" is a folder. What no file shows is taken as released: a
-            UniverSeg has no cross activation, a ViT-B is SAM's and not MedSAM's.
+            UniverSeg has no cross activation.
 
     Raises:
-        WeightsError: unknown, damaged, of another network, or not to be downloaded.
+        WeightsError: unknown, damaged, of another network, or not to be downloaded; or the ViT-B of a SAM in a file
+            that is neither SAM's nor MedSAM's, which `python -m convert` has to be told apart.
 
     Warns:
         UserWarning: where a released file is not the one that was expected.
@@ -84,7 +85,7 @@ def load(weights: str | os.PathLike) -> Model:
         raise WeightsError(f"unknown weights {str(weights)!r}: no such file or folder, and known names are {_names()}")
     state_dict = load_torch(path)
     try:
-        return model_from(state_dict)
+        return model_from(state_dict, path)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
 

@@ -1,5 +1,6 @@
 """Tell from the names in a PyTorch file which network it is for."""
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,6 +9,7 @@ from universeg_jax.errors import WeightsError
 from universeg_jax.weights.architectures import Model
 from universeg_jax.weights.dinov2 import dinov2_from
 from universeg_jax.weights.sam import sam_from
+from universeg_jax.weights.sam_intensities import is_medsam
 from universeg_jax.weights.universeg import universeg_from
 
 Tensors = Mapping[str, np.ndarray]
@@ -43,14 +45,16 @@ def looks_like(state_dict: Tensors) -> str:
     return ""
 
 
-def model_from(state_dict: Tensors) -> Model:
-    """The model a state dict is for; a UniverSeg where nothing tells.
+def model_from(state_dict: Tensors, file: str | os.PathLike) -> Model:
+    """The model that the state dict of a file is for; a UniverSeg where nothing tells.
 
     Raises:
-        WeightsError: listing what does not fit, or saying that the file is one of another kind.
+        WeightsError: listing what does not fit, or saying that the file is one of another kind, or of a SAM and not
+            for which images (`is_medsam`).
     """
     converter = converter_for(state_dict)
     if converter is None and looks_like(state_dict):
         raise WeightsError(looks_like(state_dict))
-    make = {"sam": sam_from, "dinov2": dinov2_from}.get(converter, universeg_from)
-    return make(state_dict)
+    if converter == "sam":
+        return sam_from(state_dict, medsam=is_medsam(file, state_dict))
+    return dinov2_from(state_dict) if converter == "dinov2" else universeg_from(state_dict)

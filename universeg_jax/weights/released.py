@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from universeg_jax.models.protosam.dinov2 import DINOv2Config
 from universeg_jax.models.protosam.sam import SAMConfig
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.weights.architectures import ModelConfig
 from universeg_jax.weights.digest import Digest, GitBlobId, Sha256
 from universeg_jax.weights.sources import Address, PackageMember
 
@@ -30,7 +29,7 @@ class Release:
     megabytes: int
     licence: str
     about: str
-    config: ModelConfig
+    config: UniverSegConfig | SAMConfig | DINOv2Config
 
     @property
     def file_name(self) -> str:

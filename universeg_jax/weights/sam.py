@@ -36,9 +36,10 @@ def import_sam(model: SAM, state_dict: Mapping[str, np.ndarray]) -> None:
     """Fill a SAM, in place, with a released state dict.
 
     Raises:
-        WeightsError: listing every missing, unexpected, misshapen and unusable tensor; the model is as before.
+        WeightsError: as `keys.import_tensors`; the model is as before.
     """
-    import_tensors(model, state_dict, sam_table(model.config), unused=sam_unused(model.config))
+    unused = sam_unused(model.config)
+    import_tensors(model, state_dict, sam_table(model.config), unused=unused, infer_config=infer_config)
 
 
 def sam_from(state_dict: Mapping[str, np.ndarray], *, medsam: bool = False) -> SAM:

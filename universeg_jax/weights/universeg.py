@@ -41,13 +41,9 @@ def import_universeg(model: UniverSeg, state_dict: Mapping[str, np.ndarray]) -> 
         state_dict: names -> arrays of any floating-point type; weights (out,in,kh,kw). They become float32.
 
     Raises:
-        WeightsError: listing every missing, unexpected, misshapen and unusable tensor, and the configuration that
-            the state dict has if it is another; the model is as before.
+        WeightsError: as `keys.import_tensors`; the model is as before.
     """
-    try:
-        import_tensors(model, state_dict, universeg_table(model.config))
-    except WeightsError as error:
-        raise WeightsError(f"{error}{_other_configuration(model.config, state_dict)}") from None
+    import_tensors(model, state_dict, universeg_table(model.config), infer_config=infer_config)
 
 
 def export_universeg(model: UniverSeg) -> dict[str, np.ndarray]:
@@ -104,16 +100,3 @@ def infer_config(
         return UniverSegConfig(encoder, decoder, cross_activation)
     except ValueError as error:
         raise WeightsError(f"these are not the weights of a UniverSeg: {error}") from None
-
-
-def _other_configuration(config: UniverSegConfig, state_dict: Mapping[str, np.ndarray]) -> str:
-    try:
-        found = infer_config(state_dict, cross_activation=config.cross_activation)
-    except WeightsError:
-        return ""
-    if (found.encoder_features, found.decoder) == (config.encoder_features, config.decoder):
-        return ""
-    return (
-        "\nThey seem to be those of UniverSegConfig("
-        f"encoder_features={found.encoder_features}, decoder_features={found.decoder_features})"
-    )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from painting_sam import PaintingSAM
 
+from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.coarse import Encoder, _turn, _turn_back
 from universeg_jax.models.protosam.config import Turn
 from universeg_jax.models.protosam.neck import Features
@@ -26,8 +27,14 @@ def cosine(maps):
 
 @pytest.mark.parametrize(
     ("stages", "weights", "counted"),
-    [(3, (0.1, 0.2, 0.7), (0.1, 0.2, 0.7)), (3, (0.5, 0.5), (0, 0.5, 0.5)), (2, (0.5, 0.1, 0.3), (0.25, 0.75))],
-    ids=["all", "the last ones", "fewer than weights"],
+    [
+        (3, (0.2, 0.3, 0.5), (0.2, 0.3, 0.5)),
+        (3, (0.5, 0.5), (0, 0.5, 0.5)),
+        (2, (0.1, 0.3), (0.25, 0.75)),
+        (3, None, (0.1, 0.2, 0.7)),
+        (2, None, (2 / 9, 7 / 9)),
+    ],
+    ids=["all", "the last ones", "weights of another sum", "none given", "none given, two stages"],
 )
 def test_the_cosine_of_features_is_the_weighted_mean_of_the_stages_cosines(stages, weights, counted):
     sam = StagedSAM(stages)
@@ -36,11 +43,18 @@ def test_the_cosine_of_features_is_the_weighted_mean_of_the_stages_cosines(stage
     np.testing.assert_allclose(cosine(found), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("stages", "weights"), [(3, (1.0,)), (1, (0.1, 0.2, 0.7))])
+@pytest.mark.parametrize(("stages", "weights"), [(3, (1.0,)), (1, (0.5,)), (1, None)])
 def test_one_stage_alone_is_taken_as_it_is(stages, weights):
     sam = StagedSAM(stages)
     found = Encoder(sam, None, weights)(np.zeros((1, 8, 8, 3), np.float32), embedding=False).features
     np.testing.assert_array_equal(found, sam.maps[-1])
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_weights_of_more_stages_than_there_are_are_refused(stages):
+    message = rf"stages=\(0\.1, 0\.2, 0\.7\): this image encoder has {stages} of them: pass at most so many"
+    with pytest.raises(InputError, match=message):
+        Encoder(StagedSAM(stages), None, (0.1, 0.2, 0.7))(np.zeros((1, 8, 8, 3), np.float32), embedding=False)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -37,5 +37,5 @@ def test_small_maps_are_enlarged():
 
 
 def test_less_than_a_patch_is_refused():
-    with pytest.raises(ValueError, match="size=13 is smaller than a patch: pass 14 or more"):
+    with pytest.raises(ValueError, match="size=13: pass a whole number at least 14"):
         DINOv2Features(Patches(), size=13)

@@ -143,9 +143,9 @@ def test_images_of_another_size_than_the_network_are_refused():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ComponentsConfig(at_most=0), "at_most a number of prompts"),
-        (lambda: ComponentsConfig(smallest=2), "smallest is a fraction"),
-        (lambda: RefinementConfig(agreement=-1), "agreement=-1: pass 0 to 1"),
+        (lambda: ComponentsConfig(at_most=0), "at_most=0"),
+        (lambda: ComponentsConfig(smallest=2), "smallest=2"),
+        (lambda: RefinementConfig(agreement=-1), "agreement=-1"),
         (lambda: ProtoSAMConfig(countless=-1), "countless=-1"),
     ],
 )

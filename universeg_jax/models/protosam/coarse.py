@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
+from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores, unit
-from universeg_jax.models.protosam.config import ALPConfig, LinearConfig, ProtoSAMConfig, Turn
+from universeg_jax.models.protosam.config import STAGES, ALPConfig, LinearConfig, ProtoSAMConfig, Turn
 from universeg_jax.models.protosam.linear import LinearClassifier, fit_linear, linear_scores
 from universeg_jax.models.protosam.neck import Features
 from universeg_jax.models.protosam.sam import SAM
@@ -46,10 +47,14 @@ class Encoder:
 
     sam: SAM
     extractor: FeatureExtractor | None
-    stages: tuple[float, ...]
+    stages: tuple[float, ...] | None
 
     def __call__(self, images: np.ndarray, *, embedding: bool) -> Encoded:
-        """Encode images (B,H,W,3); `embedding` asks for that as well."""
+        """Encode images (B,H,W,3); `embedding` asks for that as well.
+
+        Raises:
+            InputError: for weights of more stages than the image encoder has.
+        """
 
         def encode(images: Array) -> Encoded:
             if self.extractor is None:
@@ -148,12 +153,17 @@ def _logits(
     return resize_linear(logits.reshape(-1, height, width, 1), size).reshape(classes, batch, *size)
 
 
-def _mixed(features: Features, weights: tuple[float, ...]) -> Array:
+def _mixed(features: Features, weights: tuple[float, ...] | None) -> Array:
     """Features (B,h,w,·) of the last stages, so that their cosine is the weighted mean of the stages' cosines."""
-    stages = (*features.earlier, features.early)[-len(weights) :]
-    if len(stages) == 1:
+    stages = (*features.earlier, features.early)
+    weights = STAGES[-len(stages) :] if weights is None else weights
+    if len(weights) > len(stages):
+        raise InputError(
+            f"stages={weights}: this image encoder has {len(stages)} of them: pass at most so many weights, or None"
+        )
+    if len(weights) == 1:
         return features.early
-    weights = weights[-len(stages) :]
+    stages = stages[-len(weights) :]
     return jnp.concatenate(
         [w**0.5 * unit(x.astype(jnp.float32)) for w, x in zip(weights, stages, strict=True)], axis=-1
     )

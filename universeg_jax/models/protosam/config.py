@@ -6,6 +6,11 @@
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from universeg_jax.errors import InputError
+from universeg_jax.models.protosam.checks import check_kind, check_numbers, check_tuple
+
+STAGES = (0.1, 0.2, 0.7)  # `ProtoSAMConfig.stages` where none are given
+
 
 class LabelSampling(Enum):
     """How labels are brought to the resolution of the features."""
@@ -66,12 +71,13 @@ class ALPConfig:
     position_weight: float = 1.0
 
     def __post_init__(self):
-        if self.window < 1 or not 0 < self.purity < 1 or self.scale <= 0 or self.position_weight < 0:
-            raise ValueError(
-                f"{self}: give a window of 1 or more, a purity between 0 and 1, a positive scale and weight"
-            )
-        if self.foreground_grid is not None and self.foreground_grid < 1:
-            raise ValueError(f"foreground_grid={self.foreground_grid}: pass 1 or more, or None")
+        check_numbers(self, "window", least=1, whole=True)
+        check_numbers(self, "purity", above=0, below=1)
+        check_numbers(self, "scale", above=0)
+        check_numbers(self, "position_weight", least=0)
+        check_kind(self, "label_sampling", LabelSampling)
+        if self.foreground_grid is not None:
+            check_numbers(self, "foreground_grid", least=1, whole=True)
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,8 @@ class LinearConfig:
     position: float = 0.3
 
     def __post_init__(self):
-        if self.weight < 0 or self.ridge <= 0 or self.position < 0:
-            raise ValueError(f"{self}: give a positive ridge, and no negative weight or position")
+        check_numbers(self, "weight", "position", least=0)
+        check_numbers(self, "ridge", above=0)
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,9 @@ class ComponentsConfig:
     at_most: int = 64
 
     def __post_init__(self):
-        if not 0 <= self.smallest <= 1 or self.at_most < 1:
-            raise ValueError(f"{self}: smallest is a fraction, from 0 to 1, at_most a number of prompts, 1 or more")
+        check_kind(self, "keep", Keep)
+        check_numbers(self, "smallest", least=0, most=1)
+        check_numbers(self, "at_most", least=1, whole=True)
 
 
 @dataclass(frozen=True)
@@ -142,10 +149,12 @@ class PromptsConfig:
         return self.confident_points + self.centroid + self.global_negative + self.local_negative
 
     def __post_init__(self):
-        if self.confident_points < 0 or self.box_margin < 0 or self.ring < 1:
-            raise ValueError(f"{self}: numbers of points, margins and rings cannot be negative")
+        check_numbers(self, "box_margin", least=0)
+        check_numbers(self, "confident_points", least=0, whole=True)
+        check_numbers(self, "ring", least=1, whole=True)
+        check_kind(self, "mask", MaskPrompt)
         if not (self.box or self.points or self.mask is not MaskPrompt.NONE):
-            raise ValueError("a prompt needs a box, a point or a mask: turn one on, or pass refinement=None")
+            raise InputError("a prompt needs a box, a point or a mask: turn one on, or pass refinement=None")
 
 
 @dataclass(frozen=True)
@@ -182,11 +191,9 @@ class RefinementConfig:
         return cls(mask_choice, support_dice=0.0, stability=0.0, agreement=0.0, largest_box=1.0, coarse_weight=0.0)
 
     def __post_init__(self):
-        if self.coarse_weight < 0:
-            raise ValueError(f"coarse_weight={self.coarse_weight}: pass 0 or more")
-        for name in ("support_dice", "stability", "agreement", "largest_box"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)}: pass 0 to 1")
+        check_kind(self, "mask_choice", MaskChoice)
+        check_numbers(self, "support_dice", "stability", "agreement", "largest_box", least=0, most=1)
+        check_numbers(self, "coarse_weight", least=0)
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,10 @@ class Turn:
     mirrored: bool = False
     degrees: float = 0.0
 
+    def __post_init__(self):
+        check_numbers(self, "quarters", whole=True)
+        check_numbers(self, "degrees")
+
 
 @dataclass(frozen=True)
 class ProtoSAMConfig:
@@ -218,7 +229,8 @@ class ProtoSAMConfig:
     Attributes:
         alp, components, prompts, refinement: its four steps; refinement None gives coarse masks only.
         stages: weights of the last stages of SAM's image encoder in the similarity of two features, the last stage
-            last; encoders without stages have that one only.
+            last; no more than it has. None gives the last three 0.1, 0.2 and 0.7, as far as there are so many:
+            encoders without stages have one.
         standardise: where the features are a DINOv2's (`universeg_jax.protosam(features=...)`), it sees each image by
             its own mean and standard deviation, as the released code has it with CT and MR; False takes the colours
             that DINOv2 was trained with.
@@ -230,7 +242,7 @@ class ProtoSAMConfig:
     """
 
     alp: ALPConfig = field(default_factory=ALPConfig)
-    stages: tuple[float, ...] = (0.1, 0.2, 0.7)
+    stages: tuple[float, ...] | None = None
     standardise: bool = False
     linear: LinearConfig | None = field(default_factory=LinearConfig)
     components: ComponentsConfig = field(default_factory=ComponentsConfig)
@@ -240,12 +252,20 @@ class ProtoSAMConfig:
     turns: tuple[Turn, ...] = (Turn(),)
 
     def __post_init__(self):
-        if not self.stages or min(self.stages) < 0 or self.stages[-1] == 0:
-            raise ValueError(f"stages={self.stages}: give a weight for each stage, and a positive one for the last")
+        for name, kind in (("alp", ALPConfig), ("components", ComponentsConfig), ("prompts", PromptsConfig)):
+            check_kind(self, name, kind)
+        for name, kind in (("linear", LinearConfig), ("refinement", RefinementConfig)):
+            if getattr(self, name) is not None:
+                check_kind(self, name, kind)
+        if self.stages is not None:
+            check_tuple(self, "stages", least=0)
+            if not self.stages or self.stages[-1] == 0:
+                raise InputError(f"stages={self.stages}: give a weight for each stage, and a positive one for the last")
         if not self.turns:
-            raise ValueError("turns is empty: pass (Turn(),) for images as they are")
-        if self.countless < 0:
-            raise ValueError(f"countless={self.countless}: it is a number of components, 0 or more")
+            raise InputError("turns is empty: pass (Turn(),) for images as they are")
+        if not all(isinstance(turn, Turn) for turn in self.turns):
+            raise InputError(f"turns={self.turns!r}: pass a tuple of Turn")
+        check_numbers(self, "countless", least=0, whole=True)
 
     @classmethod
     def upstream(cls) -> "ProtoSAMConfig":

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from universeg_jax.compiled import compiled
+from universeg_jax.errors import InputError
+from universeg_jax.models.protosam.checks import check_numbers
 from universeg_jax.nn.activation import gelu
 from universeg_jax.nn.attention import attend
 from universeg_jax.nn.layers import LayerNorm, Linear
@@ -70,8 +72,10 @@ class DINOv2Config:
         return (4 * self.features * 2 // 3 + 7) // 8 * 8 if self.gated else 4 * self.features
 
     def __post_init__(self):
+        check_numbers(self, "features", "depth", "heads", "patch", "grid", least=1, whole=True)
+        check_numbers(self, "registers", least=0, whole=True)
         if self.features % self.heads:
-            raise ValueError(f"features={self.features} must be divisible by heads={self.heads}")
+            raise InputError(f"features={self.features} must be divisible by heads={self.heads}")
 
 
 class Tokens(NamedTuple):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from universeg_jax.models.protosam.checks import check_number
 from universeg_jax.models.protosam.dinov2 import DINOv2
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.typing import Array, Float
@@ -22,13 +23,12 @@ class DINOv2Features:
             False takes the colours DINOv2 was trained with.
 
     Raises:
-        ValueError: for a size below one patch.
+        InputError: for a size below one patch.
     """
 
     def __init__(self, network: DINOv2, *, size: int = 672, standardise: bool = False):
         patch = network.config.patch
-        if size < patch:
-            raise ValueError(f"size={size} is smaller than a patch: pass {patch} or more")
+        check_number("size", size, least=patch, whole=True)
         self.network, self.size, self.standardise = network, size // patch * patch, standardise
 
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:

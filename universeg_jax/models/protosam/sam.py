@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from universeg_jax.compiled import compiled
+from universeg_jax.errors import InputError
+from universeg_jax.models.protosam.checks import check_numbers, check_tuple
 from universeg_jax.models.protosam.mask_decoder import MaskDecoder
 from universeg_jax.models.protosam.neck import Features
 from universeg_jax.models.protosam.prompt_encoder import NO_POINT, PromptEncoder
@@ -90,12 +92,17 @@ class SAMConfig:
         return self.input_size // self.encoder.stride
 
     def __post_init__(self):
+        sizes = ("input_size", "features", "mask_features", "decoder_depth", "decoder_heads", "decoder_mlp")
+        check_numbers(self, *sizes, "iou_hidden", least=1, whole=True)
+        check_numbers(self, "decoder_epsilon", above=0)
+        check_tuple(self, "mean", length=3)
+        check_tuple(self, "deviation", length=3, above=0)
         if self.input_size % self.encoder.stride:
-            raise ValueError(
+            raise InputError(
                 f"an input of {self.input_size} pixels is not divisible by {self.encoder.stride}: change it"
             )
         if self.features % 8 or self.features // 2 % self.decoder_heads:
-            raise ValueError(
+            raise InputError(
                 f"features={self.features} must be divisible by 8, and their half by decoder_heads={self.decoder_heads}"
             )
 

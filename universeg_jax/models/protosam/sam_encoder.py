@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from universeg_jax.errors import InputError
+from universeg_jax.models.protosam.checks import check_numbers, check_tuple
 from universeg_jax.models.protosam.neck import Features, Neck
 from universeg_jax.nn.activation import gelu
 from universeg_jax.nn.attention import attend
@@ -46,8 +48,10 @@ class ImageEncoderConfig:
         return self.patch
 
     def __post_init__(self):
+        check_numbers(self, "features", "depth", "heads", "window", "patch", "mlp", least=1, whole=True)
+        check_tuple(self, "global_blocks", least=0, most=self.depth - 1, whole=True)
         if self.features % self.heads:
-            raise ValueError(f"features={self.features} must be divisible by heads={self.heads}")
+            raise InputError(f"features={self.features} must be divisible by heads={self.heads}")
 
 
 class ImageEncoder(nnx.Module):

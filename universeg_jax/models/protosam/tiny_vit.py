@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from universeg_jax.errors import InputError
+from universeg_jax.models.protosam.checks import check_numbers, check_tuple
 from universeg_jax.models.protosam.neck import Features, Neck
 from universeg_jax.nn.activation import gelu
 from universeg_jax.nn.attention import attend
@@ -55,13 +57,15 @@ class TinyViTConfig:
         return self.stem_stride**2 * int(np.prod(self.merge_strides))
 
     def __post_init__(self):
+        for name in ("features", "depths", "heads", "windows"):
+            check_tuple(self, name, least=1, whole=True)
+        check_tuple(self, "merge_strides", least=1, most=2, whole=True)
+        check_numbers(self, "stem_stride", least=1, most=2, whole=True)
         stages = len(self.features)
         if not stages == len(self.depths) == len(self.heads) == len(self.windows) == len(self.merge_strides) + 1:
-            raise ValueError(f"{self}: give depths, heads and windows for each stage, and merge strides between them")
-        if self.stem_stride not in (1, 2) or any(stride not in (1, 2) for stride in self.merge_strides):
-            raise ValueError(f"{self}: strides must be 1 or 2")
+            raise InputError(f"{self}: give depths, heads and windows for each stage, and merge strides between them")
         if any(width % heads for width, heads in zip(self.features[1:], self.heads[1:], strict=True)):
-            raise ValueError(f"features {self.features} must be divisible by heads {self.heads} in each stage")
+            raise InputError(f"features {self.features} must be divisible by heads {self.heads} in each stage")
 
 
 class TinyViT(nnx.Module):
