@@ -1,6 +1,7 @@
 """Experiments by the evaluation protocol, and the methods they add to it."""
 
 import json
+import re
 from subprocess import CompletedProcess
 
 import numpy as np
@@ -9,7 +10,7 @@ from discs import Discs
 
 from experiments import all_evaluations, bounds, pools, robustness, small_sets, support_size
 from experiments import evaluate as heldout
-from experiments.demo_steps import Images, leave_one_out, markdown, plot, read, steps
+from experiments.demo_steps import Images, leave_one_out, plot, read, steps, table
 from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
 from experiments.unet import SupervisedUNet
 from universeg_jax.errors import InputError
@@ -104,13 +105,15 @@ def test_the_steps_of_the_demo(monkeypatch):
 
     monkeypatch.setattr("experiments.demo_steps.SUPPORT", 8)
     found = steps(Exact(), images, images.take(slice(5)), rng)
-    assert found["cytoplasm_by_48"] == found["inverted_by_48"] == found["ensemble_of_5_draws_of_8"] == 1
-    assert found["several_labels_by_48"] == {"background": 1, "cytoplasm": 1, "nucleus": 1}
-    assert found["by_support_size"]["64"] == [1, 1, 1]
+    assert all(value == 1 for values in found.values() for value in values)
+    assert len(found["their ensemble"]) == 5
+    assert len(found["cytoplasm by 64, 3 test images"]) == 3
     assert leave_one_out(Exact(), images.take(slice(3))) == [1, 1, 1]
-    text = markdown({**found, "command": "c", "weights": "w", "test_images": 5})
-    assert "| the same, intensities inverted | 1.000 |" in text
-    assert plot(found["by_support_size"]).axes
+    assert plot(found).axes
+    half = table({**found, "half": [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]}, title="w, 5 test images")
+    assert "| the same, intensities inverted | 1.000 |" in half.markdown()
+    low, high = map(float, re.search(r"half \| 0\.500 \[(.*), (.*)\]", half.markdown()).groups())
+    assert 0 < low < 0.5 < high < 1
 
 
 def test_reading_a_dataset_of_several_classes():
