@@ -115,13 +115,15 @@ class Recording(PaintingSAM):
 
 def test_images_that_only_fill_up_are_not_encoded():
     sam = Recording()
-    images = [picture(32, 32, (4 + i, 4, 12, 12, RED), (20, 20, 8, 8, BLUE)) for i in range(9)]
+    images = [picture(32, 32, (4 + i, 4, 12, 12, RED), (20, 20, 8, 8, BLUE)) for i in range(14)]
     labels = [image[..., 0] == RED[0] for image in images]
     task = Segmenter(ProtoSAM(sam, config=COARSE)).fit(images[:5], labels[:5])  # a support set of 5 is filled up to 6
-    task.predict(images)  # and 9 targets to 16
+    task.predict(images[5:])  # and 9 targets to 16
     assert sum(map(len, sam.seen)) == 5 + 9
     with pytest.warns(match="constant"):
         assert not task.predict([np.full((32, 32), 7)])[0].any()
+    assert sum(map(len, sam.seen)) == 5 + 9
+    task.predict(images[5:], ensemble=4, support_size=2)  # whose draws share what is known of their images
     assert sum(map(len, sam.seen)) == 5 + 9
 
 

@@ -1,7 +1,7 @@
 """The coarse half of ProtoSAM: from images to features, prototypes and coarse logits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores, unit
 from universeg_jax.models.protosam.config import STAGES, ALPConfig, LinearConfig, ProtoSAMConfig, Turn
 from universeg_jax.models.protosam.linear import LinearClassifier, fit_linear, linear_scores
+from universeg_jax.models.protosam.memory import Memory
 from universeg_jax.models.protosam.neck import Features
 from universeg_jax.models.protosam.sam import SAM
 from universeg_jax.nn.resample import resize_linear
@@ -43,11 +44,13 @@ class Encoder:
         sam: the network that refines.
         extractor: of features for prototypes; None takes those of SAM's image encoder before its neck.
         stages: `ProtoSAMConfig.stages`, of these.
+        memory: of the last images, so that the draws of an ensemble encode none of them again.
     """
 
     sam: SAM
     extractor: FeatureExtractor | None
     stages: tuple[float, ...] | None
+    memory: Memory = field(default_factory=Memory)
 
     def __call__(self, images: np.ndarray, *, embedding: bool) -> Encoded:
         """Encode images (B,H,W,3); `embedding` asks for that as well.
@@ -62,7 +65,7 @@ class Encoder:
                 return Encoded(_mixed(both, self.stages), both.embedding if embedding else None)
             return Encoded(self.extractor(images), self.sam.encode(images).embedding if embedding else None)
 
-        return in_batches(encode, (images,), IMAGES_AT_ONCE)
+        return self.memory.of(images, embedding, compute=lambda unknown: in_batches(encode, (unknown,), IMAGES_AT_ONCE))
 
 
 class Known(NamedTuple):
