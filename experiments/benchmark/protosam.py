@@ -1,4 +1,4 @@
-"""ProtoSAM's networks beside PyTorch: LiteMedSAM's encoder, decoder, both, and the networks' part of a whole task.
+"""ProtoSAM beside PyTorch: LiteMedSAM's encoder, decoder, both, the networks' part of a task, and the whole of one.
 
     PYTHONPATH=/path/with/it python -m experiments.benchmark.protosam --out experiments/results
 
@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.benchmark.machine import machine
+from experiments.benchmark.protosam_whole import TorchSAM, whole
 from experiments.benchmark.sides import processors
 from experiments.benchmark.turns import in_turn, medians
 
@@ -51,6 +52,13 @@ def shipped_inputs(size: int = 256) -> Inputs:
         images.append(np.repeat(((image - image.min()) / np.ptp(image))[..., None], 3, axis=-1))
         boxes.append([columns.min(), rows.min(), columns.max(), rows.max()])
     return Inputs(np.stack(images), np.array(boxes, np.float32))
+
+
+def shipped_pictures() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Images (H,W) uint8 and their masks, bool, of their own sizes."""
+    files = sorted((EXAMPLES / "targets").iterdir())
+    images = [np.asarray(Image.open(file).convert("L")) for file in files]
+    return images, [np.asarray(Image.open(EXAMPLES / "labels" / file.name).convert("L")) > 0 for file in files]
 
 
 class Ours:
@@ -173,6 +181,7 @@ def main() -> int:
     results |= {
         "agreement": agreement(ours, reference, inputs),
         "speed": speed(ours, reference, inputs, runs=arguments.runs),
+        "whole": whole(ours.sam, TorchSAM(reference.net, ours.sam.config), *shipped_pictures(), runs=arguments.runs),
     }
     print(json.dumps(results, indent=1))
     arguments.out.mkdir(parents=True, exist_ok=True)

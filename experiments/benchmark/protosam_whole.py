@@ -1,0 +1,99 @@
+"""ProtoSAM from pictures to masks with this library's networks, and with the PyTorch ones in their place.
+
+Everything but the networks is the same on both sides, as the released system's own steps are not to be had with these
+weights: prototypes, classifier, components, prompts, and what is done to pictures before and after.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from experiments.benchmark.turns import in_turn, medians
+from universeg_jax.models.protosam.neck import Features
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.models.protosam.sam import SAM, SAMConfig
+from universeg_jax.segment.segmenter import Segmenter
+
+
+class TorchSAM:
+    """A LiteMedSAM of PyTorch as `ProtoSAM` takes one: what it asks of `SAM`, with prompts of boxes alone.
+
+    Args:
+        net: the network, in evaluation mode.
+        config: of the same network here.
+    """
+
+    def __init__(self, net: Any, config: SAMConfig) -> None:
+        self.net, self.config, self._seen = net, config, {}
+        layers = net.image_encoder.layers
+        # What a stage has made is what its end makes smaller for the next one.
+        for i in (1, 2):
+            layers[i].downsample.register_forward_pre_hook(partial(self._keep, i))
+        layers[3].register_forward_hook(lambda layer, given, made: self._keep(3, layer, (made,)))
+
+    def _keep(self, stage: int, _: Any, given: tuple) -> None:
+        self._seen[stage] = given[0]
+
+    def encode(self, images: Any) -> Features:
+        import torch
+
+        with torch.inference_mode():
+            embedding = self.net.image_encoder(torch.from_numpy(np.moveaxis(np.asarray(images), -1, 1).copy()))
+        sides = {stage: round(seen.shape[1] ** 0.5) for stage, seen in self._seen.items()}
+        maps = [
+            self._seen[stage].numpy().reshape(len(embedding), sides[stage], sides[stage], -1) for stage in sorted(sides)
+        ]
+        earlier = [_averaged(stage, sides[3]) for stage in maps[:-1]]
+        return Features(np.moveaxis(embedding.numpy(), 1, -1), maps[-1], tuple(earlier))
+
+    def decode(self, embedding: Any, *, boxes: Any, points: None, point_labels: None, mask: None) -> tuple:
+        import torch
+
+        with torch.inference_mode():
+            given = torch.from_numpy(np.array(boxes))[:, None]
+            sparse, dense = self.net.prompt_encoder(points=None, boxes=given, masks=None)
+            logits, iou = self.net.mask_decoder.predict_masks(
+                image_embeddings=torch.from_numpy(np.moveaxis(np.array(embedding), -1, 1).copy()),
+                image_pe=self.net.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+            )
+        return logits.numpy(), iou.numpy()
+
+
+def _averaged(maps: np.ndarray, side: int) -> np.ndarray:
+    count, height, width, channels = maps.shape
+    return maps.reshape(count, side, height // side, side, width // side, channels).mean(axis=(2, 4))
+
+
+def whole(sam: SAM, reference: TorchSAM, images: list[np.ndarray], labels: list[np.ndarray], *, runs: int) -> dict:
+    """Times of whole predictions, medians over runs of both sides in turn, and how many pixels have the same mask.
+
+    Args:
+        images, labels: the first is the example, the others are segmented.
+    """
+
+    def predicted(network: SAM | TorchSAM, targets: list[np.ndarray]) -> list[np.ndarray]:
+        return Segmenter(ProtoSAM(network)).fit(images[:1], labels[:1]).predict(targets)
+
+    def one_by_one() -> list[np.ndarray]:
+        """As the released validation does: the support is seen again beside each target."""
+        return [predicted(reference, [target])[0] for target in images[1:]]
+
+    many = f"{len(images) - 1} targets"
+    parts = {
+        "fit and predict 1 target": partial(predicted, reference, images[1:2]),
+        f"fit and predict {many}": partial(predicted, reference, images[1:]),
+        f"fit and predict {many}, reference one by one": one_by_one,
+    }
+    rows = []
+    for part, theirs in parts.items():
+        sides = {
+            "ours": partial(predicted, sam, images[1:2] if "1 target" in part else images[1:]),
+            "reference": theirs,
+        }
+        in_turn(sides, runs=1)  # to warm up
+        rows.append({"part": part, "runs": runs} | medians(in_turn(sides, runs=runs)))
+    pairs = zip(predicted(sam, images[1:]), one_by_one(), strict=True)
+    return {"same_pixels": float(np.mean([ours == theirs for ours, theirs in pairs])), "speed": rows}
