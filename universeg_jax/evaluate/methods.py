@@ -125,5 +125,7 @@ def _networks(model: object) -> Iterator[nnx.Module]:
     if isinstance(model, nnx.Module):
         yield model
     else:
-        for part in getattr(model, "__dict__", {}).values():
-            yield from _networks(part)
+        # Configurations hold no networks, and choices in them refer to each other without end.
+        for name, part in getattr(model, "__dict__", {}).items():
+            if name != "config":
+                yield from _networks(part)

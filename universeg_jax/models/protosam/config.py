@@ -263,7 +263,7 @@ class ProtoSAMConfig:
                 raise InputError(f"stages={self.stages}: give a weight for each stage, and a positive one for the last")
         if not self.turns:
             raise InputError("turns is empty: pass (Turn(),) for images as they are")
-        if not all(isinstance(turn, Turn) for turn in self.turns):
+        if not isinstance(self.turns, tuple) or not all(isinstance(turn, Turn) for turn in self.turns):
             raise InputError(f"turns={self.turns!r}: pass a tuple of Turn")
         check_numbers(self, "countless", least=0, whole=True)
 
