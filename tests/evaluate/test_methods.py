@@ -11,6 +11,7 @@ from universeg_jax.evaluate.augmented import TestTimeAugmentation
 from universeg_jax.evaluate.data import Labelled, Pool
 from universeg_jax.evaluate.methods import Ensemble, InContext, digest
 from universeg_jax.evaluate.retrieval import NearestMask, Retrieval, similarity
+from universeg_jax.models.protosam.config import ProtoSAMConfig
 
 
 def small(seed=0, **config):
@@ -74,6 +75,8 @@ def test_identity_of_a_system_is_that_of_its_networks_and_configuration():
     same, again, other, otherwise = (digest(one) for one in (system(0), system(0), system(1), system(0, "b")))
     assert same == again
     assert len({same, other, otherwise}) == 3
+    defaults, coarse = (digest(system(0, config)) for config in (ProtoSAMConfig(), ProtoSAMConfig.coarse()))
+    assert defaults != coarse
 
 
 def test_an_ensemble_averages_random_supports(pool):
