@@ -232,7 +232,7 @@ def test_another_extractor_gives_the_features():
 
     model = ProtoSAM(sam, features=extractor, config=ProtoSAMConfig.coarse())
     images, labels = SUPPORT[0][None], SUPPORT[1][None, None, ..., None]
-    model.prepare(images, labels, np.ones((1, 1), bool))(images)
+    model.prepare(images, labels, np.ones((1, 1), bool))(images / 2)
     assert seen == [1, 1]
     assert sam.encoded == []  # coarse masks need no embedding
 

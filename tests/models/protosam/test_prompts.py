@@ -53,5 +53,5 @@ def test_masks_stay_negative_outside_and_are_numbers_of_the_decoder():
 def test_a_prompt_asks_for_something():
     with pytest.raises(ValueError, match="a prompt needs a box, a point or a mask"):
         PromptsConfig(box=False)
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="confident_points=-1: pass a whole number at least 0"):
         PromptsConfig(confident_points=-1)
