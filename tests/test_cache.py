@@ -1,3 +1,4 @@
+import importlib.metadata
 import os
 
 import pytest
@@ -29,3 +30,10 @@ def test_otherwise_a_gigabyte_is_kept_but_for_limits_that_are_set(monkeypatch, t
     os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = "7"
     keep_compiled_code()
     assert [os.environ[name] for name in NAMES] == [str(tmp_path / "compiled"), "7", "0.1"]
+
+
+def test_what_jax_needs_for_a_limit_is_installed_with_the_package():
+    """Without it nothing is kept, and every command warns."""
+    assert any(
+        need.startswith("filelock") and "extra" not in need for need in importlib.metadata.requires("universeg-jax")
+    )
