@@ -64,6 +64,20 @@ def test_what_touches_a_long_edge_is_found_up_to_it():
     assert task.predict([target])[0][:10, 33:39].all()
 
 
+def test_the_box_of_a_whole_long_picture_says_nothing():
+    support = picture(32, 32, (0, 0, 32, 24, RED), (0, 24, 32, 8, BLUE))
+    target = picture(24, 96, (0, 0, 24, 96, RED), (0, 34, 20, 28, BLUE))  # the box of its red part is all of it
+    for largest, filled in ((0.9, False), (1.0, True)):
+        config = ProtoSAMConfig(
+            alp=replace(COARSE.alp, position_weight=0.0),
+            linear=None,
+            refinement=replace(RefinementConfig.always(), largest_box=largest),
+        )
+        found = fitted(support, support[..., 0] == RED[0], config).predict([target])[0]
+        assert found[4:8, 46:50].all() == filled
+        assert found[4:8, 46:50].any() == filled
+
+
 @pytest.mark.parametrize("rows", [3, 4, 5])
 def test_structures_thinner_than_half_a_pixel_are_found(rows):
     image = picture(256, 256, (100, 32, rows, 192, RED), (0, 0, 4, 4, BLUE))  # eight of its pixels become one
@@ -113,18 +127,17 @@ class Recording(PaintingSAM):
         return super().encode(images)
 
 
-def test_images_that_only_fill_up_are_not_encoded():
+def test_what_fills_up_is_encoded_once():
     sam = Recording()
     images = [picture(32, 32, (4 + i, 4, 12, 12, RED), (20, 20, 8, 8, BLUE)) for i in range(14)]
     labels = [image[..., 0] == RED[0] for image in images]
     task = Segmenter(ProtoSAM(sam, config=COARSE)).fit(images[:5], labels[:5])  # a support set of 5 is filled up to 6
     task.predict(images[5:])  # and 9 targets to 16
-    assert sum(map(len, sam.seen)) == 5 + 9
+    assert sum(map(len, sam.seen)) == 5 + 9 + 1
     with pytest.warns(match="constant"):
         assert not task.predict([np.full((32, 32), 7)])[0].any()
-    assert sum(map(len, sam.seen)) == 5 + 9
     task.predict(images[5:], ensemble=4, support_size=2)  # whose draws share what is known of their images
-    assert sum(map(len, sam.seen)) == 5 + 9
+    assert sum(map(len, sam.seen)) == 5 + 9 + 1
 
 
 def test_bfloat16_from_the_support_on():

@@ -44,7 +44,7 @@ class Encoder:
         sam: the network that refines.
         extractor: of features for prototypes; None takes those of SAM's image encoder before its neck.
         stages: `ProtoSAMConfig.stages`, of these.
-        memory: of the last images, so that the draws of an ensemble encode none of them again.
+        memory: of the last images, so that they are not encoded again. Make another `ProtoSAM` where weights change.
     """
 
     sam: SAM

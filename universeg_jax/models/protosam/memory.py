@@ -1,4 +1,4 @@
-"""What images were encoded to, kept for the draws of an ensemble, which share most of their images."""
+"""What images were encoded to: the draws of an ensemble share most of theirs, and batches are filled up with one."""
 
 import hashlib
 from collections import OrderedDict
@@ -15,16 +15,19 @@ CAPACITY = 256 * 2**20  # bytes: about 16 images of LiteMedSAM, a batch of targe
 
 
 class Memory:
-    """Results for single images, by their content; beyond `CAPACITY` those that were asked for longest ago are lost."""
+    """Results for single images, by their content; beyond `CAPACITY` those that were asked for longest ago are lost.
+
+    They are of one function: it knows nothing of weights that are changed in place.
+    """
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple, Tree] = OrderedDict()
 
     def of(self, images: np.ndarray, *about: object, compute: Callable[[np.ndarray], Tree]) -> Tree:
-        """`compute(images)`, which is asked for those alone that are not known.
+        """`compute(images)`, a tree of arrays (B,...); it is asked for those images alone that are not known.
 
         Args:
-            images: (B,H,W,C).
+            images: (B,H,W,C), at least one.
             about: what else the results depend on.
         """
         keys = [(hashlib.sha1(np.ascontiguousarray(image)).digest(), str(image.dtype), *about) for image in images]

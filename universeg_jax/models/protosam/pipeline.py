@@ -73,8 +73,6 @@ class ProtoSAM:
                 "(S,H,W,3), (K,S,H,W,1) and (K,S)"
             )
         _check_size(images, self.input_size)
-        used = counts.any(axis=0)  # the others change nothing, so the networks need not see them
-        images, labels, counts = images[used], labels[:, used], counts[:, used]
         refines = self.config.refinement is not None
         encoded = self.encoder(images, embedding=refines)
         truths = _masks(labels[..., 0])
@@ -104,7 +102,7 @@ class ProtoSAM:
                 # The deepest pixels are the most confident ones, by a little.
                 depth = 1e-3 * ndimage.distance_transform_edt(truths[k, s])
                 logits = np.where(truths[k, s], INSIDE + depth, -INSIDE).astype(np.float32)
-                requests.append(Request(int(s), components, logits))
+                requests.append(Request(int(s), components, logits, logits.size))
                 classes.append(k)
         scores: list[list[float]] = [[] for _ in truths]
         for request, k, drawn in zip(requests, classes, self._drawn(encoded.embedding, requests), strict=True):
@@ -135,7 +133,7 @@ class ProtoSAMTask:
     def __call__(self, targets: Float[Array, "B H W 3"], regions: Regions | None = None) -> Float[Array, "K B H W 1"]:
         """Logits of targets in [0,1], float32, within ±LIMIT where refined.
 
-        A constant image, in which nothing can be seen, has no foreground; the networks do not see it either.
+        A constant image, in which nothing can be seen, has no foreground.
 
         Args:
             regions: (B,4) where the images lie in their squares (`regions.py`); None if they fill them.
@@ -146,32 +144,25 @@ class ProtoSAMTask:
         targets, size = np.asarray(targets), self.encoder.sam.config.input_size
         _check_size(targets, size)
         regions = np.tile((0, 0, size, size), (len(targets), 1)) if regions is None else np.asarray(regions)
-        seen = targets.min(axis=(1, 2, 3)) < targets.max(axis=(1, 2, 3))
-        logits = np.full((len(self.refined), len(targets), size, size), -LIMIT, np.float32)
-        if seen.any():
-            logits[:, seen] = self._logits(targets[seen], regions[seen])
-        return jnp.asarray(logits)[..., None]
-
-    def _logits(self, targets: np.ndarray, regions: np.ndarray) -> np.ndarray:
-        """Logits (K,B,H,W) of targets in which something can be seen."""
         encoded = self.encoder(targets, embedding=any(self.refined))
         padding = outside(regions, targets.shape[1:3])
         logits = self.coarse.logits(targets, encoded)
         logits = np.where(padding, -np.abs(logits), logits)
+        logits[:, targets.min(axis=(1, 2, 3)) == targets.max(axis=(1, 2, 3))] = -LIMIT
         requests, places = [], []
         for k, of_class in enumerate(logits):
             for b, one in enumerate(of_class):
                 kept = self._kept(one, k)
                 of_class[b] = _without_others(one, kept)
                 if kept and self.refined[k]:
-                    requests.append(Request(b, kept, of_class[b].copy()))
+                    requests.append(Request(b, kept, of_class[b].copy(), int((~padding[b]).sum())))
                     places.append((k, b))
         if requests:
             coarse = logits.copy()
             self._refine(logits, encoded.embedding, requests, places, padding)
             if len(logits) > 1:
                 logits[0] = _without_added(logits, coarse)
-        return spread(logits, regions)
+        return jnp.asarray(spread(logits, regions))[..., None]
 
     def _kept(self, logits: np.ndarray, k: int) -> list[Component]:
         return choose(find_components(expit(logits)), self.config.components, self.in_support[k])

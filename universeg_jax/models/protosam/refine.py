@@ -29,11 +29,13 @@ class Request:
         image: index of its embedding.
         components: at least one.
         logits: (H,W) coarse logits of the image.
+        area: of the image in its square, in pixels.
     """
 
     image: int
     components: list[Component]
     logits: np.ndarray
+    area: int
 
 
 def draw(
@@ -81,7 +83,7 @@ def compose(request: Request, drawn: Sequence[np.ndarray], config: RefinementCon
     refined = np.full_like(coarse, -LIMIT)
     for i, component in enumerate(request.components):
         logits = drawn[i] if i < len(drawn) else None
-        if logits is not None and _trusted(component, logits, config):
+        if logits is not None and _trusted(component, logits, config, request.area):
             refined = np.maximum(refined, logits)
         else:
             part, own = refined[component.region], coarse[component.region]
@@ -89,8 +91,8 @@ def compose(request: Request, drawn: Sequence[np.ndarray], config: RefinementCon
     return (refined + config.coarse_weight * coarse) / (1 + config.coarse_weight)
 
 
-def _trusted(component: Component, logits: np.ndarray, config: RefinementConfig) -> bool:
-    if component.box_area > config.largest_box * logits.size:
+def _trusted(component: Component, logits: np.ndarray, config: RefinementConfig, area: int) -> bool:
+    if component.box_area > config.largest_box * area:
         return False
     if (logits > STABILITY_OFFSET).sum() < config.stability * (logits > -STABILITY_OFFSET).sum():
         return False
