@@ -159,7 +159,9 @@ def main() -> None:
     if any(task.dataset == "ms_oasis" for task in data.tasks):
         found["OASIS cortex, each of 5 images by the other 4"] = leave_one_out(segmenter, read(data, "ms_oasis"))
     about, weights = about_run(), Path(arguments.weights).name
-    made = table(found, title=f"{weights}, {len(test.images)} test images")
+    made = table(
+        found, title=f"{weights}, {len(test.images)} test images; brackets: 95 % bootstrap intervals over images"
+    )
     arguments.out.mkdir(parents=True, exist_ok=True)
     results = {**about, "weights": weights, "test_images": len(test.images), "dice": found}
     (arguments.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

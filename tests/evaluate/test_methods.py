@@ -69,12 +69,14 @@ def test_identity_is_the_same_wherever_an_activation_lies_in_memory():
 
 
 def test_identity_of_a_system_is_that_of_its_networks_and_configuration():
-    def system(seed, config="a"):
-        return SimpleNamespace(config=config, parts=SimpleNamespace(network=small(seed)), name="system")
+    def system(seed, config="a", size=28):
+        return SimpleNamespace(config=config, parts=SimpleNamespace(network=small(seed), size=size), name="system")
 
-    same, again, other, otherwise = (digest(one) for one in (system(0), system(0), system(1), system(0, "b")))
+    same, again, *others = (
+        digest(one) for one in (system(0), system(0), system(1), system(0, "b"), system(0, size=56))
+    )
     assert same == again
-    assert len({same, other, otherwise}) == 3
+    assert len({same, *others}) == 4
     defaults, coarse = (digest(system(0, config)) for config in (ProtoSAMConfig(), ProtoSAMConfig.coarse()))
     assert defaults != coarse
 

@@ -103,29 +103,24 @@ class Ensemble:
 
 
 def digest(model: InContextModel) -> str:
-    """A short hash of a model's configuration and parameters: the same numbers come from the same ones.
-
-    Of a system of several networks all of them are taken, and its own configuration.
-    """
-    found = hashlib.sha256(_configuration(model))
-    for network in _networks(model):
-        found.update(_configuration(network))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(network):
-            found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
+    """A short hash of what a model's numbers depend on, of a system of several networks that of all of them."""
+    found = hashlib.sha256()
+    for part in _parts(model):
+        found.update(part)
     return found.hexdigest()[:12]
 
 
-def _configuration(model: object) -> bytes:
-    """Functions, such as activations, by their name: where they lie in memory is another place in every process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(getattr(model, "config", ""))).encode()
-
-
-def _networks(model: object) -> Iterator[nnx.Module]:
-    """The networks that a system holds, in its attributes or theirs."""
+def _parts(model: object) -> Iterator[bytes]:
+    """Configurations, parameters and plain options, of a model's attributes or theirs."""
+    # Functions, such as activations, by their name: where they lie in memory is another place in every process.
+    yield re.sub(r" at 0x[0-9a-f]+", "", repr(getattr(model, "config", ""))).encode()
     if isinstance(model, nnx.Module):
-        yield model
+        for path, leaf in jax.tree_util.tree_leaves_with_path(model):
+            yield jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes()
+    elif isinstance(model, bool | int | float | str):
+        yield repr(model).encode()
     else:
         # Configurations hold no networks, and choices in them refer to each other without end.
         for name, part in getattr(model, "__dict__", {}).items():
             if name != "config":
-                yield from _networks(part)
+                yield from _parts(part)

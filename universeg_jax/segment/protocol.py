@@ -23,7 +23,8 @@ class InContextModel(Protocol):
     Attributes:
         input_size: side in pixels of the square images it takes.
         input_channels: 1 for grey images, 3 for colour.
-        padding: what makes images square, "zeros" or "edge" (see `geometry.Frame`); may be left out, for zeros.
+        padding: what makes images square, "zeros" or "edge" (see `geometry.Frame`); may be left out, for zeros. With
+            "edge", predictors take `regions` as well.
     """
 
     input_size: int

@@ -10,7 +10,6 @@ from universeg_jax.errors import WeightsError
 from universeg_jax.models.protosam.dinov2 import DINOv2Config
 from universeg_jax.models.protosam.sam import SAMConfig
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.weights.digest import Digest
 from universeg_jax.weights.released import RELEASES, Release
 
 Config = UniverSegConfig | SAMConfig | DINOv2Config
@@ -47,15 +46,10 @@ def another_network(
     return f", but look like those of {names or found}"
 
 
-def release_with(digest: Digest) -> Release | None:
-    """The release whose file has a digest."""
-    return next((release for release in RELEASES if release.digest == digest), None)
-
-
-def release_in(file: str | os.PathLike, among: list[Release]) -> Release | None:
-    """The one of some releases that a file is, byte for byte."""
-    digests = {kind.of(file) for kind in {type(release.digest) for release in among}}
-    return next((release for release in among if release.digest in digests), None)
+def release_of(file: str | os.PathLike) -> Release | None:
+    """The release that a file is, byte for byte."""
+    digests = {kind.of(file) for kind in {type(release.digest) for release in RELEASES}}
+    return next((release for release in RELEASES if release.digest in digests), None)
 
 
 def _shown(config: Config) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.weights import store
-from universeg_jax.weights.alike import release_with
+from universeg_jax.weights.alike import release_of
 from universeg_jax.weights.architectures import Model, architecture_of
 from universeg_jax.weights.download import alone_in
 from universeg_jax.weights.parameters import blueprint
@@ -77,10 +77,9 @@ def _convert(release: Release, file: Path, folder: Path, *, downloaded: bool) ->
         tensors = load_torch(file)
         if converter_for(tensors) not in (None, architecture.name.lower()):
             raise WeightsError(f"it is not of a {architecture.model.__name__}. {looks_like(tensors)}")
-        digest = release.digest.of(file)
-        other = release_with(digest)
-        if digest != release.digest and other is not None:  # MedSAM's file would fit SAM's network
-            raise WeightsError(f"it is the released file of {other.name}")
+        known = release_of(file)
+        if known not in (release, None):  # MedSAM's file would fit SAM's network
+            raise WeightsError(f"it is the released file of {known.name}")
         architecture.import_tensors(model, tensors)
     except WeightsError as error:
         if not downloaded:
@@ -89,5 +88,5 @@ def _convert(release: Release, file: Path, folder: Path, *, downloaded: bool) ->
             ) from None
         rejected = file.replace(file.with_name(f"{file.name}.rejected"))
         raise WeightsError(f"{release.source} is not {release.name}: {error}\nThe file is kept as {rejected}") from None
-    provenance = {"source": str(release.source), "licence": release.licence, "digest": str(digest)}
+    provenance = {"source": str(release.source), "licence": release.licence, "digest": str(release.digest.of(file))}
     store.save(model, folder, provenance=provenance)

@@ -7,7 +7,7 @@ import numpy as np
 
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.protosam.sam import SAMConfig
-from universeg_jax.weights.alike import release_in, releases_like
+from universeg_jax.weights.alike import release_of, releases_like
 from universeg_jax.weights.sam_config import infer_config
 
 
@@ -29,7 +29,7 @@ def is_medsam(file: str | os.PathLike, state_dict: Mapping[str, np.ndarray], *, 
     doubtful = len({release.config.mean for release in alike}) > 1
     if medsam is None and not doubtful:
         return False
-    known = release_in(file, alike)
+    known = release_of(file) if alike else None
     if known is None and medsam is None:
         names = " or ".join(release.name for release in alike)
         raise WeightsError(

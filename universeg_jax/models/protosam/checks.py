@@ -42,7 +42,7 @@ def check_numbers(config: Any, *names: str, **bounds: Any) -> None:
 def check_tuple(config: Any, name: str, *, length: int | None = None, **bounds: Any) -> None:
     """A field that is a tuple of numbers, as `check_number`; of so many."""
     values, full_name = getattr(config, name), f"{type(config).__name__}.{name}"
-    if not isinstance(values, tuple | list) or len(values) != (len(values) if length is None else length):
+    if not isinstance(values, tuple) or len(values) != (len(values) if length is None else length):
         raise InputError(f"{full_name}={values!r}: pass a tuple of {'' if length is None else f'{length} '}numbers")
     for i, value in enumerate(values):
         check_number(f"{full_name}[{i}]", value, **bounds)
