@@ -21,7 +21,12 @@ PAGE = "evaluation.md"
 # Folder, module, options, heading.
 EXPERIMENTS = (
     ("heldout", "evaluate", ["--pictures", "--against", "open-v0"], "Held-out datasets"),
-    ("small_sets", "small_sets", ["--against", "open-v3", "open-v2", "open-v1", "open-v0"], "Held-out sets too small to be split"),
+    (
+        "small_sets",
+        "small_sets",
+        ["--against", "open-v3", "open-v2", "open-v1", "open-v0"],
+        "Held-out sets too small to be split",
+    ),
     ("support_size", "support_size", [], "Support size and ensembling"),
     ("pools", "pools", [], "Few labelled examples in all"),
     ("bounds", "bounds", [], "Bounds"),
