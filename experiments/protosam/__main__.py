@@ -3,7 +3,8 @@
     python -m experiments.protosam --corpus HELDOUT --corpus TRAIN --out experiments/results
 
 The corpora are made by `universeg-jax prepare` from public datasets; of the second only some datasets are taken, and
-of these the first task. A run that was stopped goes on where it was; other settings begin anew.
+of these the first task. A run that was stopped goes on where it was; other weights or configurations measure their own
+columns anew, other draws everything.
 
 Nothing is trained. ProtoSAM's defaults were chosen on images of the second corpus, none of the first, so its figures
 on the second are on the bright side. The picture shows images that may be shown: BBBC038 (CC0), HC18 (CC BY 4.0),
@@ -86,21 +87,21 @@ def main() -> None:
         Contender("UniverSeg, 1", universeg, 1),
         Contender("UniverSeg, 16", universeg, 16),
     ]
-    settings = {
-        "weights": {"ProtoSAM": arguments.sam, "UniverSeg": arguments.universeg},
-        "draws": arguments.draws,
-        "targets": arguments.targets,
-        "resolution": 128,
-        "contenders": [contender.name for contender in contenders],
-        "configurations": {c.name: repr(c.model.config) for c in contenders if isinstance(c.model, ProtoSAM)},
+    settings = {"draws": arguments.draws, "targets": arguments.targets, "resolution": 128}
+    told = {
+        contender.name: {
+            "weights": arguments.sam if isinstance(contender.model, ProtoSAM) else arguments.universeg,
+            "configuration": repr(contender.model.config),
+        }
+        for contender in contenders
     }
     command = shlex.join(["python", "-m", "experiments.protosam", *map(_told, sys.argv[1:])])
-    results = {"command": command, "machine": machine(), **settings, "corpora": {}}
+    results = {"command": command, "machine": machine(), **settings, "contenders": told}
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "protosam.json"
     done = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if {name: done.get(name) for name in settings} == settings:
-        results["corpora"] = done["corpora"]
+    same = {name: done.get(name) for name in settings} == settings
+    results["corpora"] = known_columns(done, told) if same else {}
     shown = []
     for place, folder in enumerate(arguments.corpus):
         corpus, measured = Corpus(folder), results["corpora"].setdefault(folder.name, {})
@@ -112,14 +113,35 @@ def main() -> None:
                 if dataset in MAY_BE_SHOWN and number == 0:
                     shown.append((corpus, task, made[0]))
                 name = f"{task.dataset}, {task.label}"
-                if name not in measured:
-                    measured[name] = {c.name: measure(corpus, task, made, c) for c in contenders}
+                there = measured.get(name, {})
+                measured[name] = {c.name: there.get(c.name) or measure(corpus, task, made, c) for c in contenders}
+                if there != measured[name]:
                     file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
                 print(name, [score["dice"] for score in measured[name].values()], flush=True)
             sam.forget()
+    for measured in results["corpora"].values():
+        for name in [name for name, scores in measured.items() if scores.keys() != told.keys()]:
+            del measured[name]  # of a dataset that is not asked for any more
     file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     write_table(arguments.out / "protosam.md", results)
     write_picture(arguments.out / "protosam.png", shown, [c for c in contenders if "plain" not in c.name])
+
+
+def known_columns(done: dict, told: dict[str, dict[str, str]]) -> dict[str, dict[str, dict[str, dict]]]:
+    """By corpus, task and contender what is known already, of those that are the same as before.
+
+    Args:
+        done: an earlier run's results with the same draws.
+        told: what each contender is now.
+    """
+    before = done["contenders"]
+    return {
+        corpus: {
+            task: {name: score for name, score in scores.items() if name in told and before.get(name) == told[name]}
+            for task, scores in measured.items()
+        }
+        for corpus, measured in done["corpora"].items()
+    }
 
 
 def _told(word: str) -> str:

@@ -16,7 +16,7 @@ TRUTH, FOUND = "#2a9d3a", "#d62246"
 
 def write_table(file: Path, results: dict) -> None:
     """Write the Markdown table of `results`, as __main__ makes them."""
-    names = results["contenders"]
+    names = list(results["contenders"])
     lines = [
         "# One labelled image",
         "",

@@ -3,6 +3,7 @@ import pytest
 from array_corpus import ArrayCorpus, examples
 from painting_sam import PaintingSAM
 
+from experiments.protosam.__main__ import known_columns
 from experiments.protosam.measure import Contender, RememberingSAM, draws, measure, volume
 from experiments.protosam.report import write_table
 from universeg_jax.tasks.task import Example, Task
@@ -86,7 +87,7 @@ def test_the_table_marks_the_best(tmp_path):
         "targets": 6,
         "draws": 4,
         "resolution": 128,
-        "contenders": ["a", "b"],
+        "contenders": {"a": {}, "b": {}},
         "corpora": {"heldout": {"skin, 1": {"a": score(0.5, 0.4), "b": score(0.75, 0.6)}}},
     }
     write_table(tmp_path / "t.md", results)
@@ -94,3 +95,16 @@ def test_the_table_marks_the_best(tmp_path):
     assert "| skin, 1 | 0.500 (0.010) | **0.750** (0.010) |" in text
     assert "| … its volumes | 0.400 | 0.600 |" in text
     assert "| **mean of 1 tasks** | 0.500 | 0.750 |" in text
+
+
+def test_columns_of_other_weights_or_configurations_are_measured_anew():
+    before = {name: {"weights": "open-v0", "configuration": "C()"} for name in ("same", "trained on", "configured")}
+    now = {
+        "same": before["same"],
+        "trained on": {"weights": "open-v1", "configuration": "C()"},
+        "configured": {"weights": "open-v0", "configuration": "C(1)"},
+        "new": before["same"],
+    }
+    done = {"contenders": before, "corpora": {"heldout": {"skin, 1": {name: {"dice": 0.5} for name in before}}}}
+    assert known_columns(done, now) == {"heldout": {"skin, 1": {"same": {"dice": 0.5}}}}
+    assert known_columns(done, {}) == {"heldout": {"skin, 1": {}}}
