@@ -16,8 +16,11 @@ from universeg_jax.evaluate.protocol import Protocol
 from universeg_jax.evaluate.report import notes, tables_of, write_report
 from universeg_jax.evaluate.summary import Condition
 from universeg_jax.segment.load import load_in_context
-from universeg_jax.tasks.selection import HELD_OUT
 from universeg_jax.tasks.task import Corpus, Task
+
+
+LARGE = ("*acdc*", "*dental*", "*hc18*", "*wbc*")
+"""Held-out datasets (`universeg_jax.tasks.selection.HELD_OUT`) with images enough for splits."""
 
 
 def make_parser(
@@ -57,9 +60,9 @@ def named(weights: str) -> InContext:
 
 
 def held_out(arguments: argparse.Namespace, *, resolution: int = 128) -> tuple[CorpusData, list[Task]]:
-    """The corpus and, of its tasks, those of the held-out datasets."""
+    """The corpus and, of its tasks, those of the large held-out datasets."""
     data = CorpusData(Corpus(arguments.corpus, resolution=resolution))
-    tasks = [task for task in data.tasks if any(fnmatchcase(task.dataset, name) for name in HELD_OUT)]
+    tasks = [task for task in data.tasks if any(fnmatchcase(task.dataset, name) for name in LARGE)]
     return data, matching(tasks, arguments.tasks)
 
 

@@ -63,6 +63,8 @@ def test_split_tasks_leaves_something_to_train_on(validation):
         "Dataset027_ACDC_12",
         "sa_hc18",
         "my_scd",
+        "ms_oasis",
+        "sa_leukocyte",
     ],
 )
 def test_held_out_names(name):
@@ -76,4 +78,4 @@ def test_one_name_is_no_tuple_of_names():
 
 
 def test_other_names_pass():
-    refuse_held_out([Task(name, "MR", "axial", "1") for name in ("oasis", "chasedb1", "bbbc038")], HELD_OUT)
+    refuse_held_out([Task(name, "MR", "axial", "1") for name in ("oasis", "chasedb1", "bbbc038", "ms_lesions")], HELD_OUT)
