@@ -18,7 +18,6 @@ from universeg_jax.evaluate.summary import Condition
 from universeg_jax.segment.load import load_in_context
 from universeg_jax.tasks.task import Corpus, Task
 
-
 LARGE = ("*acdc*", "*dental*", "*hc18*", "*wbc*")
 """Held-out datasets (`universeg_jax.tasks.selection.HELD_OUT`) with images enough for splits."""
 

@@ -44,7 +44,7 @@ TRAIN_SETS = (
     "chasedb1_vessel",
     "ph2_skin_lesion",
     "knee_xray",
-    "lung_ct_stadzior",
+    "sa_chest_ct_subset",
     "sa_busi_breast_cancer",
     "sa_whole_heart_hvsmr_2_0",
     "sa_kits19_kidney_tumor",

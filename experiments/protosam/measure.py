@@ -20,8 +20,10 @@ from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.tasks.task import Corpus, Example, Task
 
 SMALLEST = 1e-3  # fraction of the image that a label covers at least, 16 pixels at 128
-VOLUMES = {name: re.compile(r"^\d+") for name in ("sa_ct_liver", "sa_whole_heart_hvsmr_2_0", "sa_kits19_kidney_tumor")}
-"""Datasets whose images are slices, and what in the name of a slice tells the volume."""
+VOLUMES = ("sa_ct_liver", "sa_whole_heart_hvsmr_2_0", "sa_kits19_kidney_tumor", "sa_liver_tumor")
+"""Datasets of slices in whose names the first number is that of the volume; of some it is mirrored as well."""
+NUMBERED = (*VOLUMES, "chasedb1_vessel")
+"""Datasets with several images of a subject, which the first number in their names tells."""
 
 
 class RememberingSAM:
@@ -73,12 +75,12 @@ def draws(
 ) -> Iterator[Draw]:
     """Random support images, each with random targets.
 
-    Images are in an order that depends on the dataset alone, so that its tasks share them. No target is of the
-    support's volume.
+    Images are in an order that depends on the dataset alone, so that its tasks share them. No target is of a subject
+    that an example is of, as far as names tell (`NUMBERED`; those of ACDC's slices do not).
 
     Args:
         number: of support images.
-        targets: of each, at most.
+        targets: of each, at most; where images are slices (`VOLUMES`), as many volumes, with all slices there are.
         more: further examples beside each support image, or none where there are not so many.
         among: the images that all are drawn from; targets are drawn anew for each support image. None takes the same
             few images, 4 more than there are targets, so that most targets are common to all.
@@ -86,25 +88,28 @@ def draws(
     examples = {example.image: example for example in corpus.examples(task, minimum_area=SMALLEST)}
     order = generator(0, task.dataset).permutation(max(examples) + 1).tolist()
     ordered = [examples[image] for image in order if image in examples]
-    size = among or targets + 4
+    size = len(ordered) if task.dataset in VOLUMES else among or targets + 4
     pool, rest = ordered[:size], ordered[size:]
     for place, support in enumerate(pool[:number]):
-        others = [e for e in pool if volume(task, e) != volume(task, support)]
+        others = [e for e in pool if subject(task, e) != subject(task, support)]
         if not others:
             continue
         if among:
             others = [others[i] for i in generator(place, task.dataset).permutation(len(others))]
         taken = others[-targets:]
-        spare = [e for e in [*rest, *others[:-targets]] if volume(task, e) not in {volume(task, t) for t in taken}]
-        if len(spare) < more:  # of small sets, all but the target itself: see `segment`
+        if task.dataset in VOLUMES:
+            chosen = list(dict.fromkeys(subject(task, e) for e in others))[-targets:]
+            taken = [e for e in others if subject(task, e) in chosen]
+        seen = {subject(task, target) for target in taken}
+        spare = [e for e in [*rest, *others] if subject(task, e) not in seen]
+        if len(spare) < more:  # of small sets, all but those of the target's subject: see `segment`
             spare = []
         yield Draw(support, tuple(spare[:more]), tuple(taken))
 
 
-def volume(task: Task, example: Example) -> str:
-    """The volume a slice is of; an image's own name where it is of none."""
-    pattern = VOLUMES.get(task.dataset)
-    return pattern.match(example.subject)[0] if pattern else example.subject
+def subject(task: Task, example: Example) -> str:
+    """The subject of an image; the image's own name where it tells none."""
+    return re.search(r"\d+", example.subject)[0] if task.dataset in NUMBERED else example.subject
 
 
 def segment(corpus: Corpus, task: Task, draw: Draw, contender: Contender) -> list[np.ndarray]:
@@ -123,7 +128,8 @@ def segment(corpus: Corpus, task: Task, draw: Draw, contender: Contender) -> lis
             return segmenter.fit(*arrays(support)).predict(arrays(targets)[0])
         masks = []
         for target in targets:
-            support = [draw.support, *(other for other in targets if other is not target)][: contender.examples]
+            others = [other for other in targets if subject(task, other) != subject(task, target)]
+            support = [draw.support, *others][: contender.examples]
             masks += segmenter.fit(*arrays(support)).predict(arrays([target])[0])
         return masks
 
@@ -136,7 +142,7 @@ def measure(corpus: Corpus, task: Task, made: list[Draw], contender: Contender) 
         truths = [corpus.read(task, target.image)[1][..., 0] >= 0.5 for target in draw.targets]
         images.append(fmean(dice(mask, truth) for mask, truth in zip(masks, truths, strict=True)))
         if task.dataset in VOLUMES:
-            names = np.array([volume(task, target) for target in draw.targets])
+            names = np.array([subject(task, target) for target in draw.targets])
             of_volumes = [np.flatnonzero(names == name) for name in sorted(set(names))]
             volumes.append(fmean(dice(*(np.stack([x[i] for i in own]) for x in (masks, truths))) for own in of_volumes))
     spread = float(np.std(images))

@@ -4,7 +4,7 @@ from array_corpus import ArrayCorpus, examples
 from painting_sam import PaintingSAM
 
 from experiments.protosam.__main__ import known_columns
-from experiments.protosam.measure import Contender, RememberingSAM, draws, measure, volume
+from experiments.protosam.measure import Contender, RememberingSAM, draws, measure, subject
 from experiments.protosam.report import write_table
 from universeg_jax.tasks.task import Example, Task
 
@@ -48,10 +48,12 @@ def test_targets_are_drawn_anew_out_of_more_images():
     assert len({draw.support.image for draw in made}.union(*targets)) <= 20
 
 
-def test_slices_of_one_volume_are_not_both_support_and_target():
-    slices = [Example(i, f"{i // 4}_{i}", "train", 0.1) for i in range(12)]
-    for draw in draws(ArrayCorpus({LIVER: slices}), LIVER, number=3, targets=6, more=15):
-        assert volume(LIVER, draw.support) not in {volume(LIVER, target) for target in draw.targets}
+@pytest.mark.parametrize(("volumes", "slices"), [(1, 4), (6, 8)])
+def test_slices_of_one_volume_are_not_both_support_and_target(volumes, slices):
+    examples = [Example(i, f"{i // 4}_{i}", "train", 0.1) for i in range(12)]
+    for draw in draws(ArrayCorpus({LIVER: examples}), LIVER, number=3, targets=volumes, more=15):
+        assert len(draw.targets) == slices
+        assert subject(LIVER, draw.support) not in {subject(LIVER, target) for target in draw.targets}
 
 
 @pytest.mark.parametrize(("number", "shown"), [(40, [16]), (5, [4] * 4)])
@@ -108,3 +110,11 @@ def test_columns_of_other_weights_or_configurations_are_measured_anew():
     done = {"contenders": before, "corpora": {"heldout": {"skin, 1": {name: {"dice": 0.5} for name in before}}}}
     assert known_columns(done, now) == {"heldout": {"skin, 1": {"same": {"dice": 0.5}}}}
     assert known_columns(done, {}) == {"heldout": {"skin, 1": {}}}
+
+
+def test_names_tell_subjects_apart():
+    mirrored, eye = Task("sa_liver_tumor", "image", "2d", "1"), Task("chasedb1_vessel", "image", "2d", "1")
+    of = {name: Example(0, name, "train", 0.1) for name in ("flipped_10001_103", "mirrored_10001_92", "Image_01L")}
+    assert subject(mirrored, of["flipped_10001_103"]) == subject(mirrored, of["mirrored_10001_92"]) == "10001"
+    assert subject(eye, of["Image_01L"]) == "01"
+    assert subject(SKIN, of["Image_01L"]) == "Image_01L"

@@ -78,4 +78,6 @@ def test_one_name_is_no_tuple_of_names():
 
 
 def test_other_names_pass():
-    refuse_held_out([Task(name, "MR", "axial", "1") for name in ("oasis", "chasedb1", "bbbc038", "ms_lesions")], HELD_OUT)
+    refuse_held_out(
+        [Task(name, "MR", "axial", "1") for name in ("oasis", "chasedb1", "bbbc038", "ms_lesions")], HELD_OUT
+    )
