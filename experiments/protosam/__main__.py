@@ -23,6 +23,7 @@ from experiments.command import run
 from experiments.protosam.measure import Contender, RememberingSAM, chosen_tasks, draws, measure
 from experiments.protosam.report import write_picture, write_table
 from universeg_jax import shipped
+from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
@@ -77,6 +78,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam.{json,md,png}")
     arguments = parser.parse_args()
 
+    names = [folder.name for folder in arguments.corpus]
+    if len(set(names)) < len(names):
+        raise InputError(f"--corpus {' '.join(names)}: results are kept by the folder's name; give them different ones")
     sam = RememberingSAM(load(arguments.sam))
     universeg = load(arguments.universeg)
     contenders = [
@@ -113,7 +117,7 @@ def main() -> None:
                 if dataset in MAY_BE_SHOWN and number == 0:
                     shown.append((corpus, task, made[0]))
                 name = f"{task.dataset}, {task.label}"
-                there = measured.get(name, {})
+                there = measured.pop(name, {})  # the table has the order of this run
                 measured[name] = {c.name: there.get(c.name) or measure(corpus, task, made, c) for c in contenders}
                 if there != measured[name]:
                     file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

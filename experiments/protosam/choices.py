@@ -106,7 +106,7 @@ def main() -> None:
         "weights": PROTOSAM,
         "draws": DRAWS,
         "targets": TARGETS,
-        "choices": {half: [row.name for row in own] for half, own in rows.items()},
+        "choices": {half: {row.name: repr(row.model.config) for row in own} for half, own in rows.items()},
     }
     file = arguments.out / "protosam_choices.json"
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,13 @@ def main() -> None:
     }
     file = arguments.out / "protosam_paired.json"
     arguments.out.mkdir(parents=True, exist_ok=True)
-    settings = {"draws": DRAWS, "targets": TARGETS, "among": AMONG}
+    settings = {
+        "weights": PROTOSAM,
+        "configurations": {half: {"ours": repr(ours), "plain": repr(plain)} for half, (ours, plain) in pairs.items()},
+        "draws": DRAWS,
+        "targets": TARGETS,
+        "among": AMONG,
+    }
     done = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     found = done["ours, plain"] if {name: done.get(name) for name in settings} == settings else {}
     for corpus, task in _tasks([Corpus(folder) for folder in arguments.corpus]):

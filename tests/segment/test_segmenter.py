@@ -202,7 +202,8 @@ def test_ensembles_are_seeded_and_average_their_draws():
     np.testing.assert_array_equal(again.probability, result.probability)
     (other,) = task.segment(images[:1], ensemble=5, support_size=3, seed=2)
     assert (other.probability != result.probability).any()
-    (whole,) = task.segment(images[:1], ensemble=3, support_size=12)
+    with pytest.warns(SegmentationWarning, match="every draw shows all 12 of the support's entries"):
+        (whole,) = task.segment(images[:1], ensemble=3, support_size=12)
     np.testing.assert_allclose(whole.probability, task.predict_proba(images[:1])[0], atol=1e-5)
     np.testing.assert_allclose(whole.spread, 0, atol=1e-6)
 

@@ -235,6 +235,13 @@ class Task:
             return [self._whole]
         if support_size is None:
             support_size = max(len(self.support) // 2, min(len(self.support), len(self.support.labels)))
+        if ensemble > 1 and support_size == len(self.support):
+            warnings.warn(
+                f"ensemble={ensemble}: every draw shows all {support_size} of the support's entries, so all are the "
+                "same: leave ensemble out, or pass a smaller support_size",
+                SegmentationWarning,
+                stacklevel=4,  # that of the public methods' callers
+            )
         rng = np.random.default_rng(seed)
         draws = [self.support.take(self.support.draw(rng, support_size)) for _ in range(ensemble)]
         return [self._predictor(draw) for draw in draws]

@@ -39,3 +39,10 @@ def test_small_maps_are_enlarged():
 def test_less_than_a_patch_is_refused():
     with pytest.raises(ValueError, match="size=13: pass a whole number at least 14"):
         DINOv2Features(Patches(), size=13)
+
+
+def test_a_bright_image_is_standardised_in_bfloat16_too():
+    image, network = 0.9 + 0.05 * np.random.default_rng(0).standard_normal((1, 28, 28, 3)), Patches()
+    DINOv2Features(network, size=28, standardise=True)(jnp.asarray(image, jnp.bfloat16))
+    given = network.given.astype(np.float32)
+    np.testing.assert_allclose([given.mean(), given.std()], [0, 1], atol=0.01)

@@ -1,6 +1,7 @@
 """Pictures of other shapes, thin structures and several classes, through the segmenter."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from universeg_jax.models.protosam.config import (
     RefinementConfig,
     Turn,
 )
+from universeg_jax.models.protosam.features import DINOv2Features
 from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.segment.segmenter import Segmenter
 
 GREY, RED, BLUE, BLACK = (128, 128, 128), (230, 25, 25), (25, 25, 230), (0, 0, 0)
@@ -180,3 +183,50 @@ def test_the_decoder_is_checked_by_the_deepest_point_of_a_mask():
     config = ProtoSAMConfig(prompts=PromptsConfig(confident_points=1))
     fitted(image, image[..., 0] == RED[0], config, sam=sam)._whole  # noqa: B018
     np.testing.assert_allclose(sam.points[0, 0], (9.5, 9.5), atol=1)
+
+
+@pytest.mark.parametrize("config", [ProtoSAMConfig(), COARSE, ProtoSAMConfig.upstream()])
+def test_where_nothing_is_found_the_mask_is_empty_of_the_pictures_size_and_says_so(config):
+    support = picture(40, 32, (10, 6, 20, 20, RED), (32, 20, 6, 6, BLUE))
+    target = picture(30, 44, (4, 4, 20, 20, BLUE))
+    task = fitted(support, support[..., 0] == RED[0], config)
+    with pytest.warns(SegmentationWarning, match="nothing was found: the mask is all background"):
+        (mask,) = task.predict([target])
+    assert mask.shape == (30, 44)
+    assert not mask.any()
+
+
+@pytest.mark.parametrize("config", [ProtoSAMConfig(), COARSE, ProtoSAMConfig.upstream()])
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_mask_of_one_value_is_warned_of_and_found_everywhere_or_nowhere(config, everywhere):
+    support = picture(40, 32, (10, 6, 20, 20, RED))
+    with pytest.warns(SegmentationWarning, match="the mask is empty or full"):
+        task = fitted(support, np.full((40, 32), everywhere), config)
+    (mask,) = task.predict([support]) if everywhere else _empty(task, support)
+    assert mask.shape == (40, 32)
+    assert (mask == everywhere).all()
+
+
+def _empty(task, image):
+    with pytest.warns(SegmentationWarning, match="nothing was found"):
+        return task.predict([image])
+
+
+def test_parts_that_do_not_fit_together_are_refused():
+    sam, network = PaintingSAM(), SimpleNamespace(config=SimpleNamespace(patch=14))
+    with pytest.raises(ValueError, match=r"pass a ProtoSAMConfig, such as ProtoSAMConfig\.upstream\(\)"):
+        ProtoSAM(sam, config=ProtoSAMConfig.upstream)
+    with pytest.raises(ValueError, match="sam is a SimpleNamespace: pass a SAM"):
+        ProtoSAM(network)
+    with pytest.raises(ValueError, match="only the SAM's own features have several"):
+        ProtoSAM(sam, features=lambda images: images, config=ProtoSAMConfig(stages=(0.5, 0.5)))
+    with pytest.raises(ValueError, match=r"pass DINOv2Features\(…, standardise=True\)"):
+        ProtoSAM(sam, features=DINOv2Features(network), config=ProtoSAMConfig.upstream())
+    ProtoSAM(sam, features=DINOv2Features(network, standardise=True), config=ProtoSAMConfig.upstream())
+
+
+def test_features_of_another_shape_are_refused():
+    image = picture(32, 32, (4, 4, 12, 12, RED))
+    model = ProtoSAM(PaintingSAM(), features=lambda images: images.mean(axis=(1, 2)), config=COARSE)
+    with pytest.raises(ValueError, match=r"features of images \(1, 32, 32, 3\) are \(1, 3\): return \(B,h,w,C\)"):
+        Segmenter(model).fit([image], [image[..., 0] == RED[0]]).predict([image])

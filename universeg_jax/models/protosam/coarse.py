@@ -56,14 +56,17 @@ class Encoder:
         """Encode images (B,H,W,3); `embedding` asks for that as well.
 
         Raises:
-            InputError: for weights of more stages than the image encoder has.
+            InputError: for weights of more stages than the image encoder has, and for features of another shape.
         """
 
         def encode(images: Array) -> Encoded:
             if self.extractor is None:
                 both = self.sam.encode(images)
                 return Encoded(_mixed(both, self.stages), both.embedding if embedding else None)
-            return Encoded(self.extractor(images), self.sam.encode(images).embedding if embedding else None)
+            features = self.extractor(images)
+            if features.ndim != 4 or len(features) != len(images):
+                raise InputError(f"features of images {images.shape} are {features.shape}: return (B,h,w,C) for B")
+            return Encoded(features, self.sam.encode(images).embedding if embedding else None)
 
         return self.memory.of(images, embedding, compute=lambda unknown: in_batches(encode, (unknown,), IMAGES_AT_ONCE))
 

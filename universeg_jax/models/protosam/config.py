@@ -272,7 +272,10 @@ class ProtoSAMConfig:
         """What run_protosam.sh of the released code runs: all components, mask 1 of each, no look at the support.
 
         The name DO_CCA=True in that script goes no further than a folder name; `Keep.MOST_CONFIDENT` with
-        `MaskChoice.SINGLE` is what do_cca=True would do.
+        `MaskChoice.SINGLE` is what do_cca=True would do. It is to go with the networks of that script, as in
+        `universeg_jax.protosam("sam-vit-h", features="dinov2-vitl14", config=ProtoSAMConfig.upstream())`. Three things
+        stay as they are here: images keep their aspect, and are filled up by their border; they are scaled one by one,
+        not by the volume they are of; and probabilities come to the image's size before the threshold, not masks.
         """
         return cls(
             alp=ALPConfig(purity=0.95, foreground_grid=8, label_sampling=LabelSampling.NEAREST, position_weight=0.0),

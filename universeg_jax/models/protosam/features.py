@@ -18,7 +18,8 @@ class DINOv2Features:
 
     Args:
         network: whose patch tokens are taken.
-        size: images are resized to the largest multiple of a patch up to this many pixels (672, released code).
+        size: images are resized to the largest multiple of a patch up to this many pixels (672, released code). A
+            `ProtoSAM` gives images of the size of its SAM: those for LiteMedSAM, of 256 pixels, are enlarged.
         standardise: each image by its own mean and standard deviation, as the released code does with CT and MR slices;
             False takes the colours DINOv2 was trained with.
 
@@ -34,7 +35,8 @@ class DINOv2Features:
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
         images = resize_linear(jnp.asarray(images), (self.size, self.size))
         if self.standardise:
-            images = jax.nn.standardize(images, axis=(1, 2, 3))
+            # In float32: the variance of a bright image is lost in bfloat16.
+            images = jax.nn.standardize(images.astype(jnp.float32), axis=(1, 2, 3)).astype(images.dtype)
         else:
             mean, deviation = (jnp.asarray(colour, images.dtype) for colour in (IMAGENET_MEAN, IMAGENET_DEVIATION))
             images = (images - mean) / deviation

@@ -16,9 +16,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import expit
 
+from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.coarse import CoarseTask, Encoded, Encoder, FeatureExtractor
 from universeg_jax.models.protosam.components import Component, choose, count, find_components, union
 from universeg_jax.models.protosam.config import ProtoSAMConfig
+from universeg_jax.models.protosam.features import DINOv2Features
 from universeg_jax.models.protosam.prompts import INSIDE
 from universeg_jax.models.protosam.refine import LIMIT, Request, compose, draw
 from universeg_jax.models.protosam.regions import Regions, outside, spread
@@ -35,6 +37,9 @@ class ProtoSAM:
         sam: the network that refines.
         features: of images for prototypes, `FeatureExtractor`; None takes those of the SAM's own image encoder.
         config: everything that can be chosen.
+
+    Raises:
+        InputError: for what is no SAM or no configuration, and for choices that the features do not have.
     """
 
     input_channels = 3
@@ -44,6 +49,7 @@ class ProtoSAM:
         self, sam: SAM, *, features: FeatureExtractor | None = None, config: ProtoSAMConfig | None = None
     ) -> None:
         self.config = ProtoSAMConfig() if config is None else config
+        _check_parts(sam, features, self.config)
         self.encoder = Encoder(sam, features, self.config.stages)
 
     @property
@@ -177,6 +183,19 @@ class ProtoSAMTask:
         for request, (k, b), drawn in zip(requests, places, drawings, strict=True):
             drawn = [np.where(padding[b], -LIMIT, one) for one in drawn]
             logits[k, b] = compose(request, drawn, refinement)
+
+
+def _check_parts(sam: SAM, features: FeatureExtractor | None, config: ProtoSAMConfig) -> None:
+    if not isinstance(config, ProtoSAMConfig):
+        raise InputError(f"config={config!r}: pass a ProtoSAMConfig, such as ProtoSAMConfig.upstream()")
+    if not (hasattr(sam, "encode") and hasattr(sam, "decode")):
+        raise InputError(f"sam is a {type(sam).__name__}: pass a SAM, as `universeg_jax.weights.load` returns it")
+    if features is not None and config.stages is not None and len(config.stages) > 1:
+        raise InputError(f"stages={config.stages}: only the SAM's own features have several; pass None")
+    if config.standardise and isinstance(features, DINOv2Features) and not features.standardise:
+        raise InputError(
+            "the configuration has standardise=True, the features have not: pass DINOv2Features(…, standardise=True)"
+        )
 
 
 def _check_size(images: np.ndarray, size: int) -> None:

@@ -149,7 +149,7 @@ class SAM(nnx.Module):
         if max(height, width) != size:
             raise ValueError(
                 f"images are {height}x{width}; the longer side must be {size} pixels: resize them with "
-                "models.protosam.sam_images.resize_longest"
+                "universeg_jax.models.protosam.sam_images.resize_longest"
             )
         mean, deviation = (jnp.asarray(x, images.dtype) for x in (self.config.mean, self.config.deviation))
         images = (images - mean) / deviation
