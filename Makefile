@@ -13,7 +13,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 -m "not compare"
 
-# The checks against PyTorch itself (CPU).
+# The checks against PyTorch itself (CPU), and of weights that are fetched.
 compare: $(VENV)/installed-compare
 	$(BIN)/python -m pytest -m compare
 

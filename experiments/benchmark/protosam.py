@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.benchmark.machine import machine
-from experiments.benchmark.protosam_whole import TorchSAM, whole
+from experiments.benchmark.protosam_whole import TorchSAM, in_bfloat16, whole
 from experiments.benchmark.sides import processors
 from experiments.benchmark.turns import in_turn, medians
 
@@ -180,10 +180,12 @@ def main() -> int:
     ours, inputs = Ours(), shipped_inputs()
     command = shlex.join(["python", "-m", "experiments.benchmark.protosam", *sys.argv[1:]])
     results = {"command": command, "machine": machine()}
+    pictures = shipped_pictures()
     results |= {
         "agreement": agreement(ours, reference, inputs),
         "speed": speed(ours, reference, inputs, runs=arguments.runs),
-        "whole": whole(ours.sam, TorchSAM(reference.net, ours.sam.config), *shipped_pictures(), runs=arguments.runs),
+        "whole": whole(ours.sam, TorchSAM(reference.net, ours.sam.config), *pictures, runs=arguments.runs),
+        "bfloat16": in_bfloat16(ours.sam, *pictures, runs=arguments.runs),
     }
     print(json.dumps(results, indent=1))
     arguments.out.mkdir(parents=True, exist_ok=True)

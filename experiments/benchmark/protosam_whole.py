@@ -92,5 +92,19 @@ def whole(sam: SAM, reference: TorchSAM, images: list[np.ndarray], labels: list[
         sides = {"ours": partial(predicted, sam, targets), "reference": theirs}
         in_turn(sides, runs=1)  # to warm up
         rows.append({"part": part, "runs": runs} | medians(in_turn(sides, runs=runs)))
-    same = [(ours == theirs).ravel() for ours, theirs in zip(predicted(sam, many), one_by_one(), strict=True)]
-    return {"same_pixels": float(np.concatenate(same).mean()), "speed": rows}
+    return {"same_pixels": _same(predicted(sam, many), one_by_one()), "speed": rows}
+
+
+def in_bfloat16(sam: SAM, images: list[np.ndarray], labels: list[np.ndarray], *, runs: int) -> dict:
+    """Times of the same predictions in float32 and bfloat16, in turn, and how many pixels have the same mask."""
+
+    def predicted(dtype: str) -> list[np.ndarray]:
+        return Segmenter(ProtoSAM(sam), dtype=dtype).fit(images[:1], labels[:1]).predict(images[1:])
+
+    sides = {dtype: partial(predicted, dtype) for dtype in ("float32", "bfloat16")}
+    same = _same(*(run() for run in sides.values()))
+    return {"targets": len(images) - 1, "same_pixels": same, "runs": runs} | medians(in_turn(sides, runs=runs))
+
+
+def _same(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
+    return float(np.concatenate([(a == b).ravel() for a, b in zip(ours, theirs, strict=True)]).mean())
