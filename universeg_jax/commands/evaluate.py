@@ -12,7 +12,8 @@ Measure how well weights segment the tasks of labelled images that they are show
   volumes   SOURCE/imagesTr/*.nii.gz  SOURCE/labelsTr/*.nii.gz, and whatever else `prepare` reads
   corpora   SOURCE/NAME/dataset.json, made by `prepare`; or one dataset of it
 
-Of a corpus, support is drawn from the train split and targets are those of the test split. Images and volumes in
+Of a corpus, support is drawn from the train split and targets are those of the test split; it keeps single slices of
+volumes, which are scored in 2-D. Images and volumes in
 folders are cross-validated: every one is segmented once a draw, by examples of other subjects. Each mask value is a
 task of its own. Written are
 
