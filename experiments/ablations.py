@@ -1,4 +1,4 @@
-"""Claim: what Muon, augmentation, synthetic and many tasks, small labels, depth and linearity are each worth.
+"""Claim: short trainings gain by Muon and synthetic tasks, lose by augmentation and tiny labels; the rest is chance.
 
     python -m experiments.ablations --train TRAIN --corpus CORPUS --runs RUNS --out experiments/results/ablations
 

@@ -1,4 +1,4 @@
-"""Claim: where Dice by examples lies between copying the most similar mask and a network trained on the task.
+"""Claim: by 32 examples Dice is above that of the most similar mask, and a tenth below a U-Net trained on the task.
 
     python -m experiments.bounds --corpus CORPUS --out experiments/results/bounds
 

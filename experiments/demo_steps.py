@@ -6,9 +6,10 @@ The official notebook segments white blood cells (zxaoyou/segmentation_WBC): cyt
 intensities inverted, support sizes 1 to 64 as nested prefixes on three test images, several labels run independently
 and combined with softmax(10 sigmoid), and ensembles of 5 draws of 8 examples. As there, subjects are permuted by
 `default_rng(42)` and 70 % are for support; unlike there, images are scaled to [0,1] by their own range, and figures
-are means over 30 test images instead of pictures, with intervals by bootstrap over them. Its last step, OASIS by 10
-examples, is run on the 5 public OASIS images of MedScribble, each by the other 4, if CORPUS holds them. Two quiet CPU
-cores take four minutes.
+are means over 30 test images instead of pictures, with intervals by bootstrap over them, but for the support sizes,
+which are tried on three images as there. Its last step, OASIS by 10 examples, is run on the 5 public OASIS images of
+MedScribble, each by the other 4, if CORPUS holds them. Two quiet CPU cores take four minutes; what was stopped begins
+anew.
 """
 
 import argparse

@@ -264,7 +264,7 @@ def test_the_page_of_all_experiments(tmp_path):
     (folder / "tables.md").write_text("# Evaluation\n\n`the command`\n\n**a table**\n\n| a |\n")
     (folder / "datasets.png").touch()
     text = all_evaluations.page(tmp_path)
-    assert "## Bounds\n\n*Where Dice by examples lies" in text
+    assert "## Bounds\n\n*By 32 examples Dice is above" in text
     assert text.count("the command") == 1
     assert "p, 2 cores; Python 3, jax 0.1." in text
     assert "**a table**" in text
