@@ -26,6 +26,7 @@ from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
     Keep,
+    LabelSampling,
     LinearConfig,
     MaskChoice,
     MaskPrompt,
@@ -44,6 +45,7 @@ DEFAULT = "as it is"
 
 
 MIRRORED = (Turn(), Turn(mirrored=True))
+TILTED = (Turn(), Turn(degrees=7.0), Turn(degrees=-7.0))
 BFLOAT16 = "in bfloat16"
 
 
@@ -66,11 +68,15 @@ CHOICES: Mapping[str, Mapping[str, ProtoSAMConfig]] = {
         "window 4": _coarse(alp=ALPConfig(window=4)),
         "scale 10": _coarse(alp=ALPConfig(scale=10.0)),
         "scale 40": _coarse(alp=ALPConfig(scale=40.0)),
+        "labels by their nearest pixel": _coarse(alp=ALPConfig(label_sampling=LabelSampling.NEAREST)),
         "local foreground only where roomy (ALPNet)": _coarse(alp=ALPConfig(foreground_grid=8)),
         "last stage only": _coarse(stages=(1.0,)),
         "no classifier": _coarse(linear=None),
         "classifier three times as heavy": _coarse(linear=LinearConfig(weight=3.0)),
+        "classifier's ridge 1": _coarse(linear=LinearConfig(ridge=1.0)),
+        "classifier without positions": _coarse(linear=LinearConfig(position=0.0)),
         "averaged with mirrored": _coarse(turns=MIRRORED),
+        "averaged with tilted by 7 degrees": _coarse(turns=TILTED),
     },
     "refined": {
         DEFAULT: ProtoSAMConfig(),
@@ -80,11 +86,15 @@ CHOICES: Mapping[str, Mapping[str, ProtoSAMConfig]] = {
         "any agreement": _refined(agreement=0.0),
         "any stability": _refined(stability=0.0),
         "without the coarse logits": _refined(coarse_weight=0.0),
+        "first of three masks": _refined(mask_choice=MaskChoice.FIRST_OF_THREE),
         "best of three masks": _refined(mask_choice=MaskChoice.BEST_OF_THREE),
         "union of three masks": _refined(mask_choice=MaskChoice.UNION_OF_THREE),
         "boxes without margin": ProtoSAMConfig(prompts=PromptsConfig(box_margin=0.0)),
+        "boxes with a margin of .03": ProtoSAMConfig(prompts=PromptsConfig(box_margin=0.03)),
+        "points without boxes": ProtoSAMConfig(prompts=PromptsConfig(box=False, confident_points=1, centroid=True)),
         "and two points": ProtoSAMConfig(prompts=PromptsConfig(confident_points=1, centroid=True)),
         "and a negative point": ProtoSAMConfig(prompts=PromptsConfig(local_negative=True)),
+        "and the coarse mask as a prompt": ProtoSAMConfig(prompts=PromptsConfig(mask=MaskPrompt.BINARY)),
         "and the coarse logits as a prompt": ProtoSAMConfig(prompts=PromptsConfig(mask=MaskPrompt.LOGITS)),
         "all components": ProtoSAMConfig(components=ComponentsConfig(keep=Keep.ALL)),
         "the most confident component": ProtoSAMConfig(components=ComponentsConfig(keep=Keep.MOST_CONFIDENT)),
@@ -122,7 +132,7 @@ def main() -> None:
             results = {"machine": machine(), **settings, "dice": found}
             file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(task.name, {half: scores[DEFAULT] for half, scores in found[task.name].items()}, flush=True)
-    (arguments.out / "protosam_choices.md").write_text(page({task.name: found[task.name] for task in tasks}), "utf-8")
+        (arguments.out / "protosam_choices.md").write_text(page(found), encoding="utf-8")
 
 
 def chosen(corpus: Corpus) -> list[Task]:
