@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from universeg_jax import backend
+from universeg_jax.nn import attention
 from universeg_jax.nn.attention import attend
 
 RNG = np.random.default_rng(0)
 QUERY, KEY, VALUE = RNG.standard_normal((3, 2, 5, 3, 4), np.float32)
 BIAS = RNG.standard_normal((3, 5, 5)).astype(np.float32)
 VECTORS = RNG.standard_normal((5, 4)).astype(np.float32)
+WAYS = [(2**20, 2**20), (0, 2**20), (0, 0)]  # bytes that logits may fill, pairs that are many
 
 
 def of_queries(query):
@@ -28,17 +30,19 @@ def by_definition(query, key, value, bias):
 
 
 @pytest.mark.parametrize("bias", [None, BIAS, of_queries], ids=["none", "array", "of queries"])
-@pytest.mark.parametrize("memory", [0, 2**20], ids=["by head", "at once"])
-def test_both_ways_are_the_definition(bias, memory, monkeypatch):
+@pytest.mark.parametrize(("memory", "many"), WAYS, ids=["at once", "by head", "by head and entry"])
+def test_all_ways_are_the_definition(bias, memory, many, monkeypatch):
     monkeypatch.setattr(backend, "attention_memory", lambda: memory)
+    monkeypatch.setattr(attention, "MANY", many)
     with jax.default_matmul_precision("float32"):
         mixed = jax.jit(lambda *arrays: attend(*arrays, bias=bias))(QUERY, KEY, VALUE)
     np.testing.assert_allclose(mixed, by_definition(QUERY, KEY, VALUE, bias), atol=1e-5)
 
 
-@pytest.mark.parametrize("memory", [0, 2**20], ids=["by head", "at once"])
-def test_one_image_serves_all_queries(memory, monkeypatch):
+@pytest.mark.parametrize(("memory", "many"), WAYS, ids=["at once", "by head", "by head and entry"])
+def test_one_image_serves_all_queries(memory, many, monkeypatch):
     monkeypatch.setattr(backend, "attention_memory", lambda: memory)
+    monkeypatch.setattr(attention, "MANY", many)
     with jax.default_matmul_precision("float32"):
         mixed = jax.jit(attend)(QUERY, KEY[:1], VALUE[:1])
     one = (np.repeat(x[:1], 2, axis=0) for x in (KEY, VALUE))
