@@ -176,11 +176,18 @@ def page(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
             differences = [scores[half][name] - scores[half][DEFAULT] for scores in found.values()]
             cells = ["", "", ""]
             if name != DEFAULT:
-                low, high = stats.bootstrap([differences], np.mean, method="percentile", rng=0).confidence_interval
                 better, worse = (sum(sign * d > 0.005 for d in differences) for sign in (1, -1))
-                cells = [f"{fmean(differences):+.3f} [{low:+.3f}, {high:+.3f}]", str(better), str(worse)]
+                cells = [f"{fmean(differences):+.3f}{_interval(differences)}", str(better), str(worse)]
             lines.append(f"| {name} | {fmean(own):.3f} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _interval(values: list[float]) -> str:
+    """That of their mean; nothing for one value, of which there is none."""
+    if len(values) < 2:
+        return ""
+    low, high = stats.bootstrap([values], np.mean, method="percentile", rng=0).confidence_interval
+    return f" [{low:+.3f}, {high:+.3f}]"
 
 
 if __name__ == "__main__":

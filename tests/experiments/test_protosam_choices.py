@@ -44,3 +44,8 @@ def test_the_page_counts_sets_that_are_better_and_worse():
     _, _, dice, difference, better, worse, _ = map(str.strip, row.split("|"))
     assert (dice, better, worse) == ("0.501", "2", "1")
     assert difference.startswith("+0.001 [-0.")
+
+
+def test_one_set_has_no_interval():
+    found = {"set": {half: {DEFAULT: 0.5, list(configs)[1]: 0.6} for half, configs in CHOICES.items()}}
+    assert f"| {list(CHOICES['coarse'])[1]} | 0.600 | +0.100 | 1 | 0 |" in page(found)
