@@ -92,7 +92,7 @@ def main() -> None:
         Contender("UniverSeg, 16", universeg, 16),
     ]
     settings = {"draws": arguments.draws, "targets": arguments.targets, "resolution": 128}
-    told = {
+    identities = {
         contender.name: {
             "weights": arguments.sam if isinstance(contender.model, ProtoSAM) else arguments.universeg,
             "configuration": repr(contender.model.config),
@@ -100,12 +100,12 @@ def main() -> None:
         for contender in contenders
     }
     command = shlex.join(["python", "-m", "experiments.protosam", *map(_told, sys.argv[1:])])
-    results = {"command": command, "machine": machine(), **settings, "contenders": told}
+    results = {"command": command, "machine": machine(), **settings, "contenders": identities}
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "protosam.json"
     done = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     same = {name: done.get(name) for name in settings} == settings
-    results["corpora"] = known_columns(done, told) if same else {}
+    results["corpora"] = known_columns(done, identities) if same else {}
     shown = []
     for place, folder in enumerate(arguments.corpus):
         corpus, measured = Corpus(folder), results["corpora"].setdefault(folder.name, {})
@@ -124,25 +124,24 @@ def main() -> None:
                 print(name, [score["dice"] for score in measured[name].values()], flush=True)
             sam.forget()
     for measured in results["corpora"].values():
-        for name in [name for name, scores in measured.items() if scores.keys() != told.keys()]:
+        for name in [name for name, scores in measured.items() if scores.keys() != identities.keys()]:
             del measured[name]  # of a dataset that is not asked for any more
     file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     write_table(arguments.out / "protosam.md", results)
     write_picture(arguments.out / "protosam.png", shown, [c for c in contenders if "plain" not in c.name])
 
 
-def known_columns(done: dict, told: dict[str, dict[str, str]]) -> dict[str, dict[str, dict[str, dict]]]:
+def known_columns(done: dict, identities: dict[str, dict[str, str]]) -> dict[str, dict[str, dict[str, dict]]]:
     """By corpus, task and contender what is known already, of those that are the same as before.
 
     Args:
         done: an earlier run's results with the same draws.
-        told: what each contender is now.
+        identities: what each contender is now.
     """
-    before = done["contenders"]
+    same = {name for name, identity in done["contenders"].items() if identities.get(name) == identity}
     return {
         corpus: {
-            task: {name: score for name, score in scores.items() if name in told and before.get(name) == told[name]}
-            for task, scores in measured.items()
+            task: {name: score for name, score in scores.items() if name in same} for task, scores in measured.items()
         }
         for corpus, measured in done["corpora"].items()
     }

@@ -21,7 +21,7 @@ from universeg_jax.tasks.task import Corpus, Example, Task
 
 SMALLEST = 1e-3  # fraction of the image that a label covers at least, 16 pixels at 128
 VOLUMES = ("sa_ct_liver", "sa_whole_heart_hvsmr_2_0", "sa_kits19_kidney_tumor", "sa_liver_tumor")
-"""Datasets of slices in whose names the first number is that of the volume; of some it is mirrored as well."""
+"""Datasets of slices in whose names the first number is the volume's; sa_liver_tumor has mirrored copies under it."""
 NUMBERED = (*VOLUMES, "chasedb1_vessel")
 """Datasets with several images of a subject, which the first number in their names tells."""
 

@@ -26,10 +26,9 @@ def write_table(file: Path, results: dict) -> None:
         f"images, the same for all, on images of {results['resolution']} pixels. Brackets: standard deviation between "
         "support images. Dice is the mean over images; where these are slices of volumes, the second line of a task is "
         "the mean over volumes (at most as many as there are targets elsewhere), of each all slices with the structure "
-        "that the set has, together. In sets of fewer than about 30 images, the several examples are the target's "
-        "fellows, but those of its own subject. Names of ACDC's slices tell no patients: example and target may share "
-        "one. The shipped weights have learned from sets of train, none of "
-        "heldout.",
+        "that the set has, together. In sets of fewer than about 30 images, the several examples are the one and "
+        "the other targets, without those of the target's subject. Names of ACDC's slices tell no patients: example "
+        "and target may share one. The shipped weights have learned from sets of train, none of heldout.",
         "",
     ]
     for title, measured in results["corpora"].items():

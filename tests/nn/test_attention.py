@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 QUERY, KEY, VALUE = RNG.standard_normal((3, 2, 5, 3, 4), np.float32)
 BIAS = RNG.standard_normal((3, 5, 5)).astype(np.float32)
 VECTORS = RNG.standard_normal((5, 4)).astype(np.float32)
-WAYS = [(2**20, 2**20), (0, 2**20), (0, 0)]  # bytes that logits may fill, pairs that are many
+WAYS = [(2**20, 2**20), (0, 2**20), (0, 0)]  # bytes that logits may fill, pairs that are a large head
 
 
 def of_queries(query):
@@ -30,19 +30,19 @@ def by_definition(query, key, value, bias):
 
 
 @pytest.mark.parametrize("bias", [None, BIAS, of_queries], ids=["none", "array", "of queries"])
-@pytest.mark.parametrize(("memory", "many"), WAYS, ids=["at once", "by head", "by head and entry"])
-def test_all_ways_are_the_definition(bias, memory, many, monkeypatch):
+@pytest.mark.parametrize(("memory", "large"), WAYS, ids=["at once", "by head", "by head and entry"])
+def test_all_ways_are_the_definition(bias, memory, large, monkeypatch):
     monkeypatch.setattr(backend, "attention_memory", lambda: memory)
-    monkeypatch.setattr(attention, "MANY", many)
+    monkeypatch.setattr(attention, "LARGE", large)
     with jax.default_matmul_precision("float32"):
         mixed = jax.jit(lambda *arrays: attend(*arrays, bias=bias))(QUERY, KEY, VALUE)
     np.testing.assert_allclose(mixed, by_definition(QUERY, KEY, VALUE, bias), atol=1e-5)
 
 
-@pytest.mark.parametrize(("memory", "many"), WAYS, ids=["at once", "by head", "by head and entry"])
-def test_one_image_serves_all_queries(memory, many, monkeypatch):
+@pytest.mark.parametrize(("memory", "large"), WAYS, ids=["at once", "by head", "by head and entry"])
+def test_one_image_serves_all_queries(memory, large, monkeypatch):
     monkeypatch.setattr(backend, "attention_memory", lambda: memory)
-    monkeypatch.setattr(attention, "MANY", many)
+    monkeypatch.setattr(attention, "LARGE", large)
     with jax.default_matmul_precision("float32"):
         mixed = jax.jit(attend)(QUERY, KEY[:1], VALUE[:1])
     one = (np.repeat(x[:1], 2, axis=0) for x in (KEY, VALUE))
