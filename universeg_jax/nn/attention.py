@@ -74,8 +74,13 @@ def _by_head_and_entry(query: Array, key: Array, value: Array, bias: Array | Cal
         if bias is not None:
             own = bias(query[None, :, None])[0, 0] if callable(bias) else jnp.asarray(bias)[head]
             logits = logits + own.astype(logits.dtype)
-        return softmax(logits) @ value
+        # softmax(logits) @ value, divided last: of D columns, not of K. The sums are the products with the ones.
+        logits = logits.astype(jnp.float32)
+        weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True)).astype(value.dtype)
+        sums = jnp.matmul(weights, value, preferred_element_type=jnp.float32)
+        return (sums[:, :-1] / sums[:, -1:]).astype(value.dtype)
 
+    with_ones = jnp.concatenate([value, jnp.ones((*value.shape[:3], 1), value.dtype)], axis=-1)
     which = jnp.tile(jnp.arange(heads), batch)
-    mixed = jax.lax.map(one, (matrices(query), matrices(key), matrices(value), which))
+    mixed = jax.lax.map(one, (matrices(query), matrices(key), matrices(with_ones), which))
     return jnp.moveaxis(mixed.reshape(batch, heads, *mixed.shape[1:]), 1, 2)
