@@ -6,7 +6,8 @@ github.com/facebookresearch/dinov2 has DINOv2, github.com/ChaoningZhang/MobileSA
 and torchvision. Weights are random, those of batch norms and positions too; they come here by the same way as released
 files do. Both sides run in turn in one process, eager PyTorch in inference mode, one image at a time. Beside the time
 of a call is the processor time it took on all threads, which other work on the machine changes less; set
-OMP_WAIT_POLICY=PASSIVE, or threads of PyTorch that only wait are counted as work.
+OMP_WAIT_POLICY=PASSIVE, or threads of PyTorch that only wait are counted as work. Results are kept by processor: which
+side is the faster one depends on it.
 """
 
 import argparse
@@ -182,7 +183,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam_foundation.json")
     parser.add_argument("--runs", type=int, default=5, help="of each side (default: %(default)s; 0: compare alone)")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="cases; by default all. Others in DIR stay")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="cases; by default all. Others stay")
     arguments = parser.parse_args()
     try:
         import torch
@@ -193,14 +194,15 @@ def main() -> int:
         print(f"error: {error}: PyTorch, timm, torchvision and both repositories are needed", file=sys.stderr)
         return 2
     file = arguments.out / "protosam_foundation.json"
-    rows = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    results = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     arguments.out.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["python", "-m", "experiments.benchmark.foundation", *sys.argv[1:]])
     about = {"command": command, "machine": machine(), "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY")}
+    rows = results.setdefault(about["machine"]["processor"], {})
     for name in arguments.only or known:
         rows[name] = about | measure(known[name], runs=arguments.runs)
         print(json.dumps({name: rows[name]}), flush=True)
-        file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
