@@ -220,7 +220,7 @@ def _without_others(logits: np.ndarray, kept: list[Component]) -> np.ndarray:
 def _without_added(logits: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     """The background (B,H,W) of logits (K,B,H,W), negative where the decoder has added to another class.
 
-    That it would be whatever the others leave was tried: it loses a hundredth where classes are found too large.
+    Elsewhere it stays as the prototypes have it.
     """
     others = logits[1:].max(axis=0)
     added = (others > 0) & (coarse[1:].max(axis=0) <= 0)
