@@ -47,3 +47,22 @@ def test_one_image_serves_all_queries(memory, large, monkeypatch):
         mixed = jax.jit(attend)(QUERY, KEY[:1], VALUE[:1])
     one = (np.repeat(x[:1], 2, axis=0) for x in (KEY, VALUE))
     np.testing.assert_allclose(mixed, by_definition(QUERY, *one, None), atol=1e-5)
+
+
+@pytest.mark.parametrize(("memory", "large"), WAYS, ids=["at once", "by head", "by head and entry"])
+def test_large_logits_do_not_overflow(memory, large, monkeypatch):
+    monkeypatch.setattr(backend, "attention_memory", lambda: memory)
+    monkeypatch.setattr(attention, "LARGE", large)
+    key = np.float32(1000) * np.eye(5, 4, dtype=np.float32)[None, :, None]
+    query = np.ones((1, 2, 1, 4), np.float32) * np.float32([1, 0, 0, 0])  # sure of the first key
+    np.testing.assert_array_equal(jax.jit(attend)(query, key, VALUE[:1, :, :1]), VALUE[0, [0, 0], 0][None])
+
+
+@pytest.mark.parametrize(("memory", "large"), WAYS, ids=["at once", "by head", "by head and entry"])
+def test_bfloat16_sums_more_keys_than_it_counts_to(memory, large, monkeypatch):
+    monkeypatch.setattr(backend, "attention_memory", lambda: memory)
+    monkeypatch.setattr(attention, "LARGE", large)
+    same, value = (jax.numpy.full((1, 1000, 1, 4), fill, jax.numpy.bfloat16) for fill in (0, 1.5))
+    mixed = jax.jit(attend)(same, same, value)
+    assert mixed.dtype == jax.numpy.bfloat16
+    np.testing.assert_allclose(mixed.astype(np.float32), 1.5, rtol=2**-7)

@@ -74,7 +74,7 @@ def _by_head_and_entry(query: Array, key: Array, value: Array, bias: Array | Cal
         if bias is not None:
             own = bias(query[None, :, None])[0, 0] if callable(bias) else jnp.asarray(bias)[head]
             logits = logits + own.astype(logits.dtype)
-        # softmax(logits) @ value, divided last: of D columns, not of K. The sums are the products with the ones.
+        # softmax(logits) @ value, divided last: D columns, not K. The column of ones beside the values adds up the row.
         logits = logits.astype(jnp.float32)
         weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True)).astype(value.dtype)
         sums = jnp.matmul(weights, value, preferred_element_type=jnp.float32)

@@ -163,7 +163,7 @@ class RefinementConfig:
 
     On average over kinds of tasks the decoder neither gains nor loses: on 19 training sets Dice is 0.443 with these
     defaults and 0.444 without a decoder, 0.382 where its masks are always taken
-    (`experiments/results/protosam_choices.md`). It gains on compact structures such as it was trained on.
+    (`experiments/results/protosam_choices.md`).
 
     Attributes:
         mask_choice: which of the decoder's masks is taken.
