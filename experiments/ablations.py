@@ -18,14 +18,14 @@ from experiments.command import run
 from experiments.comparison import held_out, make_parser, protocol_of, report
 from experiments.configs.first_run import POLICY
 from universeg_jax.cache import keep_compiled_code
+from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.methods import InContext
 from universeg_jax.evaluate.summary import Condition
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.tasks.augment import Policy, Variation
 from universeg_jax.train.config import Stage, TrainConfig
-from universeg_jax.train.folder import LAST
 from universeg_jax.train.loop import train
+from universeg_jax.train.run_folder import LAST
 from universeg_jax.weights import load
 
 SIZE = 64

@@ -14,7 +14,7 @@ from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
 from experiments.unet import SupervisedUNet
 from universeg_jax.evaluate.evaluation import evaluate, largest_support, merged
-from universeg_jax.evaluate.retrieval import NearestMask
+from universeg_jax.evaluate.methods import NearestMask
 
 
 def main() -> None:

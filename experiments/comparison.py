@@ -9,17 +9,17 @@ from pathlib import Path
 
 from experiments.benchmark.machine import machine
 from universeg_jax import shipped
+from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.evaluate.data import CorpusData
 from universeg_jax.evaluate.evaluation import Evaluation
 from universeg_jax.evaluate.methods import InContext, Method
-from universeg_jax.evaluate.protocol import Protocol
 from universeg_jax.evaluate.report import notes, tables_of, write_report
+from universeg_jax.evaluate.runner import EvaluationProtocol
 from universeg_jax.evaluate.summary import Condition
-from universeg_jax.segment.load import load_in_context
-from universeg_jax.tasks.task import Corpus, Task
+from universeg_jax.segment.model import load_in_context
 
 LARGE = ("*acdc*", "*dental*", "*hc18*", "*wbc*")
-"""Held-out datasets (`universeg_jax.tasks.selection.HELD_OUT`) with images enough for splits."""
+"""Held-out datasets (`universeg_jax.data.corpus.select.HELD_OUT`) with images enough for splits."""
 
 
 def make_parser(
@@ -39,8 +39,8 @@ def make_parser(
     return parser
 
 
-def protocol_of(arguments: argparse.Namespace) -> Protocol:
-    return Protocol(
+def protocol_of(arguments: argparse.Namespace) -> EvaluationProtocol:
+    return EvaluationProtocol(
         support_sizes=tuple(arguments.support),
         draws=arguments.draws,
         targets=arguments.targets,
@@ -58,20 +58,20 @@ def named(weights: str) -> InContext:
     return InContext(load_in_context(weights), Path(weights).name)
 
 
-def held_out(arguments: argparse.Namespace, *, resolution: int = 128) -> tuple[CorpusData, list[Task]]:
+def held_out(arguments: argparse.Namespace, *, resolution: int = 128) -> tuple[CorpusData, list[CorpusTask]]:
     """The corpus and, of its tasks, those of the large held-out datasets."""
     data = CorpusData(Corpus(arguments.corpus, resolution=resolution))
     tasks = [task for task in data.tasks if any(fnmatchcase(task.dataset, name) for name in LARGE)]
     return data, matching(tasks, arguments.tasks)
 
 
-def too_small(data: CorpusData, held: Sequence[Task]) -> list[Task]:
+def too_small(data: CorpusData, held: Sequence[CorpusTask]) -> list[CorpusTask]:
     """The tasks of the datasets beside the held-out ones: what of a corpus of such is too small to be split."""
     names = {task.dataset for task in held}
     return [task for task in data.tasks if task.dataset not in names]
 
 
-def matching(tasks: Sequence[Task], patterns: Sequence[str] | None) -> list[Task]:
+def matching(tasks: Sequence[CorpusTask], patterns: Sequence[str] | None) -> list[CorpusTask]:
     """Those whose names match a pattern; all for None."""
     return [t for t in tasks if patterns is None or any(fnmatchcase(t.name, pattern) for pattern in patterns)]
 
@@ -81,7 +81,7 @@ def report(
     evaluation: Evaluation,
     data: CorpusData,
     methods: Sequence[Method],
-    protocol: Protocol,
+    protocol: EvaluationProtocol,
     *,
     baseline: Condition | None = None,
     with_pictures: bool = False,

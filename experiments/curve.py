@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from experiments.command import run
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.plots import COLOURS
-from universeg_jax.train.watch import read_metrics
+from universeg_jax.train.monitor import read_metrics
 
 SMOOTHED = 100  # steps
 

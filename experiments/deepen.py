@@ -15,8 +15,8 @@ from flax import nnx
 from experiments.command import run
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg
-from universeg_jax.weights.named import load
-from universeg_jax.weights.parameters import get_parameters, set_parameters
+from universeg_jax.weights.loading import load
+from universeg_jax.weights.mapping import get_parameters, set_parameters
 from universeg_jax.weights.store import save
 
 

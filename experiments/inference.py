@@ -10,10 +10,8 @@ experiments/evaluate.py, reduced to 12 targets a task and 2 draws. Two quiet CPU
 
 from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
-from universeg_jax.evaluate.augmented import TestTimeAugmentation
 from universeg_jax.evaluate.evaluation import evaluate, largest_support
-from universeg_jax.evaluate.methods import Ensemble
-from universeg_jax.evaluate.retrieval import Retrieval
+from universeg_jax.evaluate.methods import Ensemble, Retrieval, TestTimeAugmentation
 
 ROUNDS = 4
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
-from universeg_jax.tasks.episodes import Episodes, EpisodeSource
-from universeg_jax.tasks.stream import batches
-from universeg_jax.tasks.task import Corpus
+from universeg_jax.data.corpus.read import Corpus
+from universeg_jax.data.episodes.draw import Episodes, EpisodeSource
+from universeg_jax.data.episodes.stream import batches
 
 
 def measure(source: EpisodeSource, *, batch_size: int, workers: int, seconds: float) -> dict:

@@ -19,8 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.command import run
+from universeg_jax.data.readers import npz
 from universeg_jax.errors import InputError
-from universeg_jax.tasks.readers import npz
 
 
 def pack(folder: Path, out: Path, *, at_most: int, mebibytes: float) -> float:

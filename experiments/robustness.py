@@ -19,11 +19,11 @@ from scipy import ndimage
 
 from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
-from universeg_jax.evaluate.data import Labelled, Pool
+from universeg_jax.data.corpus.read import CorpusTask
+from universeg_jax.evaluate.data import Labelled, SupportPool
 from universeg_jax.evaluate.evaluation import evaluate, largest_support
 from universeg_jax.evaluate.methods import InContext
-from universeg_jax.tasks.task import Task
-from universeg_jax.typing import Array
+from universeg_jax.shapes import Array
 
 Change = Callable[[np.random.Generator, Array], Array]
 """Of images or masks (N,H,W,1) in [0,1]."""
@@ -49,7 +49,7 @@ class Changed:
     def identity(self) -> str:
         return f"{self.base.identity}, {self.name}"
 
-    def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
+    def predict(self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Array) -> np.ndarray:
         support = pool.first(support_size)
         if self.masks:
             support = support._replace(labels=self.masks(rng, support.labels))
@@ -67,7 +67,7 @@ class WrongEntries:
     """
 
     base: InContext
-    tasks: Sequence[Task]
+    tasks: Sequence[CorpusTask]
     part: float
 
     @property
@@ -78,7 +78,7 @@ class WrongEntries:
     def identity(self) -> str:
         return f"{self.base.identity}, {self.name}"
 
-    def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
+    def predict(self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Array) -> np.ndarray:
         images, labels = (array.copy() for array in pool.first(support_size))
         of_dataset = [t for t in self.tasks if t.dataset == pool.task.dataset and t != pool.task]
         elsewhere = [t for t in self.tasks if t.dataset != pool.task.dataset]
@@ -94,7 +94,7 @@ class WrongEntries:
         return self.base.segment(Labelled(images, labels), targets)
 
 
-def conditions(network: InContext, tasks: Sequence[Task]) -> list:
+def conditions(network: InContext, tasks: Sequence[CorpusTask]) -> list:
     """The network as it is, and with each of the changes."""
 
     def on_targets(name: str, change: Change, undo: Change | None = None) -> Changed:

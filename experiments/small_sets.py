@@ -19,7 +19,7 @@ from experiments.support_size import ONE_AT_A_TIME
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.summary import Condition
-from universeg_jax.segment.folder import listing
+from universeg_jax.io.task_folder import listing
 
 
 def main() -> None:

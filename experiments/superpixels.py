@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from experiments.command import run
-from universeg_jax.tasks.superpixels import SuperpixelEpisodes
-from universeg_jax.tasks.task import Corpus
+from universeg_jax.data.corpus.read import Corpus
+from universeg_jax.data.episodes.superpixels import SuperpixelEpisodes
 
 EPISODES, SUPPORT = 5, 5
 PUBLISHED = ("dsb2018_nuclei", "hippocampus_axial", "chasedb1_vessel", "cxr_lung")

@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
-from universeg_jax.tasks.synthetic import LABELS, synthetic_images
-from universeg_jax.tasks.synthetic_sources import SyntheticEpisodes, write_synthetic
+from universeg_jax.data.episodes.synthetic import SyntheticEpisodes, write_synthetic
+from universeg_jax.data.episodes.synthetic_images import LABELS, synthetic_images
 
 ROWS, TASKS_A_ROW, SUBJECTS = 8, 3, 2
 

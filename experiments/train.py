@@ -23,10 +23,9 @@ def main() -> int:
     import jax  # after the compilation cache is set
 
     from universeg_jax.errors import InputError
-    from universeg_jax.train.config_file import read_config
+    from universeg_jax.train.config import read_config
     from universeg_jax.train.devices import Devices
-    from universeg_jax.train.loop import train
-    from universeg_jax.train.stopping import STOPPED, Stopped
+    from universeg_jax.train.loop import STOPPED, Stopped, train
 
     try:
         config = read_config(arguments.config, {name: _value(text) for name, text in arguments.set})

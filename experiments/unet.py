@@ -10,13 +10,13 @@ import optax
 from flax import nnx
 
 from universeg_jax import backend
-from universeg_jax.evaluate.data import Pool
+from universeg_jax.data.augment import Policy, augment_episode
+from universeg_jax.data.augment.augment import Variation
+from universeg_jax.evaluate.data import SupportPool
 from universeg_jax.nn.conv import LINEAR, RECTIFIED, Conv
 from universeg_jax.nn.resample import max_pool, upsample
-from universeg_jax.tasks.augment import Policy, augment_episode
-from universeg_jax.tasks.augment.policy import Variation
-from universeg_jax.train.loss import cross_entropy_loss, soft_dice_loss
-from universeg_jax.typing import Array, Float, typed
+from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.train.step import cross_entropy_loss, soft_dice_loss
 
 AUGMENTATION = Policy(
     in_task=Variation(
@@ -95,7 +95,7 @@ class SupervisedUNet:
         training = f"{self.steps} steps of {self.batch}, rate {self.rate}, {self.augmentation}"
         return f"U-Net of widths {self.widths}, {training}"
 
-    def predict(self, rng: np.random.Generator, pool: Pool, support_size: int, targets: Array) -> np.ndarray:
+    def predict(self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Array) -> np.ndarray:
         images, labels = pool.first(support_size)
         model = UNet(self.widths, rngs=nnx.Rngs(int(rng.integers(2**31))))
         graph, parameters = nnx.split(model)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from random_networks import SMALL, episode, model_with_biases
 
+from tests.helpers.random_networks import SMALL, episode, model_with_biases
 from universeg_jax.parallel import device_mesh, over_devices
 
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
     from universeg_jax.nn.cross_conv import CrossBlock, CrossConv
     from universeg_jax.segment.segmenter import Segmenter
-    from universeg_jax.weights.named import universeg
-    from universeg_jax.weights.protosam import protosam
+    from universeg_jax.weights.loading import protosam, universeg
 
 __all__ = [
     "CrossBlock",
@@ -40,8 +39,8 @@ _HOMES = {
     "Segmenter": "segment.segmenter",
     "UniverSeg": "models.universeg",
     "UniverSegConfig": "models.universeg",
-    "protosam": "weights.protosam",
-    "universeg": "weights.named",
+    "protosam": "weights.loading",
+    "universeg": "weights.loading",
 }
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from universeg_jax.cli import main
+from universeg_jax.cli.main import main
 
 sys.exit(main())

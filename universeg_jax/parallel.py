@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from universeg_jax import backend
 from universeg_jax.models.universeg import UniverSeg
-from universeg_jax.typing import Array
+from universeg_jax.shapes import Array
 
 DATA, SUPPORT = "data", "support"
 

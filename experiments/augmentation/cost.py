@@ -10,9 +10,9 @@ from jax import lax
 
 from experiments.benchmark.turns import in_turn, medians
 from universeg_jax import backend
+from universeg_jax.data.augment import Policy, augment_episode, operations
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.tasks.augment import Policy, augment_episode, geometry, pixels
-from universeg_jax.typing import Array
+from universeg_jax.shapes import Array
 
 SUPPORT, SIZE = 16, 128
 ENTRIES = 1 + SUPPORT
@@ -76,35 +76,35 @@ def _operation_sides() -> dict[str, Callable[[], object]]:
     keys = jax.random.split(jax.random.key(0), ENTRIES)
     strengths = jax.random.uniform(jax.random.key(1), (ENTRIES,), minval=0.1)
     images = jax.random.uniform(jax.random.key(2), (ENTRIES, SIZE, SIZE, 1))
-    grids = jnp.stack([geometry.pixel_grid(SIZE, SIZE)] * ENTRIES)
+    grids = jnp.stack([operations.pixel_grid(SIZE, SIZE)] * ENTRIES)
 
     def side(function: Callable, *arrays: Array) -> Callable[[], object]:
         return _compiled(jax.vmap(function), *arrays, strengths)
 
     def elastic(key: Array, grid: Array, s: Array) -> Array:
         noise = jax.random.uniform(key, grid.shape, minval=-1)
-        return geometry.elastic(grid, noise, alpha=s, sigma=6 + s)
+        return operations.elastic(grid, noise, alpha=s, sigma=6 + s)
 
     return {
-        "flips": side(lambda grid, s: geometry.flip(grid, vertical=s > 0.5, horizontal=s < 0.5), grids),
-        "affine": side(lambda grid, s: geometry.affine(grid, rotation=s, scale=s), grids),
+        "flips": side(lambda grid, s: operations.flip(grid, vertical=s > 0.5, horizontal=s < 0.5), grids),
+        "affine": side(lambda grid, s: operations.affine(grid, rotation=s, scale=s), grids),
         "elastic": side(elastic, keys, grids),
-        "interpolation of image and label": _compiled(jax.vmap(geometry.warp), *_warped()),
+        "interpolation of image and label": _compiled(jax.vmap(operations.warp), *_warped()),
         "brightness and contrast": side(
-            lambda image, s: pixels.adjust_brightness_contrast(image, brightness=s, contrast=s), images
+            lambda image, s: operations.adjust_brightness_contrast(image, brightness=s, contrast=s), images
         ),
-        "blur": side(lambda image, s: pixels.gaussian_blur(image, sigma=s), images),
-        "noise": side(lambda key, image, s: pixels.add_gaussian_noise(key, image, mean=s, std=s), keys, images),
-        "sharpness": side(lambda image, s: pixels.adjust_sharpness(image, factor=s), images),
-        "edges": side(lambda image, s: pixels.edges(image), images),
+        "blur": side(lambda image, s: operations.gaussian_blur(image, sigma=s), images),
+        "noise": side(lambda key, image, s: operations.add_gaussian_noise(key, image, mean=s, std=s), keys, images),
+        "sharpness": side(lambda image, s: operations.adjust_sharpness(image, factor=s), images),
+        "edges": side(lambda image, s: operations.edges(image), images),
     }
 
 
 def _warped() -> tuple[Array, Array]:
     """Images with their labels (N,H,W,2), and coordinates (N,2,H,W) all over them and beyond."""
     pairs = jax.random.uniform(jax.random.key(0), (ENTRIES, SIZE, SIZE, 2))
-    grid, angles = geometry.pixel_grid(SIZE, SIZE), jnp.linspace(0, 360, ENTRIES)
-    return pairs, jax.vmap(lambda angle: geometry.affine(grid, rotation=angle, scale=0.9))(angles)
+    grid, angles = operations.pixel_grid(SIZE, SIZE), jnp.linspace(0, 360, ENTRIES)
+    return pairs, jax.vmap(lambda angle: operations.affine(grid, rotation=angle, scale=0.9))(angles)
 
 
 def _warp_sides() -> dict[str, Callable[[], object]]:
@@ -112,7 +112,7 @@ def _warp_sides() -> dict[str, Callable[[], object]]:
     arrays = _warped()
     one_at_a_time = partial(lax.map, lambda pair: _by_matrix(*pair))
     ways = {
-        "map_coordinates, each channel": jax.vmap(geometry.warp),
+        "map_coordinates, each channel": jax.vmap(operations.warp),
         "one gather for both channels": jax.vmap(_by_gather),
         "matrix product with the weights of a row": lambda *pair: one_at_a_time(pair),
     }

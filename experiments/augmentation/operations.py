@@ -6,8 +6,8 @@ from functools import partial
 
 import jax
 
-from universeg_jax.tasks.augment import Policy, geometry, pixels
-from universeg_jax.typing import Array
+from universeg_jax.data.augment import Policy, operations
+from universeg_jax.shapes import Array
 
 SIZE = 128
 
@@ -32,32 +32,32 @@ class Row:
 def rows() -> list[Row]:
     """The rows of both tables of the paper's appendix."""
     noise = jax.random.uniform(jax.random.key(0), (2, SIZE, SIZE), minval=-1)
-    elastic = partial(geometry.elastic, noise=noise)
+    elastic = partial(operations.elastic, noise=noise)
     deform = _move(elastic, alpha=2.5, sigma=6.0)
-    tone = pixels.adjust_brightness_contrast
-    add_noise = partial(pixels.add_gaussian_noise, jax.random.key(0))
+    tone = operations.adjust_brightness_contrast
+    add_noise = partial(operations.add_gaussian_noise, jax.random.key(0))
     once = _probability("flip_labels")  # all five that whole episodes alone undergo have the same
     return [
         Row(
             f"flips · {once}",
             {
-                "horizontal": _move(geometry.flip, vertical=False, horizontal=True),
-                "vertical": _move(geometry.flip, vertical=True, horizontal=False),
-                "both": _move(geometry.flip, vertical=True, horizontal=True),
+                "horizontal": _move(operations.flip, vertical=False, horizontal=True),
+                "vertical": _move(operations.flip, vertical=True, horizontal=False),
+                "both": _move(operations.flip, vertical=True, horizontal=True),
             },
         ),
         Row(
             f"affine: rotation · {_probability('affine')}",
-            {f"{angle}°": _move(geometry.affine, rotation=float(angle)) for angle in (45, 160, 300)},
+            {f"{angle}°": _move(operations.affine, rotation=float(angle)) for angle in (45, 160, 300)},
         ),
         Row(
             "affine: translation down and right, in image sizes",
             {
-                said: _move(geometry.affine, translation=shift)
+                said: _move(operations.affine, translation=shift)
                 for said, shift in (("0.2 up", (-0.2, 0.0)), ("0.1, 0.2", (0.1, 0.2)), ("0.2, -0.2", (0.2, -0.2)))
             },
         ),
-        Row("affine: scale", {f"{scale}": _move(geometry.affine, scale=scale) for scale in (0.8, 0.95, 1.1)}),
+        Row("affine: scale", {f"{scale}": _move(operations.affine, scale=scale) for scale in (0.8, 0.95, 1.1)}),
         Row(
             f"elastic: alpha, sigma · {_probability('elastic')}",
             {
@@ -68,8 +68,8 @@ def rows() -> list[Row]:
         Row(
             f"Sobel edges of the label · {once}",
             {
-                "edges": lambda image, label: (image, pixels.edges(label)),
-                "and label flip": lambda image, label: (image, 1 - pixels.edges(label)),
+                "edges": lambda image, label: (image, operations.edges(label)),
+                "and label flip": lambda image, label: (image, 1 - operations.edges(label)),
                 "after elastic": lambda image, label: _outlined(*deform(image, label)),
             },
         ),
@@ -94,7 +94,7 @@ def rows() -> list[Row]:
         ),
         Row(
             f"Gaussian blur · {_probability('blur')}",
-            {f"sigma {sigma} px": _change(pixels.gaussian_blur, sigma=sigma) for sigma in (0.4, 0.7, 1.1)},
+            {f"sigma {sigma} px": _change(operations.gaussian_blur, sigma=sigma) for sigma in (0.4, 0.7, 1.1)},
             pixels=True,
         ),
         Row(
@@ -107,7 +107,7 @@ def rows() -> list[Row]:
         ),
         Row(
             f"sharpness · {_probability('sharpness')}",
-            {f"factor {factor:g}": _change(pixels.adjust_sharpness, factor=factor) for factor in (0.0, 2.5, 5.0)},
+            {f"factor {factor:g}": _change(operations.adjust_sharpness, factor=factor) for factor in (0.0, 2.5, 5.0)},
             pixels=True,
         ),
     ]
@@ -124,8 +124,8 @@ def _move(function: Callable, **strength) -> Operation:
     """An operation on image and label, from one on coordinates."""
 
     def operation(image: Array, label: Array) -> tuple[Array, Array]:
-        coordinates = function(geometry.pixel_grid(SIZE, SIZE), **strength)
-        return geometry.warp(image, coordinates), geometry.warp(label, coordinates)
+        coordinates = function(operations.pixel_grid(SIZE, SIZE), **strength)
+        return operations.warp(image, coordinates), operations.warp(label, coordinates)
 
     return operation
 
@@ -136,4 +136,4 @@ def _change(function: Callable, **strength) -> Operation:
 
 
 def _outlined(image: Array, label: Array) -> tuple[Array, Array]:
-    return image, pixels.edges(label)
+    return image, operations.edges(label)

@@ -11,8 +11,8 @@ from PIL import Image
 
 import universeg_jax
 from experiments.augmentation.operations import rows
-from universeg_jax.tasks.augment import Policy, augment_episode
-from universeg_jax.typing import Array
+from universeg_jax.data.augment import Policy, augment_episode
+from universeg_jax.shapes import Array
 
 EXAMPLES = Path(universeg_jax.__file__).parent / "assets" / "examples"
 SOURCES = "BBBC038 (CC0) and HC18 (CC BY 4.0, van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001)"

@@ -11,9 +11,7 @@ from jax import export
 from experiments.benchmark.sides import episode, ours
 from experiments.benchmark.turns import in_turn, medians
 from universeg_jax import weights
-from universeg_jax.deploy.interface import INPUTS
-from universeg_jax.deploy.jax_export import to_jax
-from universeg_jax.deploy.onnx_export import to_onnx
+from universeg_jax.deploy.formats import INPUTS, to_jax, to_onnx
 
 ENTRIES, SIZE = 16, 128
 

@@ -25,8 +25,8 @@ import numpy as np
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import processors
 from experiments.benchmark.turns import in_turn, medians
-from universeg_jax.weights.dinov2 import dinov2_from
-from universeg_jax.weights.sam import sam_from
+from universeg_jax.weights.names.dinov2 import dinov2_from
+from universeg_jax.weights.names.sam import sam_from
 
 DRAWN_LARGE = (
     *("cls_token", "register_tokens", "pos_embed", "rel_pos_h", "rel_pos_w"),

@@ -94,8 +94,8 @@ class Reference:
         import torch
 
         from universeg_jax import weights
-        from universeg_jax.weights.keys import export_tensors
-        from universeg_jax.weights.sam import sam_table
+        from universeg_jax.weights.mapping import export_tensors
+        from universeg_jax.weights.names.sam import sam_table
 
         torch.set_num_threads(threads)
         self.torch = torch

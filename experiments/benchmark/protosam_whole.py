@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmark.turns import in_turn, medians
-from universeg_jax.models.protosam.neck import Features
 from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.models.protosam.sam import SAM, SAMConfig
+from universeg_jax.models.sam.image_encoder import Features
+from universeg_jax.models.sam.model import SAM, SAMConfig
 from universeg_jax.segment.segmenter import Segmenter
 
 

@@ -23,7 +23,7 @@ from experiments.benchmark.sides import load_official, official_is_here, process
 from experiments.benchmark.turns import in_turn, medians, ratio
 from experiments.command import run
 from universeg_jax import weights
-from universeg_jax.tasks.episodes import Episode
+from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.train.config import Stage, TrainConfig
 from universeg_jax.train.state import TrainState, initial_state, make_optimizer
 from universeg_jax.train.step import make_body, on_one_device

@@ -8,7 +8,7 @@ never saw about as well as open-v0 (experiments/results/first_run/).
 Expected time: an hour on two quiet CPU cores.
 """
 
-from universeg_jax.tasks.augment import Policy, Variation
+from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.train.config import Stage, TrainConfig
 
 # Milder than the paper's: a short training cannot learn all that its augmentation asks for.

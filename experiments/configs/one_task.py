@@ -10,7 +10,7 @@ CORPUS holds one dataset; its path in a larger corpus will not do, but a folder 
 Expected time: two minutes on two quiet CPU cores.
 """
 
-from universeg_jax.tasks.augment import Policy
+from universeg_jax.data.augment import Policy
 from universeg_jax.train.config import Stage, TrainConfig
 
 config = TrainConfig(

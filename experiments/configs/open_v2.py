@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from experiments.configs.open_v2_deeper import config as deeper
 from experiments.configs.open_v2_superpixels import config as superpixels
-from universeg_jax.tasks.augment import Policy, Variation
+from universeg_jax.data.augment import Policy, Variation
 
 MILD = Policy(
     task=Variation(affine=0.15, rotation=(-180.0, 180.0), brightness_contrast=0.2, blur=0.1, noise=0.1, sharpness=0.1),

@@ -8,8 +8,8 @@ the training episodes rises well above that of the first steps.
 Expected time: under two minutes on two cores. With one label only, add `--set validation 0`.
 """
 
+from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.tasks.augment import Policy, Variation
 from universeg_jax.train.config import Stage, TrainConfig
 
 config = TrainConfig(

@@ -22,6 +22,8 @@ from scipy import stats
 from experiments.benchmark.machine import machine
 from experiments.command import run
 from experiments.protosam.measure import SMALLEST, Contender, RememberingSAM, chosen_tasks, draws, measure
+from universeg_jax.data.corpus.read import Corpus, CorpusTask
+from universeg_jax.data.corpus.select import HELD_OUT, refuse_held_out
 from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
@@ -36,9 +38,7 @@ from universeg_jax.models.protosam.config import (
     Turn,
 )
 from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.tasks.selection import HELD_OUT, refuse_held_out
-from universeg_jax.tasks.task import Corpus, Task
-from universeg_jax.weights.named import PROTOSAM, load
+from universeg_jax.weights.loading import PROTOSAM, load
 
 EXAMPLES, DRAWS, TARGETS = 10, 2, 4
 DEFAULT = "as it is"
@@ -135,7 +135,7 @@ def main() -> None:
         (arguments.out / "protosam_choices.md").write_text(page(found), encoding="utf-8")
 
 
-def chosen(corpus: Corpus) -> list[Task]:
+def chosen(corpus: Corpus) -> list[CorpusTask]:
     """The first task of every fourth dataset with enough examples."""
     first = [task for dataset in corpus.datasets for task in chosen_tasks(corpus, dataset, most=1)]
     enough = [task for task in first if len(corpus.examples(task, minimum_area=SMALLEST)) >= EXAMPLES]

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.evaluate.data import generator
 from universeg_jax.evaluate.metrics import dice
-from universeg_jax.models.protosam.neck import Features
-from universeg_jax.models.protosam.sam import SAM
+from universeg_jax.models.sam.image_encoder import Features
+from universeg_jax.models.sam.model import SAM
 from universeg_jax.segment.diagnose import SegmentationWarning
-from universeg_jax.segment.protocol import InContextModel
+from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
-from universeg_jax.tasks.task import Corpus, Example, Task
 
 SMALLEST = 1e-3  # fraction of the image that a label covers at least, 16 pixels at 128
 VOLUMES = ("sa_ct_liver", "sa_whole_heart_hvsmr_2_0", "sa_kits19_kidney_tumor", "sa_liver_tumor")
@@ -64,14 +64,14 @@ class Draw:
     targets: tuple[Example, ...]
 
 
-def chosen_tasks(corpus: Corpus, dataset: str, *, most: int) -> list[Task]:
+def chosen_tasks(corpus: Corpus, dataset: str, *, most: int) -> list[CorpusTask]:
     """The tasks of a dataset with at least two images, by name, at most so many."""
     tasks = [task for task in corpus.tasks if task.dataset == dataset]
     return [task for task in tasks if len(corpus.examples(task, minimum_area=SMALLEST)) > 1][:most]
 
 
 def draws(
-    corpus: Corpus, task: Task, *, number: int, targets: int, more: int, among: int | None = None
+    corpus: Corpus, task: CorpusTask, *, number: int, targets: int, more: int, among: int | None = None
 ) -> Iterator[Draw]:
     """Random support images, each with random targets.
 
@@ -107,12 +107,12 @@ def draws(
         yield Draw(support, tuple(spare[:more]), tuple(taken))
 
 
-def subject(task: Task, example: Example) -> str:
+def subject(task: CorpusTask, example: Example) -> str:
     """The subject of an image; the image's own name where it tells none."""
     return re.search(r"\d+", example.subject)[0] if task.dataset in NUMBERED else example.subject
 
 
-def segment(corpus: Corpus, task: Task, draw: Draw, contender: Contender) -> list[np.ndarray]:
+def segment(corpus: Corpus, task: CorpusTask, draw: Draw, contender: Contender) -> list[np.ndarray]:
     """Masks (H,W) of a draw's targets."""
 
     def arrays(examples: list[Example]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -134,7 +134,7 @@ def segment(corpus: Corpus, task: Task, draw: Draw, contender: Contender) -> lis
         return masks
 
 
-def measure(corpus: Corpus, task: Task, made: list[Draw], contender: Contender) -> dict:
+def measure(corpus: Corpus, task: CorpusTask, made: list[Draw], contender: Contender) -> dict:
     """Dice of a contender on a task: mean over images, of each draw and over draws; of volumes where there are some."""
     images, volumes = [], []
     for draw in made:

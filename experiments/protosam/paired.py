@@ -21,10 +21,10 @@ from experiments.benchmark.machine import machine
 from experiments.command import run
 from experiments.protosam.__main__ import ALL, PLAIN
 from experiments.protosam.measure import Contender, RememberingSAM, draws, measure
+from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.tasks.task import Corpus, Task
-from universeg_jax.weights.named import PROTOSAM, load
+from universeg_jax.weights.loading import PROTOSAM, load
 
 TASKS = (
     ("wbc_jtsc", "nucleus"),
@@ -109,7 +109,7 @@ def _row(name: str, both: list[list[float]]) -> list[str]:
     return cells
 
 
-def _tasks(corpora: list[Corpus]) -> list[tuple[Corpus, Task]]:
+def _tasks(corpora: list[Corpus]) -> list[tuple[Corpus, CorpusTask]]:
     return [
         (corpus, task)
         for dataset, label in TASKS

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.protosam.measure import Contender, Draw, segment
+from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.evaluate.metrics import dice
-from universeg_jax.tasks.task import Corpus, Task
 
 TRUTH, FOUND = "#2a9d3a", "#d62246"
 
@@ -51,7 +51,9 @@ def write_table(file: Path, results: dict) -> None:
     file.write_text("\n".join(lines), encoding="utf-8")
 
 
-def write_picture(file: Path, chosen: Sequence[tuple[Corpus, Task, Draw]], contenders: Sequence[Contender]) -> None:
+def write_picture(
+    file: Path, chosen: Sequence[tuple[Corpus, CorpusTask, Draw]], contenders: Sequence[Contender]
+) -> None:
     """One row for each task: the support image, and one target as each contender segments it."""
     columns = 1 + len(contenders)
     figure = Figure(figsize=(2.1 * columns, 2.3 * len(chosen) + 0.5), layout="constrained", dpi=110)

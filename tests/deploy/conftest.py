@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.weights.parameters import blueprint, get_parameters, set_parameters
+from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
 
 STAGES = ((4, 6), (5, 7), (6, 8))
 

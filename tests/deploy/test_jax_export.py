@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from universeg_jax.deploy.jax_export import PLATFORMS, to_jax
+from universeg_jax.deploy.formats import PLATFORMS, to_jax
 from universeg_jax.errors import InputError
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from universeg_jax.deploy import onnx_export
-from universeg_jax.deploy.interface import INPUTS
+from universeg_jax.deploy import formats
+from universeg_jax.deploy.formats import INPUTS
 from universeg_jax.errors import InputError
 
 
@@ -13,7 +13,7 @@ from universeg_jax.errors import InputError
 @pytest.mark.parametrize("activation", [None, jax.nn.leaky_relu])
 def test_onnxruntime_gives_our_logits_for_any_number_of_targets_and_entries(network, episode, activation):
     small = network(cross_activation=activation)
-    session = onnxruntime.InferenceSession(onnx_export.to_onnx(small, size=16))
+    session = onnxruntime.InferenceSession(formats.to_onnx(small, size=16))
     assert [given.name for given in session.get_inputs()] == list(INPUTS)
     for targets, entries in ((1, 1), (2, 3), (3, 7)):
         target, images, labels, mask = episode(targets, entries)
@@ -31,4 +31,4 @@ def test_a_wrong_translation_is_refused(network, monkeypatch):
 
     monkeypatch.setattr(jax2onnx, "to_onnx", translate_wrongly)
     with pytest.raises(InputError, match=r"off by .* do not fit"):
-        onnx_export.to_onnx(network(stages=2), size=16)
+        formats.to_onnx(network(stages=2), size=16)

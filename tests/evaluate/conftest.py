@@ -1,5 +1,6 @@
 import pytest
-from discs import Discs, Threshold
+
+from tests.helpers.discs import Discs, Threshold
 
 
 @pytest.fixture(scope="session")

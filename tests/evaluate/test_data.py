@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from universeg_jax.errors import InputError
-from universeg_jax.evaluate.data import Pool, make_folds
+from universeg_jax.evaluate.data import SupportPool, make_folds
 
 
 def folds_of(data, *, task=0, seed=0, folds=None, targets=None, minimum_area=0.0):
@@ -55,7 +55,7 @@ def test_a_pool_reads_each_image_once_and_only_what_is_asked_for(discs):
     data, cache = discs(), {}
     examples = data.examples(data.tasks[0])
     data.reads.clear()
-    pool = Pool(data, data.tasks[0], examples, cache)
+    pool = SupportPool(data, data.tasks[0], examples, cache)
     assert pool.first(3).images.shape == (3, 16, 16, 1)
     assert pool.first(100).labels.shape == (20, 16, 16, 1)
     shuffled = pool.shuffled(np.random.default_rng(0))

@@ -4,13 +4,19 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from random_networks import SMALL, model_with_biases
 
+from tests.helpers.random_networks import SMALL, model_with_biases
 from universeg_jax.errors import InputError
-from universeg_jax.evaluate.augmented import TestTimeAugmentation
-from universeg_jax.evaluate.data import Labelled, Pool
-from universeg_jax.evaluate.methods import Ensemble, InContext, digest
-from universeg_jax.evaluate.retrieval import NearestMask, Retrieval, similarity
+from universeg_jax.evaluate.data import Labelled, SupportPool
+from universeg_jax.evaluate.methods import (
+    Ensemble,
+    InContext,
+    NearestMask,
+    Retrieval,
+    TestTimeAugmentation,
+    digest,
+    similarity,
+)
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 
 
@@ -26,7 +32,7 @@ def network():
 @pytest.fixture
 def pool(discs):
     data = discs()
-    return Pool(data, data.tasks[0], data.examples(data.tasks[0]), {})
+    return SupportPool(data, data.tasks[0], data.examples(data.tasks[0]), {})
 
 
 def sigmoid(x):

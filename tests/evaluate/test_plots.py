@@ -4,14 +4,14 @@ from universeg_jax.evaluate import report
 from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.methods import Ensemble
 from universeg_jax.evaluate.plots import dataset_bars, ensembling_gain, support_size_curve
-from universeg_jax.evaluate.protocol import Protocol
+from universeg_jax.evaluate.runner import EvaluationProtocol
 
 
 @pytest.fixture
 def measured(discs, threshold, tmp_path):
     """Measure a method and an ensemble of it."""
     methods = [threshold, Ensemble(threshold, 3)]
-    return lambda **options: evaluate(discs(), methods, Protocol(draws=1, **options), tmp_path)
+    return lambda **options: evaluate(discs(), methods, EvaluationProtocol(draws=1, **options), tmp_path)
 
 
 def legend_of(figure):
@@ -63,5 +63,5 @@ def test_bars_leave_out_ensembles_of_whole_pools(measured, discs, threshold, tmp
     monkeypatch.setattr(report.plots, "dataset_bars", lambda named: shown.extend(named) or dataset_bars(named))
     evaluation = measured(support_sizes=(2, 4), pools=(4,))
     methods = [threshold, Ensemble(threshold, 3)]
-    report.write_report(tmp_path, evaluation, discs(), methods, Protocol(), about={}, with_pictures=False)
+    report.write_report(tmp_path, evaluation, discs(), methods, EvaluationProtocol(), about={}, with_pictures=False)
     assert shown == ["threshold, support 4, pool of 4", "threshold, ensemble of 3, support 2, pool of 4"]

@@ -1,16 +1,16 @@
 import numpy as np
 
+from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.evaluate.metrics import METRICS
 from universeg_jax.evaluate.report import picture_files
 from universeg_jax.evaluate.summary import Condition, Estimate, summarise
 from universeg_jax.evaluate.tables import Table, condition_name, dice_table, task_table, with_interval
-from universeg_jax.tasks.task import Task
 
 TABLE = Table("100 % of a_b", ["", "x|y"], [["row & 1", "0.5"]])
 
 
 def test_pictures_of_tasks_with_like_names_do_not_replace_each_other():
-    tasks = [Task("d", "image", "2d", name) for name in ("cell+", "cell-", "nucleus")]
+    tasks = [CorpusTask("d", "image", "2d", name) for name in ("cell+", "cell-", "nucleus")]
     files = picture_files(tasks)
     assert len(set(files.values())) == 3
     assert files[tasks[2]] == "pictures/d_image_2d_nucleus.png"

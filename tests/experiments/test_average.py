@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from random_networks import SMALL, model_with_biases
 
 from experiments.average import main
 from experiments.command import run
+from tests.helpers.random_networks import SMALL, model_with_biases
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.weights.named import load
-from universeg_jax.weights.parameters import get_parameters, set_parameters
+from universeg_jax.weights.loading import load
+from universeg_jax.weights.mapping import get_parameters, set_parameters
 from universeg_jax.weights.store import save
 
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from random_networks import SMALL, episode, model_with_biases
 
 from experiments.deepen import deepen, main
+from tests.helpers.random_networks import SMALL, episode, model_with_biases
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.weights.named import load
-from universeg_jax.weights.parameters import get_parameters
+from universeg_jax.weights.loading import load
+from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import save
 
 

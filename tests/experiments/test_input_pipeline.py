@@ -1,7 +1,6 @@
-from array_corpus import small_corpus
-
 from experiments.input_pipeline import measure
-from universeg_jax.tasks.episodes import Episodes
+from tests.helpers.array_corpus import small_corpus
+from universeg_jax.data.episodes.draw import Episodes
 
 
 def test_measure_counts_target_and_support():

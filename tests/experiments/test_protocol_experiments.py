@@ -6,22 +6,22 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
-from discs import Discs
 
 from experiments import all_evaluations, bounds, pools, robustness, small_sets, support_size
 from experiments import evaluate as heldout
 from experiments.demo_steps import Images, leave_one_out, plot, read, steps, table
 from experiments.robustness import Changed, WrongEntries, add_noise, blur, contrast, grow_or_shrink, rotate, shift
 from experiments.unet import SupervisedUNet
+from tests.helpers.discs import Discs
 from universeg_jax.errors import InputError
-from universeg_jax.evaluate.data import Pool
+from universeg_jax.evaluate.data import SupportPool
 from universeg_jax.evaluate.metrics import dice
 
 
 @pytest.fixture
 def pool():
     data = Discs()
-    return Pool(data, data.tasks[0], data.examples(data.tasks[0]), {})
+    return SupportPool(data, data.tasks[0], data.examples(data.tasks[0]), {})
 
 
 class Recording:
@@ -34,7 +34,7 @@ class Recording:
 
 def test_a_unet_learns_its_task(pool):
     targets, truth = pool.take(range(12, 20))
-    training = Pool(pool.data, pool.task, pool.examples[:12], {})
+    training = SupportPool(pool.data, pool.task, pool.examples[:12], {})
     network = SupervisedUNet(widths=(4, 8), steps=60, rate=1e-2, augmentation=None)
     found = network.predict(np.random.default_rng(0), training, 12, targets)
     assert np.mean([dice(p > 0.5, y >= 0.5) for p, y in zip(found, truth, strict=True)]) > 0.8
@@ -73,7 +73,7 @@ def test_predictions_of_rotated_targets_are_rotated_back(pool):
 def test_entries_of_a_wrong_class():
     data, base = Discs(), Recording()
     for task, same_images in ((data.tasks[0], True), (data.tasks[2], False)):
-        pool = Pool(data, task, data.examples(task), {})
+        pool = SupportPool(data, task, data.examples(task), {})
         WrongEntries(base, data.tasks, 0.25).predict(np.random.default_rng(0), pool, 8, pool.take([19]).images)
         images, labels = pool.first(8)
         equal = [np.array_equal(a, b) for a, b in zip(base.support.labels, labels, strict=True)]

@@ -1,15 +1,15 @@
 import jax.numpy as jnp
 import pytest
-from array_corpus import ArrayCorpus, examples
-from painting_sam import PaintingSAM
 
 from experiments.protosam.__main__ import known_columns
 from experiments.protosam.measure import Contender, RememberingSAM, draws, measure, subject
 from experiments.protosam.report import write_table
-from universeg_jax.tasks.task import Example, Task
+from tests.helpers.array_corpus import ArrayCorpus, examples
+from tests.helpers.painting_sam import PaintingSAM
+from universeg_jax.data.corpus.read import CorpusTask, Example
 
-SKIN = Task("skin", "image", "2d", "1")
-LIVER = Task("sa_ct_liver", "image", "2d", "1")
+SKIN = CorpusTask("skin", "image", "2d", "1")
+LIVER = CorpusTask("sa_ct_liver", "image", "2d", "1")
 
 
 class Upper:
@@ -113,7 +113,7 @@ def test_columns_of_other_weights_or_configurations_are_measured_anew():
 
 
 def test_names_tell_subjects_apart():
-    mirrored, eye = Task("sa_liver_tumor", "image", "2d", "1"), Task("chasedb1_vessel", "image", "2d", "1")
+    mirrored, eye = CorpusTask("sa_liver_tumor", "image", "2d", "1"), CorpusTask("chasedb1_vessel", "image", "2d", "1")
     of = {name: Example(0, name, "train", 0.1) for name in ("flipped_10001_103", "mirrored_10001_92", "Image_01L")}
     assert subject(mirrored, of["flipped_10001_103"]) == subject(mirrored, of["mirrored_10001_92"]) == "10001"
     assert subject(eye, of["Image_01L"]) == "01"

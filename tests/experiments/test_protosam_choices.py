@@ -1,16 +1,16 @@
 from dataclasses import fields
 
 import pytest
-from array_corpus import ArrayCorpus, examples
-from painting_sam import PaintingSAM
 
 from experiments.protosam.choices import BFLOAT16, CHOICES, DEFAULT, chosen, contenders, page
+from tests.helpers.array_corpus import ArrayCorpus, examples
+from tests.helpers.painting_sam import PaintingSAM
+from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.tasks.task import Task
 
 
 def test_every_fourth_set_with_enough_examples_is_taken():
-    tasks = {Task(name, "image", "2d", "1"): examples(9 if name == "b" else 12) for name in "abcdefg"}
+    tasks = {CorpusTask(name, "image", "2d", "1"): examples(9 if name == "b" else 12) for name in "abcdefg"}
     corpus = ArrayCorpus(tasks)
     corpus.datasets = tuple("abcdefg")
     assert [task.dataset for task in chosen(corpus)] == ["a", "f"]  # of a and c to g

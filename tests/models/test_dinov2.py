@@ -1,10 +1,10 @@
 """What a DINOv2 takes and refuses, beyond the golden files."""
 
 import pytest
-from protosam_networks import PLAIN, dinov2, images
 
-from universeg_jax.models.protosam.dinov2 import DINOv2, DINOv2Config
-from universeg_jax.weights.parameters import blueprint, get_parameters
+from tests.helpers.protosam_networks import PLAIN, dinov2, images
+from universeg_jax.models.dinov2 import DINOv2, DINOv2Config
+from universeg_jax.weights.mapping import blueprint, get_parameters
 
 
 def test_presets_have_the_released_sizes():

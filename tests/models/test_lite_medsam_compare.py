@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from protosam_networks import GOLDEN
 
 from experiments.benchmark.protosam import Ours, shipped_inputs
+from tests.helpers.protosam_networks import GOLDEN
 
 pytestmark = pytest.mark.compare  # the weights are fetched
 

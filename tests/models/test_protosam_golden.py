@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from protosam_networks import GOLDEN, PLAIN, REGISTERS, TINY_VIT, VIT, dinov2, images, sam
-from protosam_prompts import PROMPTS
 
-from universeg_jax.nn.activation import gelu
+from tests.helpers.protosam_networks import GOLDEN, PLAIN, REGISTERS, TINY_VIT, VIT, dinov2, images, sam
+from tests.helpers.protosam_prompts import PROMPTS
+from universeg_jax.nn.layers import gelu
 
 
 def golden(name):

@@ -7,10 +7,10 @@ import pytest
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_networks import SMALL, episode, model_with_biases
 
+from tests.helpers.random_networks import SMALL, episode, model_with_biases
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.segment.protocol import InContextModel
+from universeg_jax.segment.model import InContextModel
 
 
 @pytest.fixture(scope="module")

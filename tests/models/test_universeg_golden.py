@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_cases import NAMES, Golden, load_golden
 from jax.sharding import PartitionSpec as P
 
+from tests.helpers.golden_cases import NAMES, Golden, load_golden
 from universeg_jax.weights import export_universeg
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from universeg_jax.nn.normed_conv import EPSILON, NormedConv, NormedDepthwiseConv
+from universeg_jax.nn.layers import EPSILON, NormedConv, NormedDepthwiseConv
 
 
 def randomised(conv):

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from protosam_networks import GOLDEN, images
 
+from tests.helpers.protosam_networks import GOLDEN, images
 from universeg_jax.nn.resample import resize_cubic, resize_linear, resize_nearest
 
 

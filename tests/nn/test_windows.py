@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from universeg_jax.nn.windows import from_windows, windows
+from universeg_jax.nn.attention import from_windows, windows
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(6, 4, 2), (5, 7, 3), (2, 3, 4)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from universeg_jax.segment.diagnose import diagnose_results, diagnose_support, diagnose_targets
-from universeg_jax.segment.view import View
+from universeg_jax.segment.preprocess import View
 
 
 def view(image: np.ndarray, name: str = "image") -> View:

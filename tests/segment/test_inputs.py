@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from universeg_jax.errors import InputError
-from universeg_jax.segment.inputs import checked_image, checked_label, entries
+from universeg_jax.segment.preprocess import checked_image, checked_label, entries
 
 
 def test_lists_and_arrays_are_taken_apart():

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from universeg_jax.errors import InputError
-from universeg_jax.segment.intensity import checked_window, to_unit_range, with_channels
+from universeg_jax.segment.preprocess import checked_window, to_unit_range, with_channels
 
 RNG = np.random.default_rng(0)
 

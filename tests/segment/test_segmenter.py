@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from universeg_jax.errors import InputError
 from universeg_jax.segment.diagnose import SegmentationWarning
-from universeg_jax.segment.protocol import InContextModel
+from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 
 

@@ -1,9 +1,10 @@
 import jax
 import pytest
-from array_run import compiling
-from corpora import prepare_all
 from jax.experimental.compilation_cache import compilation_cache
-from make_sources import npz
+
+from tests.helpers.array_run import compiling
+from tests.helpers.corpora import prepare_all
+from tests.helpers.make_sources import npz
 
 
 @pytest.fixture(scope="package", autouse=True)

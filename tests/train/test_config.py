@@ -2,8 +2,8 @@ import dataclasses
 import json
 
 import pytest
-from array_data import LIGHT, STAGE, config
 
+from tests.helpers.array_data import LIGHT, STAGE, config
 from universeg_jax.errors import InputError
 from universeg_jax.train.config import Stage, TrainConfig
 

@@ -1,12 +1,11 @@
 from pathlib import Path
 
 import pytest
-from array_data import config
 
 import experiments.configs
+from tests.helpers.array_data import config
 from universeg_jax.errors import InputError
-from universeg_jax.train.config import TrainConfig
-from universeg_jax.train.config_file import override, read_config
+from universeg_jax.train.config import TrainConfig, override, read_config
 
 GOOD = """
 from universeg_jax.train.config import Stage, TrainConfig

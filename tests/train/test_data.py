@@ -4,10 +4,10 @@ from itertools import islice
 import jax
 import numpy as np
 import pytest
-from array_data import STAGE, config
 
+from tests.helpers.array_data import STAGE, config
+from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import InputError
-from universeg_jax.tasks.task import Corpus
 from universeg_jax.train.data import TrainingData
 
 SMALL = dataclasses.replace(STAGE, size=64, batch_size=2, support_size=(1, 2))

@@ -5,11 +5,11 @@ import signal
 import jax
 import numpy as np
 import pytest
-from array_run import RUN, signalled, started
 
-from universeg_jax.train.stopping import STOPPED
-from universeg_jax.train.watch import read_metrics
-from universeg_jax.weights.parameters import get_parameters
+from tests.helpers.array_run import RUN, signalled, started
+from universeg_jax.train.loop import STOPPED
+from universeg_jax.train.monitor import read_metrics
+from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import load
 
 pytestmark = pytest.mark.slow

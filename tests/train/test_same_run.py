@@ -3,10 +3,10 @@ import json
 from pathlib import Path
 
 import pytest
-from array_data import LIGHT, STAGE, config
 
+from tests.helpers.array_data import LIGHT, STAGE, config
 from universeg_jax.errors import InputError
-from universeg_jax.train.same_run import check_same_run
+from universeg_jax.train.run_folder import check_same_run
 
 LONGER = dataclasses.replace(STAGE, steps=9)
 

@@ -10,15 +10,15 @@ import jax
 import numpy as np
 import optax
 import pytest
-from array_run import compiling
 
+from tests.helpers.array_run import compiling
 from universeg_jax.train.checkpoints import Checkpoints
-from universeg_jax.train.config_file import read_config
+from universeg_jax.train.config import read_config
 from universeg_jax.train.data import TrainingData
 from universeg_jax.train.devices import Devices
+from universeg_jax.train.monitor import read_metrics
 from universeg_jax.train.state import initial_model, initial_state, make_optimizer
 from universeg_jax.train.step import augmented, make_body
-from universeg_jax.train.watch import read_metrics
 from universeg_jax.weights.store import load
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ with socket.socket() as free:
 
 CONFIG = """
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.tasks.augment import Policy
+from universeg_jax.data.augment import Policy
 from universeg_jax.train.config import Stage, TrainConfig
 
 stage = Stage(size=64, steps=1, batch_size=4, support_size=(1, 2), learning_rate=1e-2)

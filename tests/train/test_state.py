@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import optax
 import pytest
-from array_data import STAGE, TINY, config
 
+from tests.helpers.array_data import STAGE, TINY, config
 from universeg_jax.train.state import initial_model, initial_state, learning_rates, make_optimizer, with_parameters
-from universeg_jax.weights.parameters import get_parameters
+from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import save
 
 

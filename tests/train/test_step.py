@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from array_data import LIGHT, TINY, Disks, config
 
-from universeg_jax.tasks.episodes import Episode
+from tests.helpers.array_data import LIGHT, TINY, Disks, config
+from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.train.devices import Devices
-from universeg_jax.train.loss import cross_entropy_loss, soft_dice_loss
 from universeg_jax.train.state import initial_model, initial_state, make_optimizer, with_parameters
-from universeg_jax.train.step import augmented, make_body
+from universeg_jax.train.step import augmented, cross_entropy_loss, make_body, soft_dice_loss
 
 LAYOUTS = {"pmap over 4": Devices(4), "mesh of 2 x 2": Devices(2, 2)}
 KEEP = optax.chain(optax.trace(decay=0.0), optax.scale(0.0))

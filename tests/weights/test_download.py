@@ -6,11 +6,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from file_server import serve
 
+from tests.helpers.file_server import serve
 from universeg_jax.errors import WeightsError
-from universeg_jax.weights import download as module
-from universeg_jax.weights.download import download
+from universeg_jax.weights import fetch as module
+from universeg_jax.weights.fetch import download
 
 CONTENT = random.Random(0).randbytes(300_000)
 

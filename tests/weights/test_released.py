@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_server import serve
-from official import SMALL, official_state_dict
 
 import universeg_jax as uj
+from tests.helpers.file_server import serve
+from tests.helpers.official import SMALL, official_state_dict
 from universeg_jax import shipped
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.weights import alike, named, store
-from universeg_jax.weights.digest import GitBlobId, Sha256
-from universeg_jax.weights.named import known_weights, load
-from universeg_jax.weights.released import RELEASES, Release
-from universeg_jax.weights.sources import Address
-from universeg_jax.weights.torch_file import save_torch
-from universeg_jax.weights.universeg import export_universeg
+from universeg_jax.util.files import GitBlobId, Sha256
+from universeg_jax.weights import catalogue, loading, store
+from universeg_jax.weights.catalogue import RELEASES, Release
+from universeg_jax.weights.fetch import Address
+from universeg_jax.weights.loading import known_weights, load
+from universeg_jax.weights.names.universeg import export_universeg
+from universeg_jax.weights.torch_io.file import save_torch
 
 TENSORS = official_state_dict(SMALL)
 
@@ -58,7 +58,7 @@ def server(file, cache, monkeypatch):
             about="For tests.",
             config=UniverSegConfig(SMALL),
         )
-        monkeypatch.setattr(named, "RELEASES", (release,))
+        monkeypatch.setattr(loading, "RELEASES", (release,))
         yield server
 
 
@@ -81,8 +81,8 @@ def test_a_download_broken_off_is_resumed_and_converted(server, cache):
 
 
 def test_without_network_the_error_says_how_and_following_it_works(server, cache, file, monkeypatch):
-    offline = replace(named.RELEASES[0], source=Address("http://127.0.0.1:9/weights/file.pt"))
-    monkeypatch.setattr(named, "RELEASES", (offline,))
+    offline = replace(loading.RELEASES[0], source=Address("http://127.0.0.1:9/weights/file.pt"))
+    monkeypatch.setattr(loading, "RELEASES", (offline,))
     with pytest.raises(WeightsError) as caught:
         load("universeg-v1")
     url, place = re.search(r"by hand, fetch (\S+)\nand save it as (\S+)$", str(caught.value)).groups()
@@ -94,7 +94,7 @@ def test_without_network_the_error_says_how_and_following_it_works(server, cache
 
 
 def test_another_file_that_fits_is_used_with_a_warning_every_time(server, tmp_path):
-    expected = named.RELEASES[0].digest
+    expected = loading.RELEASES[0].digest
     others = official_state_dict(SMALL, seed=5)
     save_torch(others, tmp_path / "other.pt")
     server.content = (tmp_path / "other.pt").read_bytes()
@@ -112,8 +112,8 @@ def test_a_file_of_another_kind_of_network_is_named(server, cache, tmp_path):
 
 def test_a_file_of_another_release_is_named_though_it_fits(server, cache, file, tmp_path, monkeypatch):
     save_torch(official_state_dict(SMALL, seed=5), tmp_path / "other.pt")
-    other = replace(named.RELEASES[0], name="universeg-v2", digest=GitBlobId.of(tmp_path / "other.pt"))
-    monkeypatch.setattr(alike, "RELEASES", (*named.RELEASES, other))
+    other = replace(loading.RELEASES[0], name="universeg-v2", digest=GitBlobId.of(tmp_path / "other.pt"))
+    monkeypatch.setattr(catalogue, "RELEASES", (*loading.RELEASES, other))
     cache.mkdir()
     (cache / "file.pt").write_bytes((tmp_path / "other.pt").read_bytes())
     with pytest.raises(WeightsError, match="is not universeg-v1: it is the released file of universeg-v2\nRemove"):
@@ -164,10 +164,10 @@ def test_two_processes_download_once(server, cache):
         "import sys; from dataclasses import replace; from universeg_jax.weights import named; "
         "from universeg_jax.models.universeg import UniverSegConfig; "
         "from universeg_jax.weights.digest import GitBlobId; from universeg_jax.weights.sources import Address; "
-        "named.RELEASES = (replace(named.RELEASES[0], source=Address(sys.argv[1]), digest=GitBlobId(sys.argv[2]), "
-        "config=UniverSegConfig(((2, 3), (4, 5), (3, 2)))),); named.load('universeg-v1')"
+        "loading.RELEASES = (replace(loading.RELEASES[0], source=Address(sys.argv[1]), digest=GitBlobId(sys.argv[2]), "
+        "config=UniverSegConfig(((2, 3), (4, 5), (3, 2)))),); load.load('universeg-v1')"
     )
-    arguments = [sys.executable, "-W", "error", "-c", program, server.url, named.RELEASES[0].digest.value]
+    arguments = [sys.executable, "-W", "error", "-c", program, server.url, loading.RELEASES[0].digest.value]
     processes = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
-from official import SMALL, official_state_dict
 
+from tests.helpers.official import SMALL, official_state_dict
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import store
-from universeg_jax.weights.parameters import blueprint
-from universeg_jax.weights.universeg import export_universeg, import_universeg, universeg_from
+from universeg_jax.weights.mapping import blueprint
+from universeg_jax.weights.names.universeg import export_universeg, import_universeg, universeg_from
 
 
 def assert_same(model, other):

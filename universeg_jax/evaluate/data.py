@@ -7,9 +7,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.errors import InputError
-from universeg_jax.tasks.task import Corpus, Example, Task
-from universeg_jax.typing import Array, Float
+from universeg_jax.shapes import Array, Float
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class Data(Protocol):
         tasks: sorted by name.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[CorpusTask, ...]
 
-    def examples(self, task: Task) -> tuple[Example, ...]:
+    def examples(self, task: CorpusTask) -> tuple[Example, ...]:
         """The labelled images that may be shown as support."""
         ...
 
-    def cases(self, task: Task) -> tuple[Case, ...]:
+    def cases(self, task: CorpusTask) -> tuple[Case, ...]:
         """What is segmented and scored."""
         ...
 
-    def read(self, task: Task, image: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, task: CorpusTask, image: int) -> tuple[np.ndarray, np.ndarray]:
         """An image and its label map, (H,W,1) float32 in [0,1]; all are of one size."""
         ...
 
@@ -77,10 +77,10 @@ class CorpusData:
         self.tasks = tuple(task for task in corpus.tasks if datasets is None or task.dataset in datasets)
         self.read = corpus.read
 
-    def examples(self, task: Task) -> tuple[Example, ...]:
+    def examples(self, task: CorpusTask) -> tuple[Example, ...]:
         return self._corpus.examples(task)
 
-    def cases(self, task: Task) -> tuple[Case, ...]:
+    def cases(self, task: CorpusTask) -> tuple[Case, ...]:
         return tuple(
             Case(f"{e.image:06d}", e.subject, e.split, (e.image,), e.area) for e in self._corpus.examples(task)
         )
@@ -99,7 +99,7 @@ class Labelled(NamedTuple):
     labels: Float[Array, "S H W 1"]
 
 
-class Pool:
+class SupportPool:
     """The labelled images that a support set may be drawn from, in random order.
 
     Args:
@@ -108,7 +108,7 @@ class Pool:
         cache: images that were read, by index; pools of one task share it.
     """
 
-    def __init__(self, data: Data, task: Task, examples: tuple[Example, ...], cache: dict):
+    def __init__(self, data: Data, task: CorpusTask, examples: tuple[Example, ...], cache: dict):
         self.data, self.task, self.examples, self._cache = data, task, examples, cache
 
     def __len__(self) -> int:
@@ -123,13 +123,13 @@ class Pool:
         """The first examples: a random support set, and part of the one of any larger size."""
         return self.take(range(min(size, len(self))))
 
-    def shuffled(self, rng: np.random.Generator) -> "Pool":
+    def shuffled(self, rng: np.random.Generator) -> "SupportPool":
         """The same images in another order."""
         order = rng.permutation(len(self))
-        return Pool(self.data, self.task, tuple(self.examples[i] for i in order), self._cache)
+        return SupportPool(self.data, self.task, tuple(self.examples[i] for i in order), self._cache)
 
 
-def read_cached(data: Data, task: Task, image: int, cache: dict) -> tuple[np.ndarray, np.ndarray]:
+def read_cached(data: Data, task: CorpusTask, image: int, cache: dict) -> tuple[np.ndarray, np.ndarray]:
     if image not in cache:
         cache[image] = data.read(task, image)
     return cache[image]
@@ -143,7 +143,7 @@ class Fold(NamedTuple):
 
 
 def make_folds(
-    data: Data, task: Task, *, seed: int, folds: int | None, targets: int | None, minimum_area: float
+    data: Data, task: CorpusTask, *, seed: int, folds: int | None, targets: int | None, minimum_area: float
 ) -> list[Fold]:
     """Divide a task so that no subject is in a support set and a target of the same fold.
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import Data
 from universeg_jax.evaluate.methods import Method
-from universeg_jax.evaluate.protocol import Plan, Protocol, make_plan, run
 from universeg_jax.evaluate.records import Key, Record, Records
+from universeg_jax.evaluate.runner import EvaluationProtocol, Plan, make_plan, run
 from universeg_jax.evaluate.summary import Cells, Condition, Summary, by_condition, difference, summarise
-from universeg_jax.tasks.task import Task
 
 RECORDS = "records.jsonl"
 
@@ -34,10 +34,10 @@ class Evaluation:
 def evaluate(
     data: Data,
     methods: Sequence[Method],
-    protocol: Protocol,
+    protocol: EvaluationProtocol,
     out: Path,
     *,
-    tasks: Sequence[Task] | None = None,
+    tasks: Sequence[CorpusTask] | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Evaluation:

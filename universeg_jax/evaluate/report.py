@@ -16,13 +16,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from universeg_jax.evaluate import pictures, plots
+from universeg_jax.data.corpus.read import CorpusTask
+from universeg_jax.data.readers.detect import safe_name
+from universeg_jax.evaluate import plots
 from universeg_jax.evaluate.data import Data
 from universeg_jax.evaluate.evaluation import RECORDS, Evaluation, differences_from, largest_support
 from universeg_jax.evaluate.methods import Ensemble, Method
 from universeg_jax.evaluate.metrics import METRICS
-from universeg_jax.evaluate.protocol import Protocol
 from universeg_jax.evaluate.records import Key
+from universeg_jax.evaluate.runner import EvaluationProtocol
 from universeg_jax.evaluate.summary import Condition, spread_over_draws
 from universeg_jax.evaluate.tables import (
     Table,
@@ -33,9 +35,7 @@ from universeg_jax.evaluate.tables import (
     summary_to_json,
     task_table,
 )
-from universeg_jax.segment.picture import write_overview
-from universeg_jax.tasks.readers.detect import safe_name
-from universeg_jax.tasks.task import Task
+from universeg_jax.io.overview import write_overview
 
 OUTPUTS = (
     RECORDS,
@@ -62,7 +62,7 @@ def tables_of(evaluation: Evaluation, baseline: Condition | None = None) -> list
     return overview if len(evaluation.plan.folds) == 1 else [*overview, dice_table(summaries), *tables]
 
 
-def notes(data: Data, evaluation: Evaluation, protocol: Protocol) -> list[str]:
+def notes(data: Data, evaluation: Evaluation, protocol: EvaluationProtocol) -> list[str]:
     """What a reader of the tables must know."""
     plan = evaluation.plan
     datasets = sorted({task.dataset for task in plan.folds})
@@ -127,7 +127,7 @@ def write_report(
     evaluation: Evaluation,
     data: Data,
     methods: Sequence[Method],
-    protocol: Protocol,
+    protocol: EvaluationProtocol,
     *,
     about: Mapping,
     baseline: Condition | None = None,
@@ -159,7 +159,7 @@ def write_report(
 
 def _results(
     evaluation: Evaluation,
-    protocol: Protocol,
+    protocol: EvaluationProtocol,
     data: Data,
     about: Mapping,
     said: list[str],
@@ -221,7 +221,7 @@ def _for_bars(evaluation: Evaluation, methods: Sequence[Method]) -> list[Conditi
     return shown if len(shown) <= len(plots.COLOURS) else shown[:1]  # so many bars could not be told apart
 
 
-def picture_files(tasks: Iterable[Task]) -> dict[Task, str]:
+def picture_files(tasks: Iterable[CorpusTask]) -> dict[CorpusTask, str]:
     """Where the predictions of each task are drawn, in the folder of the report; names that are alike are numbered."""
     taken, files = Counter(), {}
     for task in tasks:
@@ -232,7 +232,7 @@ def picture_files(tasks: Iterable[Task]) -> dict[Task, str]:
 
 
 def _write_pictures(
-    out: Path, evaluation: Evaluation, data: Data, methods: Sequence[Method], protocol: Protocol
+    out: Path, evaluation: Evaluation, data: Data, methods: Sequence[Method], protocol: EvaluationProtocol
 ) -> None:
     (out / "pictures").mkdir(exist_ok=True)
     condition = largest_support(evaluation.summaries)
@@ -240,5 +240,5 @@ def _write_pictures(
     files = picture_files(data.tasks)
     for task, folds in evaluation.plan.folds.items():
         key = Key(task.name, condition.method, condition.support, condition.pool, 0)
-        section = pictures.make_section(data, task, folds, method, evaluation.records[key], protocol)
+        section = plots.picture_section(data, task, folds, method, evaluation.records[key], protocol)
         write_overview(out / files[task], [section])

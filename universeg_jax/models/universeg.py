@@ -27,12 +27,11 @@ from flax import nnx
 from jax import lax
 
 from universeg_jax import backend
-from universeg_jax.models.shapes import check_divisible, check_shapes
 from universeg_jax.nn.conv import LINEAR, Conv
 from universeg_jax.nn.cross_conv import Activation, CrossBlock
 from universeg_jax.nn.resample import max_pool, upsample
 from universeg_jax.nn.support import map_support, mean_weights, weighted_mean
-from universeg_jax.typing import Array, Float, Shaped
+from universeg_jax.shapes import Array, Float, Shaped, check_divisible, check_shapes
 
 PyTree = Any
 

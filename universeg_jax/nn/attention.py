@@ -1,4 +1,4 @@
-"""Scaled dot-product attention with several heads."""
+"""Scaled dot-product attention with several heads, and windows of feature maps."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from universeg_jax import backend
-from universeg_jax.typing import Array, Float, typed
+from universeg_jax.shapes import Array, Float, typed
 
 LARGE = 2**18  # pairs of a query and a key, from which on a head of one entry is work enough at a time
 
@@ -84,3 +84,30 @@ def _by_head_and_entry(query: Array, key: Array, value: Array, bias: Array | Cal
     which = jnp.tile(jnp.arange(heads), batch)
     mixed = jax.lax.map(one, (matrices(query), matrices(key), matrices(with_ones), which))
     return jnp.moveaxis(mixed.reshape(batch, heads, *mixed.shape[1:]), 1, 2)
+
+
+@typed
+def windows(images: Float[Array, "N H W C"], size: int, *, fill: Array | float = 0.0) -> Float[Array, "M T C"]:
+    """Windows of `size`² pixels as M = N·ceil(H/size)·ceil(W/size) sequences of T = size² tokens, in raster order.
+
+    Args:
+        fill: what stands beyond the lower and right border: a number, or one for each channel (C,).
+    """
+    n, height, width, channels = images.shape
+    below, right = -height % size, -width % size
+    if below or right:
+        fill = jnp.broadcast_to(jnp.asarray(fill, images.dtype), (channels,))
+        images = jnp.concatenate([images, jnp.broadcast_to(fill, (n, below, width, channels))], axis=1)
+        images = jnp.concatenate([images, jnp.broadcast_to(fill, (n, height + below, right, channels))], axis=2)
+    rows, columns = (height + below) // size, (width + right) // size
+    parts = images.reshape(n, rows, size, columns, size, channels).swapaxes(2, 3)
+    return parts.reshape(n * rows * columns, size * size, channels)
+
+
+@typed
+def from_windows(parts: Float[Array, "M T C"], size: int, *, height: int, width: int) -> Float[Array, "N H W C"]:
+    """The inverse of `windows`: what stood beyond the border is cut off."""
+    channels = parts.shape[-1]
+    rows, columns = -(-height // size), -(-width // size)
+    images = parts.reshape(-1, rows, columns, size, size, channels).swapaxes(2, 3)
+    return images.reshape(-1, rows * size, columns * size, channels)[:, :height, :width]

@@ -1,11 +1,32 @@
-"""Layers of transformers that compute in the type of their input, whatever that of their parameters.
+"""Layers of the image encoders: linear, layer norm, patch convolutions and convolutions with a frozen batch norm.
 
 Flax's own compute in the wider of the two: float32 parameters would make float32 of all that follows.
+
+scale (K * x - mean) / sqrt(variance + ε) + bias = (K g) * x + (bias - mean g),   g = scale / sqrt(variance + ε)
+
+The statistics stay as they were stored: in training, too, these are the networks of inference.
 """
 
-from flax import nnx
+from collections.abc import Sequence
 
-from universeg_jax.typing import Array
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+from universeg_jax.shapes import Array, Float, typed
+
+
+class Buffer(nnx.Variable):
+    """Statistics of batch norms, frequencies drawn once: in weight files, but no `nnx.Param`, so not to be trained."""
+
+
+def gelu(features: Array) -> Array:
+    """x Φ(x), by the error function as in `torch.nn.GELU()`.
+
+    `jax.nn.gelu(approximate=False)` takes erfc, which XLA computes on CPU by twice the arithmetic.
+    """
+    return 0.5 * features * (1 + lax.erf(features * 0.5**0.5))
 
 
 class Linear(nnx.Linear):
@@ -23,3 +44,114 @@ class LayerNorm(nnx.LayerNorm):
 
     def __call__(self, x: Array) -> Array:
         return super().__call__(x).astype(x.dtype)
+
+
+class PatchConv(nnx.Module):
+    """Patches of `size`² pixels to one vector each: (N,H,W,C) -> (N,H/size,W/size,F).
+
+    Holds kernel (size,size,C,F) and bias (F,).
+    """
+
+    def __init__(self, in_features: int, features: int, *, size: int, rngs: nnx.Rngs):
+        kernel = jax.random.normal(rngs.params(), (size, size, in_features, features))
+        self.kernel = nnx.Param(kernel / (size * in_features**0.5))
+        self.bias = nnx.Param(jnp.zeros(features))
+        self.size = size
+
+    @typed
+    def __call__(self, images: Float[Array, "N H W C"]) -> Float[Array, "N h w F"]:
+        """H and W must be divisible by the patch size."""
+        n, height, width, channels = images.shape
+        rows, columns = height // self.size, width // self.size
+        patches = images.reshape(n, rows, self.size, columns, self.size, channels).swapaxes(2, 3)
+        kernel = self.kernel[...].astype(images.dtype)
+        flat = patches.reshape(n, rows, columns, -1) @ kernel.reshape(-1, kernel.shape[-1])
+        return flat + self.bias[...].astype(images.dtype)
+
+
+class PatchUpscale(nnx.Module):
+    """One vector to a patch of 2×2, a transposed convolution: (…,C) -> (…,2,2,F).
+
+    The patches keep axes of their own, (row, column), until `interleave` puts the pixels in their places: what
+    follows acts on each pixel by itself, and moving few channels at the end is cheaper than moving many now.
+    Holds kernel (C,2,2,F) and bias (F,).
+    """
+
+    def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
+        kernel = jax.random.normal(rngs.params(), (in_features, 2, 2, features))
+        self.kernel = nnx.Param(kernel / in_features**0.5)
+        self.bias = nnx.Param(jnp.zeros(features))
+
+    def __call__(self, features: Array) -> Array:
+        kernel = self.kernel[...].astype(features.dtype)
+        patches = features @ kernel.reshape(kernel.shape[0], -1)
+        return patches.reshape(*features.shape[:-1], *kernel.shape[1:]) + self.bias[...].astype(features.dtype)
+
+
+@typed
+def interleave(patches: Float[Array, "N h w 2 2 2 2 F"]) -> Float[Array, "N H W F"]:
+    """Pixels of patches within patches, (row, column) twice, in their places: H = 4h, W = 4w."""
+    n, height, width, *_, features = patches.shape
+    return patches.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(n, 4 * height, 4 * width, features)
+
+
+EPSILON = 1e-5  # PyTorch's default
+
+
+class NormedConv(nnx.Module):
+    """A convolution with odd kernel, zero padding and no bias, then a batch norm: (N,H,W,C) -> (N,H/stride,W/stride,F).
+
+    Holds kernel (k,k,C,F), scale and bias (F,) and the buffers mean and variance (F,).
+    """
+
+    def __init__(self, in_features: int, features: int, *, kernel_size: int = 1, stride: int = 1, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(_kernel((kernel_size, kernel_size, in_features, features), rngs))
+        self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
+        self.mean, self.variance = Buffer(jnp.zeros(features)), Buffer(jnp.ones(features))
+        self.stride = stride
+
+    @typed
+    def __call__(self, images: Float[Array, "N H W C"]) -> Float[Array, "N h w F"]:
+        kernel, bias = _folded(self, images.dtype)
+        if kernel.shape[0] == 1 and self.stride == 1:
+            return images @ kernel[0, 0] + bias
+        padding = [(kernel.shape[0] // 2,) * 2] * 2
+        strides = (self.stride, self.stride)
+        layout = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(images, kernel, strides, padding, dimension_numbers=layout) + bias
+
+
+class NormedDepthwiseConv(nnx.Module):
+    """The same with one 3×3 kernel for each channel: (N,H,W,C) -> (N,H/stride,W/stride,C).
+
+    Written as nine shifted products, because XLA's grouped convolution is slow on CPU.
+    Holds kernel (3,3,1,C), scale, bias, mean and variance (C,).
+    """
+
+    def __init__(self, features: int, *, stride: int = 1, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(_kernel((3, 3, 1, features), rngs))
+        self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
+        self.mean, self.variance = Buffer(jnp.zeros(features)), Buffer(jnp.ones(features))
+        self.stride = stride
+
+    @typed
+    def __call__(self, images: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
+        kernel, bias = _folded(self, images.dtype)
+        height, width = images.shape[1:3]
+        padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        result = bias
+        for i in range(3):
+            for j in range(3):
+                shifted = padded[:, i : i + height : self.stride, j : j + width : self.stride]
+                result = result + shifted * kernel[i, j, 0]
+        return result
+
+
+def _folded(conv: NormedConv | NormedDepthwiseConv, dtype: jnp.dtype) -> tuple[Array, Array]:
+    gain = conv.scale[...] * lax.rsqrt(conv.variance[...] + EPSILON)
+    return (conv.kernel[...] * gain).astype(dtype), (conv.bias[...] - conv.mean[...] * gain).astype(dtype)
+
+
+def _kernel(shape: Sequence[int], rngs: nnx.Rngs) -> Array:
+    fan_in = shape[0] * shape[1] * shape[2]
+    return jax.random.normal(rngs.params(), shape) * (2 / fan_in) ** 0.5

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from universeg_jax.typing import Array, Float, Shaped, typed
+from universeg_jax.shapes import Array, Float, Shaped, typed
 
 
 @typed

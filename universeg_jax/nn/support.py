@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from universeg_jax.typing import Array
+from universeg_jax.shapes import Array
 
 PyTree = Any
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from universeg_jax.segment.view import View
+from universeg_jax.segment.preprocess import View
 
 # How far an image's intensities may be from those of the nearest support image: the mean difference in [0,1] of pixels
 # of equal rank (the Wasserstein-1 distance). Measured on 96 datasets of many modalities, an image among others of its

@@ -1,189 +1,227 @@
-"""A task as it lies on disk: a support folder, target images and, where they are known, their masks.
+"""Segment the images of one folder into mask files, and choose what the overview shows."""
 
-SUPPORT/images/a.png b.jpg ...      the labelled examples
-SUPPORT/masks/a.png b.png ...       their masks, matched by name without extension
-SUPPORT/classes.json                optional, names of classes: {"1": "nucleus"}; colours are "#ff0000"
-IMAGES/x.png ...                    the images to segment, or one file
-LABELS/x.png ...                    optional, their true masks
-"""
-
-import json
-import warnings
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
+from PIL import Image
+from tqdm import tqdm
 
-from universeg_jax.errors import InputError
-from universeg_jax.segment.diagnose import SegmentationWarning
-from universeg_jax.segment.files import EXTENSIONS, read_image
-from universeg_jax.segment.masks import MaskCoding, common_coding, read_mask, values_in
+from universeg_jax.evaluate.metrics import dice
+from universeg_jax.io.masks import read_mask, values_in, write_mask
+from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExample
+from universeg_jax.io.pictures import read_image
+from universeg_jax.io.task_folder import SupportFolder, TargetFile, read_target
+from universeg_jax.segment.segmenter import Segmentation, Segmenter
 
-SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+AT_ONCE = 16  # targets held in memory
 
 
 @dataclass(frozen=True)
-class Support:
-    """The labelled examples of a task.
+class Options:
+    """How to segment; what `Task.segment` takes, and whether to write probabilities."""
+
+    threshold: float = 0.5
+    ensemble: int = 1
+    support_size: int | None = None
+    seed: int = 0
+    probabilities: bool = False
+
+
+@dataclass(frozen=True)
+class ClassRecord:
+    """One class in one image.
 
     Attributes:
-        images: arrays (H,W) or (H,W,3) of any sizes.
-        labels: class values (H,W) int32, of the size of their image.
-        coding: how the masks write class values.
-        class_names: the name of every class value, in ascending order of the values.
+        value: as the masks write it: "255", or "#ff0000" for a colour.
+        pixels, fraction: area predicted.
+        probability: mean probability of the class over the pixels predicted as it; None where there are none.
+        dice: with the truth; None where it is unknown, and for the background.
     """
 
-    folder: Path
-    names: list[str]
-    images: list[np.ndarray]
-    labels: list[np.ndarray]
-    coding: MaskCoding
-    class_names: dict[int, str]
+    value: str
+    pixels: int
+    fraction: float
+    probability: float | None
+    dice: float | None
 
 
 @dataclass(frozen=True)
-class Target:
-    """An image to segment, and the file of its true mask where there is one."""
+class PredictionRecord:
+    """One segmented image. Spread: mean over the image of the probability's standard deviation over an ensemble."""
 
     name: str
-    image: Path
-    label: Path | None = None
+    image: str
+    width: int
+    height: int
+    classes: dict[str, ClassRecord]
+    spread: float | None
+    seconds: float
+
+    @property
+    def dice(self) -> float | None:
+        """The mean over the classes, without the background."""
+        known = [record.dice for record in self.classes.values() if record.dice is not None]
+        return fmean(known) if known else None
 
 
-def list_pictures(folder: Path) -> dict[str, Path]:
-    """The picture files of a folder by their name without extension, sorted.
-
-    Hidden files are passed over; other files too, with a warning.
-
-    Raises:
-        InputError: no such folder, no pictures, a folder inside, or two pictures of one name.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder")
-    files = sorted(f for f in folder.iterdir() if f.name[0] != "." and f.name.lower() not in SYSTEM_FILES)
-    folders = [f.name for f in files if f.is_dir()]
-    if folders:
-        raise InputError(f"{folder}: holds the folder {listing(folders)}; pictures must lie directly in {folder.name}/")
-    pictures = [f for f in files if f.suffix.lower() in EXTENSIONS]
-    others = [f.name for f in files if f not in pictures]
-    if not pictures:
-        found = f"found {listing(others)}" if others else "it is empty"
-        raise InputError(f"{folder}: holds no PNG, JPEG, BMP or TIFF images; {found}")
-    if others:
-        warnings.warn(f"{folder}: not images, ignored: {listing(others)}", SegmentationWarning, stacklevel=2)
-    by_name: dict[str, Path] = {}
-    for picture in pictures:
-        # Names that differ in case alone would overwrite each other on macOS and Windows.
-        other = by_name.setdefault(picture.stem.lower(), picture)
-        if other is not picture:
-            raise InputError(f"{folder}: {other.name} and {picture.name} have one name; rename or remove one of them")
-    return {picture.stem: picture for picture in by_name.values()}
+def foreground(support: SupportFolder) -> dict[int, str]:
+    """The classes of a task without its background, which is the smallest value."""
+    return dict(list(support.class_names.items())[1:])
 
 
-def read_support(folder: Path) -> Support:
-    """Read the labelled examples of a support folder.
-
-    Raises:
-        InputError: missing folders, images without mask and masks without image (all are listed), unlike
-            sizes, files that `read_image` or `read_mask` refuse, masks that do not go together.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder")
-    if not (folder / "images").is_dir() or not (folder / "masks").is_dir():
-        raise InputError(f"{folder}: a support folder holds the folders images/ and masks/")
-    image_files, mask_files = list_pictures(folder / "images"), list_pictures(folder / "masks")
-    lonely = [f"no mask for images/{image_files[n].name}" for n in image_files.keys() - mask_files.keys()]
-    lonely += [f"no image for masks/{mask_files[n].name}" for n in mask_files.keys() - image_files.keys()]
-    if lonely:
-        raise InputError(f"{folder}: images and masks must have the same names: {listing(sorted(lonely))}")
-
-    names = list(image_files)
-    images = [read_image(image_files[name]) for name in names]
-    masks = [read_mask(mask_files[name]) for name in names]
-    for name, image, mask in zip(names, images, masks, strict=True):
-        check_same_size(mask.path, mask.values, image_files[name], image)
-    coding = common_coding(masks)
-    labels = [values_in(mask, coding) for mask in masks]
-    return Support(folder, names, images, labels, coding, _class_names(folder, labels, coding))
+def output_files(support: SupportFolder, targets: Sequence[TargetFile], options: Options) -> list[str]:
+    """The paths of all pictures `predict_targets` writes, relative to its folder."""
+    folders = ["masks"]
+    if options.probabilities:
+        folders += _probability_folders(support)
+    if options.ensemble > 1:
+        folders.append("spread")
+    return [f"{folder}/{target.name}.png" for folder in folders for target in targets]
 
 
-def find_targets(images: Path, labels: Path | None = None) -> list[Target]:
-    """The images to segment (a folder, or one file) and the masks of the same names in the folder `labels`.
+def predict_targets(
+    segmenter: Segmenter,
+    support: SupportFolder,
+    targets: Sequence[TargetFile],
+    folder: Path,
+    options: Options,
+    *,
+    progress: bool,
+) -> list[PredictionRecord]:
+    """Segment the targets of one task and write a folder of pictures.
+
+    masks/NAME.png holds class values as the masks of the support do. probabilities/NAME.png, or
+    probabilities/CLASS/NAME.png with more than two classes, are 16-bit, 65535 being 1; so is spread/NAME.png, the
+    standard deviation over an ensemble, for more than two classes the largest of them.
 
     Raises:
-        InputError: what `list_pictures` refuses, and images without a mask (all are listed).
+        InputError: for every file that cannot be used.
     """
-    if images.is_file():
-        image_files = {images.stem: images}
-    elif images.exists():
-        image_files = list_pictures(images)
-    else:
-        raise InputError(f"{images}: there is no such file or folder")
-    if labels is None:
-        return [Target(name, file) for name, file in image_files.items()]
-    label_files = list_pictures(labels)
-    missing = [file.name for name, file in image_files.items() if name not in label_files]
-    if missing:
-        raise InputError(f"{labels}: holds no mask of the same name for {listing(missing)}")
-    return [Target(name, file, label_files[name]) for name, file in image_files.items()]
+    for target in tqdm(targets, desc="checking", unit="image", delay=1, disable=not progress, leave=False):
+        read_target(target, support)  # a damaged file stops the work now, not in an hour
+    for file in output_files(support, targets, options):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    task = segmenter.fit(support.images, support.labels, names=support.names)
+    records = []
+    with tqdm(total=len(targets), desc="segmenting", unit="image", disable=not progress) as bar:
+        for start in range(0, len(targets), AT_ONCE):
+            batch = targets[start : start + AT_ONCE]
+            images, labels = zip(*(read_target(target, support) for target in batch), strict=True)
+            began = time.perf_counter()
+            results = task.segment(
+                list(images),
+                threshold=options.threshold,
+                ensemble=options.ensemble,
+                support_size=options.support_size,
+                seed=options.seed,
+                names=[target.name for target in batch],
+            )
+            seconds = (time.perf_counter() - began) / len(batch)
+            for target, label, result in zip(batch, labels, results, strict=True):
+                _write(folder, target.name, result, support, options)
+                records.append(_record(target, label, result, support, seconds))
+            bar.update(len(batch))
+    return records
 
 
-def read_target(target: Target, support: Support) -> tuple[np.ndarray, np.ndarray | None]:
-    """The image of a target and, where it is known, its label: class values (H,W) int32.
+def _probability_folders(support: SupportFolder) -> list[str]:
+    if len(support.class_names) == 2:
+        return ["probabilities"]
+    return [f"probabilities/{support.coding.name(value).lstrip('#')}" for value in support.class_names]
 
-    Raises:
-        InputError: unreadable files, unlike sizes, a label with classes that the support lacks.
-    """
-    image = read_image(target.image)
-    if target.label is None:
-        return image, None
-    mask = read_mask(target.label)
-    check_same_size(target.label, mask.values, target.image, image)
-    label = values_in(mask, support.coding)
-    unknown = set(np.unique(label).tolist()) - set(support.class_names)
-    if unknown:
-        raise InputError(
-            f"{target.label}: holds the classes {listing([support.coding.name(v) for v in sorted(unknown)])}, but the "
-            f"masks of the support hold only {listing([support.coding.name(v) for v in support.class_names])}"
+
+def _write(folder: Path, name: str, result: Segmentation, support: SupportFolder, options: Options) -> None:
+    write_mask(folder / "masks" / f"{name}.png", result.mask, support.coding)
+    if options.probabilities:
+        for place, probability in zip(_probability_folders(support), _per_class(result.probability), strict=True):
+            _write_map(folder / place / f"{name}.png", probability)
+    if result.spread is not None:
+        _write_map(folder / "spread" / f"{name}.png", np.max(_per_class(result.spread), axis=0))
+
+
+def _per_class(maps: np.ndarray) -> list[np.ndarray]:
+    """One map (H,W), or (H,W,K), as a list of maps."""
+    return [maps] if maps.ndim == 2 else list(np.moveaxis(maps, -1, 0))
+
+
+def _write_map(path: Path, values: np.ndarray) -> None:
+    Image.fromarray(np.round(np.clip(values, 0, 1) * 65535).astype(np.uint16)).save(path)
+
+
+def _record(
+    target: TargetFile, label: np.ndarray | None, result: Segmentation, support: SupportFolder, seconds: float
+) -> PredictionRecord:
+    probabilities = _per_class(result.probability)
+    if len(probabilities) == 1:
+        probabilities = [1 - probabilities[0], probabilities[0]]
+    classes = {}
+    for (value, name), probability in zip(support.class_names.items(), probabilities, strict=True):
+        found = result.mask == value
+        scored = label is not None and value in foreground(support)
+        classes[name] = ClassRecord(
+            value=support.coding.name(value),
+            pixels=int(found.sum()),
+            fraction=round(float(found.mean()), 6),
+            probability=round(float(probability[found].mean()), 4) if found.any() else None,
+            dice=round(dice(found, label == value), 4) if scored else None,
         )
-    return image, label
+    height, width = result.mask.shape
+    spread = None if result.spread is None else round(float(result.spread.mean()), 4)
+    return PredictionRecord(target.name, str(target.image), width, height, classes, spread, round(seconds, 4))
 
 
-def check_same_size(mask_file: Path, mask: np.ndarray, image_file: Path, image: np.ndarray) -> None:
-    """Refuse a mask that does not lie pixel on pixel over its image."""
-    if mask.shape != image.shape[:2]:
-        sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (mask, image)]
-        raise InputError(
-            f"{mask_file}: is {sizes[0]} (width x height), but the image {image_file} is {sizes[1]}; "
-            "a mask must have the size of its image"
-        )
+MOST = 24  # results on a sheet
 
 
-def listing(names: Sequence[str]) -> str:
-    """Names in one line, at most five: "a, b, c, d, e and 7 more"."""
-    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + rest
+def make_section(
+    title: str, support: SupportFolder, targets: Sequence[TargetFile], records: Sequence[PredictionRecord], folder: Path
+) -> Section:
+    """The section of one task, its results read back from the folder they were written to."""
+    chosen, how = choose_shown(records)
+    results = [_result(targets[i], records[i], support, folder) for i in chosen]
+    shown = evenly(len(support.names), SUPPORT_SHOWN)
+    examples = [ShownExample(support.names[i], support.images[i], support.labels[i]) for i in shown]
+    note = f"{_count(len(support.names), 'labelled example')}{_shown(examples, support.names)}, above; "
+    note += f"{_count(len(records), 'segmented image')}{how}, below"
+    dices = [record.dice for record in records if record.dice is not None]
+    if dices:
+        note += f"; mean Dice {np.mean(dices):.3f}"
+    return Section(title, note, foreground(support), examples, results)
 
 
-def read_class_names(file: Path) -> dict[str, str]:
-    """The table of a classes.json, {} without one."""
-    if not file.exists():
-        return {}
-    try:
-        given = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as JSON ({error})") from None
-    if not isinstance(given, dict) or not all(isinstance(name, str) for name in given.values()):
-        raise InputError(f'{file}: must map class values to names, as in {{"1": "nucleus"}}')
-    return {value.lower(): name for value, name in given.items()}
+def choose_shown(records: Sequence[PredictionRecord]) -> tuple[list[int], str]:
+    """Which results to show, and how they were chosen: all, the worst, middle and best by Dice, or evenly."""
+    if len(records) <= MOST:
+        return list(range(len(records))), ""
+    if any(record.dice is None for record in records):
+        return evenly(len(records), MOST), f" ({MOST} shown, evenly chosen)"
+    order = sorted(range(len(records)), key=lambda i: records[i].dice)
+    third, middle = MOST // 3, (len(order) - MOST // 3) // 2
+    chosen = [*order[:third], *order[middle : middle + third], *order[-third:]]
+    return chosen, f" ({third} worst, {third} in the middle and {third} best by Dice shown, in this order)"
 
 
-def _class_names(folder: Path, labels: Sequence[np.ndarray], coding: MaskCoding) -> dict[int, str]:
-    values = sorted(set().union(*(np.unique(label).tolist() for label in labels)))
-    file = folder / "classes.json"
-    given = read_class_names(file)
-    names = {value: given.get(coding.name(value), coding.name(value)) for value in values}
-    if len(set(names.values())) < len(names):
-        raise InputError(f"{file}: gives two classes one name: {listing(list(names.values()))}")
-    return names
+def evenly(total: int, most: int) -> list[int]:
+    """At most `most` of the indices 0..total-1, at even distances from the first to the last."""
+    return np.linspace(0, total - 1, min(total, most)).round().astype(int).tolist()
+
+
+def _result(target: TargetFile, record: PredictionRecord, support: SupportFolder, folder: Path) -> Result:
+    image, truth = read_target(target, support)
+    mask = values_in(read_mask(folder / "masks" / f"{target.name}.png"), support.coding)
+    spread = None
+    if record.spread is not None:
+        spread = read_image(folder / "spread" / f"{target.name}.png") / 65535
+    return Result(target.name, image, mask, truth, record.dice, spread)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _shown(examples: Sequence[ShownExample], names: Sequence[str]) -> str:
+    return "" if len(examples) == len(names) else f" ({len(examples)} shown)"

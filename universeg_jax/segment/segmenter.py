@@ -14,13 +14,10 @@ from tqdm import tqdm
 from universeg_jax import shipped
 from universeg_jax.errors import InputError
 from universeg_jax.segment.diagnose import SegmentationWarning, diagnose_results, diagnose_support, diagnose_targets
-from universeg_jax.segment.inputs import Arrays, checked_label, entries, is_list
-from universeg_jax.segment.intensity import checked_window
 from universeg_jax.segment.labels import Classes
-from universeg_jax.segment.load import load_in_context
-from universeg_jax.segment.protocol import InContextModel, Predictor
+from universeg_jax.segment.model import InContextModel, Predictor, load_in_context
+from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.support import Support, pad
-from universeg_jax.segment.view import View
 
 # Numbers of targets a model is called with: a batch is filled up to the next, so that it compiles for few shapes.
 BATCH_SIZES = (1, 2, 4, 8, 16)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from universeg_jax.errors import InputError
-from universeg_jax.segment.view import View
+from universeg_jax.segment.preprocess import View
 
 # Sizes that a support set is padded to, so that a model compiles for few shapes; multiples of 64 beyond.
 SUPPORT_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import jax
 
-from universeg_jax.tasks.episodes import Episode, Episodes, EpisodeSource
-from universeg_jax.tasks.selection import refuse_held_out, split_tasks
-from universeg_jax.tasks.stream import Mixture, batches
-from universeg_jax.tasks.superpixels import SuperpixelEpisodes
-from universeg_jax.tasks.synthetic_sources import SyntheticEpisodes
-from universeg_jax.tasks.task import Corpus, Task
+from universeg_jax.data.corpus.read import Corpus, CorpusTask
+from universeg_jax.data.corpus.select import refuse_held_out, split_tasks
+from universeg_jax.data.episodes.draw import Episode, Episodes, EpisodeSource
+from universeg_jax.data.episodes.stream import Mixture, batches
+from universeg_jax.data.episodes.superpixels import SuperpixelEpisodes
+from universeg_jax.data.episodes.synthetic import SyntheticEpisodes
 from universeg_jax.train.config import Stage, TrainConfig
 
 
@@ -70,7 +70,7 @@ class TrainingData:
         """This process's share of the batches of a stage, from batch `start` on."""
         return own_batches(self.source(stage), stage, start=start, workers=self._config.workers)
 
-    def validation_episodes(self, stage: Stage) -> dict[Task, list[Episode]]:
+    def validation_episodes(self, stage: Stage) -> dict[CorpusTask, list[Episode]]:
         """Episodes of the tasks kept from training, the same at every call: targets of the test split.
 
         Tasks without a target there, or without examples to support it, are left out.

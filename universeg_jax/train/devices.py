@@ -10,9 +10,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.errors import InputError
 from universeg_jax.parallel import DATA, SUPPORT
-from universeg_jax.tasks.episodes import Episode
 from universeg_jax.train.state import TrainState
 from universeg_jax.train.step import Step, on_one_device, over_data, over_mesh
 

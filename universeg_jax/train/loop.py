@@ -1,4 +1,4 @@
-"""A training run, from its first step or from where it was stopped, to its end.
+"""Train from the first step, or resume where a run was stopped, to the end.
 
 OUT/checkpoints/     the state of the run, to go on from
 OUT/best/            weights with the highest validation Dice, for `Segmenter`
@@ -10,9 +10,11 @@ OUT/pictures/        what it makes of the tasks it is validated on
 
 import dataclasses
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,21 +23,54 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.tasks.episodes import Episode
 from universeg_jax.train.checkpoints import Checkpoints
 from universeg_jax.train.config import Stage, TrainConfig
 from universeg_jax.train.data import TrainingData
 from universeg_jax.train.devices import Devices
-from universeg_jax.train.folder import BEST, CHECKPOINTS, LAST, PICTURES, own_folder
-from universeg_jax.train.same_run import check_same_run
+from universeg_jax.train.monitor import Watch
+from universeg_jax.train.run_folder import BEST, CHECKPOINTS, LAST, PICTURES, check_same_run, own_folder
 from universeg_jax.train.state import initial_model, initial_state, make_optimizer, with_parameters
 from universeg_jax.train.step import Measures, augmented, make_body
-from universeg_jax.train.stopping import Stopped, asked_to_stop
-from universeg_jax.train.validate import Validation
-from universeg_jax.train.watch import Watch
+from universeg_jax.train.validation import Validation
 from universeg_jax.weights.store import save
+
+STOPPED = 75
+"""Exit code of a run that was asked to stop and saved its state: start it again and it goes on."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop, saved its state, and can go on."""
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or Ctrl-C came, to this process or to another of the run.
+
+    All processes ask together, after every step. A second signal acts at once, as if this were not here.
+    """
+    came, before = [], {}
+
+    def remember(number: int, _) -> None:
+        came.append(number)
+        signal.signal(number, before[number])
+
+    def asked() -> bool:
+        if jax.process_count() == 1:
+            return bool(came)
+        return bool(multihost_utils.process_allgather(np.array(bool(came))).any())
+
+    if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.getsignal(number) or signal.SIG_DFL
+            signal.signal(number, remember)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class NonFinite(InputError):

@@ -1,4 +1,4 @@
-"""One training step, written once for one device and for many.
+"""Losses, and one training step written once for one device and for many.
 
 The body of a step sees the episodes, and the entries of their support sets, that its device holds. It takes the
 gradient of its own loss, then the mean over the devices. (The mean of the losses inside of the differentiated
@@ -17,14 +17,37 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from universeg_jax import backend
+from universeg_jax.data.augment import Policy, augment_episodes
+from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.parallel import DATA, SUPPORT
-from universeg_jax.tasks.augment import Policy, augment_episodes
-from universeg_jax.tasks.episodes import Episode
+from universeg_jax.shapes import Array, Float, typed
 from universeg_jax.train.config import TrainConfig
-from universeg_jax.train.loss import cross_entropy_loss, soft_dice_loss
 from universeg_jax.train.state import Parameters, TrainState, with_parameters
-from universeg_jax.typing import Array, Float
+
+SMOOTHING = 1e-7  # of the authors' loss library
+
+
+@typed
+def soft_dice_loss(logits: Float[Array, "B H W 1"], labels: Float[Array, "B H W 1"]) -> Float[Array, " B"]:
+    """One minus the soft Dice score, with squares in the denominator (Milletari et al., V-Net, 2016).
+
+    1 - (2 sum(p y) + e) / (sum(p^2) + sum(y^2) + e) of the probabilities p and labels y in [0,1], for each image.
+    """
+    probabilities = jax.nn.sigmoid(logits.astype(jnp.float32))
+    labels = labels.astype(jnp.float32)
+    axes = (1, 2, 3)
+    overlap = 2 * (probabilities * labels).sum(axes)
+    total = (probabilities**2).sum(axes) + (labels**2).sum(axes)
+    return 1 - (overlap + SMOOTHING) / (total + SMOOTHING)
+
+
+@typed
+def cross_entropy_loss(logits: Float[Array, "B H W 1"], labels: Float[Array, "B H W 1"]) -> Float[Array, " B"]:
+    """Binary cross-entropy, the mean over the pixels of each image, in nats."""
+    entropy = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), labels.astype(jnp.float32))
+    return entropy.mean((1, 2, 3))
+
 
 Step = Callable[[TrainState, Episode], tuple[TrainState, "Measures"]]
 

@@ -2,10 +2,10 @@
 
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
-from universeg_jax.weights.named import card, known_weights, load
+from universeg_jax.weights.loading import card, known_weights, load
+from universeg_jax.weights.names.universeg import export_universeg, import_universeg
 from universeg_jax.weights.store import save
-from universeg_jax.weights.torch_file import load_torch, save_torch
-from universeg_jax.weights.universeg import export_universeg, import_universeg
+from universeg_jax.weights.torch_io.file import load_torch, save_torch
 
 __all__ = [
     "WeightsError",

@@ -1,4 +1,4 @@
-"""Released weights, fetched once, checked, converted and kept."""
+"""Install released weights: fetch them once, check them, convert them and keep them in the cache folder."""
 
 import warnings
 from pathlib import Path
@@ -6,13 +6,11 @@ from pathlib import Path
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.weights import store
-from universeg_jax.weights.alike import release_of
-from universeg_jax.weights.architectures import Model, architecture_of
-from universeg_jax.weights.download import alone_in
-from universeg_jax.weights.parameters import blueprint
-from universeg_jax.weights.recognise import converter_for, looks_like
-from universeg_jax.weights.released import Release
-from universeg_jax.weights.torch_file import load_torch
+from universeg_jax.weights.catalogue import Release, release_of
+from universeg_jax.weights.fetch import alone_in
+from universeg_jax.weights.mapping import blueprint
+from universeg_jax.weights.networks import Model, architecture_of, converter_for, looks_like
+from universeg_jax.weights.torch_io.file import load_torch
 
 
 def load_release(release: Release) -> Model:

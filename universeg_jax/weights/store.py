@@ -19,8 +19,8 @@ import jax
 import numpy as np
 
 from universeg_jax.errors import WeightsError
-from universeg_jax.weights.architectures import ARCHITECTURES, Architecture, Model, ModelConfig, architecture_of
-from universeg_jax.weights.parameters import blueprint, get_parameters, set_parameters
+from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
+from universeg_jax.weights.networks import ARCHITECTURES, Model, ModelConfig, Network, architecture_of
 
 FORMAT = 1
 DESCRIPTION = "universeg.json"
@@ -175,7 +175,7 @@ def config_to_json(config: ModelConfig) -> dict[str, Any]:
     return architecture_of(config).to_json(config)
 
 
-def _architecture(name: Any, path: Path) -> Architecture:
+def _architecture(name: Any, path: Path) -> Network:
     found = next((kind for kind in ARCHITECTURES if kind.name == name), None)
     if found is None:
         known = ", ".join(kind.name for kind in ARCHITECTURES)

@@ -3,8 +3,8 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from prototypes_by_loops import alp_scores
 
+from tests.helpers.prototypes_by_loops import alp_scores
 from universeg_jax.models.protosam.alp import prototypes, scores
 from universeg_jax.models.protosam.config import ALPConfig, LabelSampling
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from painting_sam import PaintingSAM
 
+from tests.helpers.painting_sam import PaintingSAM
 from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.coarse import Encoder, _turn, _turn_back
 from universeg_jax.models.protosam.config import Turn
-from universeg_jax.models.protosam.neck import Features
+from universeg_jax.models.sam.image_encoder import Features
 
 
 class StagedSAM(PaintingSAM):

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from universeg_jax.models.protosam.components import choose, count, find_components
 from universeg_jax.models.protosam.config import ComponentsConfig, Keep
+from universeg_jax.models.protosam.prompts import choose_components, count, find_components
 
 MAP = np.array(
     [
@@ -49,18 +49,18 @@ def test_components_divide_the_mask(probability):
 
 def test_which_are_kept():
     components = find_components(MAP)
-    assert choose(components, ComponentsConfig(keep=Keep.ALL), 1) == components
-    assert choose(components, ComponentsConfig(keep=Keep.MOST_CONFIDENT), 2) == components[:1]
-    assert choose(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 1) == components[:1]
-    assert choose(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 5) == components
-    assert choose(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 0) == []
-    assert choose(components, ComponentsConfig(keep=Keep.AS_SUPPORT), None) == components
-    assert choose([], ComponentsConfig(), 1) == []
+    assert choose_components(components, ComponentsConfig(keep=Keep.ALL), 1) == components
+    assert choose_components(components, ComponentsConfig(keep=Keep.MOST_CONFIDENT), 2) == components[:1]
+    assert choose_components(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 1) == components[:1]
+    assert choose_components(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 5) == components
+    assert choose_components(components, ComponentsConfig(keep=Keep.AS_SUPPORT), 0) == []
+    assert choose_components(components, ComponentsConfig(keep=Keep.AS_SUPPORT), None) == components
+    assert choose_components([], ComponentsConfig(), 1) == []
 
 
 def test_specks_are_neither_kept_nor_counted():
     config = ComponentsConfig(keep=Keep.ALL, smallest=0.7)
-    assert [component.area for component in choose(find_components(MAP), config, 2)] == [3]
+    assert [component.area for component in choose_components(find_components(MAP), config, 2)] == [3]
     assert count(MAP > 0.5, config) == 1
     assert count(MAP > 0.5, ComponentsConfig()) == 2
     assert count(MAP > 2, ComponentsConfig()) == 0

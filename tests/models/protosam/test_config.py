@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from universeg_jax.errors import InputError
+from universeg_jax.models.dinov2 import DINOv2Config
 from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
@@ -14,10 +15,9 @@ from universeg_jax.models.protosam.config import (
     RefinementConfig,
     Turn,
 )
-from universeg_jax.models.protosam.dinov2 import DINOv2Config
-from universeg_jax.models.protosam.sam import SAMConfig
-from universeg_jax.models.protosam.sam_encoder import ImageEncoderConfig
-from universeg_jax.models.protosam.tiny_vit import TinyViTConfig
+from universeg_jax.models.sam.image_encoder import ImageEncoderConfig
+from universeg_jax.models.sam.model import SAMConfig
+from universeg_jax.models.sam.tiny_vit import TinyViTConfig
 
 KINDS = (
     ALPConfig,

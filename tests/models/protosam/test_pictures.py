@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from painting_sam import PaintingSAM
 
+from tests.helpers.painting_sam import PaintingSAM
+from universeg_jax.models.protosam.coarse import DINOv2Features
 from universeg_jax.models.protosam.config import (
     ComponentsConfig,
     PromptsConfig,
@@ -14,7 +15,6 @@ from universeg_jax.models.protosam.config import (
     RefinementConfig,
     Turn,
 )
-from universeg_jax.models.protosam.features import DINOv2Features
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.segment.segmenter import Segmenter

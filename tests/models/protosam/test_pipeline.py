@@ -3,8 +3,8 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from painting_sam import PaintingSAM
 
+from tests.helpers.painting_sam import PaintingSAM
 from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
@@ -18,11 +18,11 @@ from universeg_jax.models.protosam.config import (
     Turn,
 )
 from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.models.protosam.sam import SAM, SAMConfig
-from universeg_jax.models.protosam.tiny_vit import TinyViTConfig
-from universeg_jax.segment.protocol import InContextModel
+from universeg_jax.models.sam.model import SAM, SAMConfig
+from universeg_jax.models.sam.tiny_vit import TinyViTConfig
+from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
-from universeg_jax.weights.parameters import blueprint, get_parameters, set_parameters
+from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
 
 SIZE = 32
 GREY, RED, BLUE = (0.5, 0.5, 0.5), (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)

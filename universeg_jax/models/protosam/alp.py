@@ -23,7 +23,7 @@ from jax import lax
 
 from universeg_jax.models.protosam.config import ALPConfig, LabelSampling
 from universeg_jax.nn.resample import resize_nearest
-from universeg_jax.typing import Array, Bool, Float, typed
+from universeg_jax.shapes import Array, Bool, Float, typed
 
 NORM_FLOOR = 1e-4  # of a feature's length, before it is divided by it (ALPNet)
 AREA_FLOOR = 1e-5  # of a mask's area, before a mean is divided by it (ALPNet)

@@ -1,9 +1,11 @@
 """The coarse half of ProtoSAM: from images to features, prototypes and coarse logits."""
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +13,93 @@ import numpy as np
 from scipy import ndimage
 
 from universeg_jax.errors import InputError
+from universeg_jax.models.dinov2 import DINOv2
 from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores, unit
 from universeg_jax.models.protosam.config import STAGES, ALPConfig, LinearConfig, ProtoSAMConfig, Turn
 from universeg_jax.models.protosam.linear import LinearClassifier, fit_linear, linear_scores
-from universeg_jax.models.protosam.memory import Memory
-from universeg_jax.models.protosam.neck import Features
-from universeg_jax.models.protosam.sam import SAM
+from universeg_jax.models.sam.image_encoder import Features
+from universeg_jax.models.sam.model import SAM
 from universeg_jax.nn.resample import resize_linear
-from universeg_jax.typing import Array
+from universeg_jax.shapes import Array, Float
+from universeg_jax.util.checks import check_number
+
+Tree = TypeVar("Tree")  # of arrays (B,...)
+
+CAPACITY = 256 * 2**20  # bytes: about 16 images of LiteMedSAM, a batch of targets
+
+
+class EncodingCache:
+    """Results for single images, by their content; beyond `CAPACITY` those that were asked for longest ago are lost.
+
+    They are of one function: it knows nothing of weights that are changed in place.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple, Tree] = OrderedDict()
+
+    def of(self, images: np.ndarray, *about: object, compute: Callable[[np.ndarray], Tree]) -> Tree:
+        """`compute(images)`, a tree of arrays (B,...); it is asked for those images alone that are not known.
+
+        Args:
+            images: (B,H,W,C), at least one.
+            about: what else the results depend on.
+        """
+        keys = [(hashlib.sha1(np.ascontiguousarray(image)).digest(), str(image.dtype), *about) for image in images]
+        new = {key: i for i, key in enumerate(keys) if key not in self._known}
+        if new:
+            computed = compute(images[list(new.values())])
+            for i, key in enumerate(new):
+                self._known[key] = jax.tree.map(lambda x, i=i: x[i : i + 1], computed)
+        found = []
+        for key in keys:
+            found.append(self._known[key])
+            self._known.move_to_end(key)
+        while len(self._known) > 1 and sum(map(_size, self._known.values())) > CAPACITY:
+            self._known.popitem(last=False)
+        return computed if len(new) == len(keys) else jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
+
+
+def _size(result: Tree) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(result))
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+SMALLEST_GRID = 32  # features a side, to which smaller maps are enlarged (released code)
+
+
+class DINOv2Features:
+    """A `FeatureExtractor`: images (B,H,W,3) in [0,1] -> (B,h,w,C).
+
+    Args:
+        network: whose patch tokens are taken.
+        size: images are resized to the largest multiple of a patch up to this many pixels (672, released code). A
+            `ProtoSAM` gives images of the size of its SAM: those for LiteMedSAM, of 256 pixels, are enlarged.
+        standardise: each image by its own mean and standard deviation, as the released code does with CT and MR slices;
+            False takes the colours DINOv2 was trained with.
+
+    Raises:
+        InputError: for a size below one patch.
+    """
+
+    def __init__(self, network: DINOv2, *, size: int = 672, standardise: bool = False):
+        patch = network.config.patch
+        check_number("size", size, least=patch, whole=True)
+        self.network, self.size, self.standardise = network, size // patch * patch, standardise
+
+    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
+        images = resize_linear(jnp.asarray(images), (self.size, self.size))
+        if self.standardise:
+            # In float32: the variance of a bright image is lost in bfloat16.
+            images = jax.nn.standardize(images.astype(jnp.float32), axis=(1, 2, 3)).astype(images.dtype)
+        else:
+            mean, deviation = (jnp.asarray(colour, images.dtype) for colour in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+            images = (images - mean) / deviation
+        patches = self.network(images).patches
+        if patches.shape[1] < SMALLEST_GRID:
+            patches = resize_linear(patches, (SMALLEST_GRID, SMALLEST_GRID))
+        return patches
+
 
 IMAGES_AT_ONCE = 4  # in the encoders, whose early stages are as large as the image
 
@@ -50,7 +131,7 @@ class Encoder:
     sam: SAM
     extractor: FeatureExtractor | None
     stages: tuple[float, ...] | None
-    memory: Memory = field(default_factory=Memory)
+    memory: EncodingCache = field(default_factory=EncodingCache)
 
     def __call__(self, images: np.ndarray, *, embedding: bool) -> Encoded:
         """Encode images (B,H,W,3); `embedding` asks for that as well.
@@ -71,7 +152,7 @@ class Encoder:
         return self.memory.of(images, embedding, compute=lambda unknown: in_batches(encode, (unknown,), IMAGES_AT_ONCE))
 
 
-class Known(NamedTuple):
+class EncodedSupport(NamedTuple):
     """What is known of a task from its support."""
 
     prototypes: Prototypes
@@ -84,7 +165,7 @@ class CoarseTask:
 
     encoder: Encoder
     config: ProtoSAMConfig
-    turned: tuple[tuple[Turn, Known], ...]
+    turned: tuple[tuple[Turn, EncodedSupport], ...]
 
     @classmethod
     def of(
@@ -142,14 +223,14 @@ def in_batches(function: Callable, arrays: tuple, at_once: int):
 @partial(jax.jit, static_argnames=("alp", "linear"))
 def _known(
     features: Array, labels: Array, counts: Array, anywhere: Array, *, alp: ALPConfig, linear: LinearConfig | None
-) -> Known:
+) -> EncodedSupport:
     support = (features, labels, counts, anywhere, alp)
-    return Known(prototypes(*support), None if linear is None else fit_linear(*support, linear))
+    return EncodedSupport(prototypes(*support), None if linear is None else fit_linear(*support, linear))
 
 
 @partial(jax.jit, static_argnames=("size", "alp", "linear"))
 def _logits(
-    features: Array, known: Known, *, size: tuple[int, int], alp: ALPConfig, linear: LinearConfig | None
+    features: Array, known: EncodedSupport, *, size: tuple[int, int], alp: ALPConfig, linear: LinearConfig | None
 ) -> Array:
     background, foreground = scores(features, known.prototypes, alp)
     logits = foreground - background

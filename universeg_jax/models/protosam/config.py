@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from universeg_jax.errors import InputError
-from universeg_jax.models.protosam.checks import check_kind, check_numbers, check_tuple
+from universeg_jax.util.checks import check_kind, check_numbers, check_tuple
 
 STAGES = (0.1, 0.2, 0.7)  # `ProtoSAMConfig.stages` where none are given
 

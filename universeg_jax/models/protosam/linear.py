@@ -19,7 +19,7 @@ from jax import lax
 
 from universeg_jax.models.protosam.alp import AREA_FLOOR, cells, centres, on_grid, unit
 from universeg_jax.models.protosam.config import ALPConfig, LinearConfig
-from universeg_jax.typing import Array, Bool, Float
+from universeg_jax.shapes import Array, Bool, Float
 
 CONSTANT = 0.3  # the entry of x that is the same everywhere; as the squared weights cost, it holds the offset back
 

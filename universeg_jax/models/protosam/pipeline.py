@@ -17,15 +17,22 @@ from scipy import ndimage
 from scipy.special import expit
 
 from universeg_jax.errors import InputError
-from universeg_jax.models.protosam.coarse import CoarseTask, Encoded, Encoder, FeatureExtractor
-from universeg_jax.models.protosam.components import Component, choose, count, find_components, union
+from universeg_jax.models.protosam.coarse import CoarseTask, DINOv2Features, Encoded, Encoder, FeatureExtractor
 from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.models.protosam.features import DINOv2Features
-from universeg_jax.models.protosam.prompts import INSIDE
+from universeg_jax.models.protosam.prompts import (
+    INSIDE,
+    Component,
+    Regions,
+    choose_components,
+    count,
+    find_components,
+    outside,
+    spread,
+    union,
+)
 from universeg_jax.models.protosam.refine import LIMIT, Request, compose, draw
-from universeg_jax.models.protosam.regions import Regions, outside, spread
-from universeg_jax.models.protosam.sam import SAM
-from universeg_jax.typing import Array, Float, Shaped
+from universeg_jax.models.sam.model import SAM
+from universeg_jax.shapes import Array, Float, Shaped
 
 CHECKED = 4  # support entries of each class that the decoder is checked on
 
@@ -171,7 +178,7 @@ class ProtoSAMTask:
         return jnp.asarray(spread(logits, regions))[..., None]
 
     def _kept(self, logits: np.ndarray, k: int) -> list[Component]:
-        return choose(find_components(expit(logits)), self.config.components, self.in_support[k])
+        return choose_components(find_components(expit(logits)), self.config.components, self.in_support[k])
 
     def _refine(
         self, logits: np.ndarray, embedding: Array, requests: list[Request], places: list, padding: np.ndarray

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from universeg_jax.models.protosam.coarse import in_batches
-from universeg_jax.models.protosam.components import Component
 from universeg_jax.models.protosam.config import MaskChoice, PromptsConfig, RefinementConfig
-from universeg_jax.models.protosam.prompts import make_prompts
-from universeg_jax.models.protosam.sam import SAM
+from universeg_jax.models.protosam.prompts import Component, make_prompts
+from universeg_jax.models.sam.model import SAM
 from universeg_jax.nn.resample import resize_linear
-from universeg_jax.typing import Array, Float
+from universeg_jax.shapes import Array, Float
 
 PROMPTS_AT_ONCE = 8  # in the decoder
 LIMIT = 6.0  # of logits that are combined, so that no half outvotes the other by its scale alone

@@ -1,0 +1,44 @@
+import subprocess
+import sys
+
+import pytest
+
+from universeg_jax.cli.main import main
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["predict", "--help"], ["demo", "--help"]])
+def test_help(argv, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(argv)
+    assert left.value.code == 0
+    assert "universeg-jax" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["predict"], ["predict", "--nonsense"]])
+def test_wrong_usage(argv, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(argv)
+    assert left.value.code == 2
+    assert "usage: universeg-jax" in capsys.readouterr().err
+
+
+def test_help_does_not_wait_for_jax():
+    program = (
+        "import sys; from universeg_jax.cli import main\ntry: main(['--help'])\nfinally: print('jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
+
+
+def test_a_missing_extra_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    for name in [name for name in sys.modules if name.startswith("universeg_jax.data.readers")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["prepare", str(tmp_path), "--out", str(tmp_path / "out"), "--licence", "none"]) == 2
+    assert 'needs nibabel: pip install "universeg-jax[train]"' in capsys.readouterr().err
+
+
+def test_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "universeg_jax", "predict"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "the following arguments are required" in done.stderr

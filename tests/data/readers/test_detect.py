@@ -1,0 +1,86 @@
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from tests.helpers import make_sources
+from universeg_jax.data.readers.detect import find_sources
+from universeg_jax.errors import InputError
+
+LAYOUTS = {
+    "images": lambda folder: make_sources.pictures(folder, 2),
+    "npz": lambda folder: make_sources.npz(folder / "set.npz", 2),
+    "nifti": lambda folder: make_sources.nifti_pairs(folder, 1, modality={"0": "CT"}),
+    "decathlon": lambda folder: make_sources.nifti_pairs(folder / "Task02_Heart", 1, modality={"0": "CT"}),
+    "dicom": lambda folder: [
+        make_sources.dicom_series(folder / kind / "p1", np.zeros((4, 4, 2), int)) for kind in ("images", "masks")
+    ],
+    "wbc": make_sources.wbc,
+    "acdc": make_sources.acdc,
+    "hc18": make_sources.hc18,
+    "bbbc038": make_sources.bbbc038,
+}
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_the_layout_is_told_from_the_files(tmp_path, kind):
+    LAYOUTS[kind](tmp_path)
+    assert {source.kind for source in find_sources(tmp_path)} == {kind}
+
+
+def test_names_are_safe(tmp_path):
+    make_sources.npz(tmp_path / "My set (v2)é.npz", 2)
+    assert [source.name for source in find_sources(tmp_path)] == ["my_set_v2"]
+
+
+def test_the_commit_of_a_clone_is_its_version(tmp_path):
+    make_sources.wbc(tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "all"]):
+        subprocess.run([*git, *command], check=True)
+    assert {len(source.version) for source in find_sources(tmp_path)} == {40}
+
+
+@pytest.mark.parametrize(("pattern", "subject"), [(r"case\d", "case0"), (r"case(\d)", "0")])
+def test_subjects_are_found_in_names(tmp_path, pattern, subject):
+    [source] = find_sources(make_sources.pictures(tmp_path, 3), subject_pattern=pattern)
+    assert {item.subject for item in source.items} == {subject}
+    assert source.subjects_known
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"subject_pattern": "patient"}, "does not match 'case00'"),
+        ({"subject_pattern": "("}, "is no regular expression"),
+        ({"kind": "wbc"}, "holds nothing to prepare as wbc"),
+        ({"kind": "nifty"}, "kind='nifty': pass one of acdc, "),
+        ({"kind": "nifti"}, "needs NIfTI volumes"),
+        ({"kind": "npz"}, "holds nothing to prepare as npz"),
+    ],
+)
+def test_bad_options_are_refused(tmp_path, options, message):
+    make_sources.pictures(tmp_path, 2)
+    with pytest.raises(InputError, match=message):
+        find_sources(tmp_path, **options)
+
+
+def test_images_without_masks_are_refused(tmp_path):
+    shutil.rmtree(make_sources.pictures(tmp_path, 2) / "masks")
+    with pytest.raises(InputError, match="masks: there is no such folder"):
+        find_sources(tmp_path)
+
+
+def test_unknown_layouts_are_refused(tmp_path):
+    with pytest.raises(InputError, match="its layout is none of"):
+        find_sources(tmp_path)
+    for name in ("first", "second"):
+        make_sources.pictures(tmp_path / name, 1)
+    with pytest.raises(InputError, match="prepare the datasets in it one by one: first, second"):
+        find_sources(tmp_path)
+    with pytest.raises(InputError, match="there is no such file or folder"):
+        find_sources(tmp_path / "gone")
+    (tmp_path / "file.txt").touch()
+    with pytest.raises(InputError, match="its layout is none of"):
+        find_sources(tmp_path / "file.txt")

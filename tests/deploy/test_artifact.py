@@ -1,0 +1,66 @@
+"""The folder an export writes, used as its README.md says."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from universeg_jax.deploy import artifact
+from universeg_jax.errors import InputError
+from universeg_jax.weights import card
+
+# Nothing of this library, nor what it is built on beside JAX, may be imported.
+ALONE = """
+import sys
+
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("universeg_jax", "flax", "orbax", "jax2onnx"):
+            raise ImportError(f"{name} is not there")
+
+sys.meta_path.insert(0, Forbidden())
+"""
+SAVE = """
+np.savez("result.npz", *[np.asarray(x) for x in (target, support_images, support_labels, support_mask, logits, masks)])
+"""
+
+
+def run_readme(path):
+    """Run the code in README.md where nothing but JAX and onnxruntime are to be had; inputs and outputs."""
+    code = re.findall(r"```python\n(.*?)```", (path / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    subprocess.run([sys.executable, "-c", "\n".join([ALONE, *code, SAVE])], cwd=path, check=True)
+    return list(np.load(path / "result.npz").values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [artifact.JAX, artifact.ONNX], ids=lambda kind: kind.file)
+def test_readme_runs_without_this_library(network, tmp_path, kind):
+    small = network(stages=2)
+    artifact.write_export(tmp_path, small, "open-v0", [kind], size=16)
+    target, images, labels, mask, logits, masks = run_readme(tmp_path)
+    expected = np.asarray(small(target, images[None], labels[None], mask[None]))
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_array_equal(masks, logits > 0)
+
+
+def test_description_tells_weights_shapes_and_checksums(network, tmp_path):
+    artifact.write_export(tmp_path, network(stages=2), "open-v0", [artifact.JAX], size=24)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(artifact.output_files("open-v0", [artifact.JAX]))
+    description = json.loads((tmp_path / "export.json").read_text(encoding="utf-8"))
+    assert description["weights"] == {"name": "open-v0", "licence": "research use only"}
+    assert description["inputs"]["support_images"] == "(S,24,24,1)"
+    content = (tmp_path / "universeg.jax").read_bytes()
+    assert description["sha256"] == {"universeg.jax": hashlib.sha256(content).hexdigest()}
+    assert (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8") == card("open-v0")
+    assert "Licence of the weights: research use only" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_missing_packages_are_named_with_the_way_to_get_them(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "jax2onnx" else object())
+    artifact.check_installed([artifact.JAX])
+    with pytest.raises(InputError, match=r'universeg\.onnx .* without jax2onnx: pip install "universeg-jax\[export\]"'):
+        artifact.check_installed([artifact.JAX, artifact.ONNX])

@@ -1,0 +1,64 @@
+"""A small task on disk and a model quick enough to be run a hundred times."""
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from universeg_jax.cli.main import main
+
+
+class Brightness:
+    """Takes bright pixels for the foreground, or for the last of several classes."""
+
+    input_size = 16
+    input_channels = 1
+
+    def prepare(self, images, labels, mask):
+        problems = len(labels)
+        centres = jnp.linspace(0, 1, problems) if problems > 1 else jnp.ones(1)
+
+        def predictor(images):
+            return 4 - 10 * jnp.abs(centres[:, None, None, None, None] - images)
+
+        return predictor
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+    return path
+
+
+def bright_disc(seed: int, height: int = 20, width: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """An image with a bright disc, and its mask of 0 and 255."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    inside = (y - rng.uniform(7, 12)) ** 2 + (x - rng.uniform(8, 14)) ** 2 < rng.uniform(25, 36)
+    return np.where(inside, 220, 30).astype(np.uint8), np.where(inside, 255, 0).astype(np.uint8)
+
+
+def write_task(folder, *, encode=lambda mask: mask, targets: int = 3):
+    """Folders support/, images/ and labels/; `encode` turns a mask of 0 and 255 into the array that is saved."""
+    for i in range(4):
+        image, mask = bright_disc(i)
+        save(folder / "support" / "images" / f"s{i}.png", image)
+        save(folder / "support" / "masks" / f"s{i}.png", encode(mask))
+    for i in range(targets):
+        image, mask = bright_disc(100 + i, 20 + i % 7, 24)
+        save(folder / "images" / f"t{i}.png", image)
+        save(folder / "labels" / f"t{i}.png", encode(mask))
+
+
+def predict(folder, *more: str) -> int:
+    """Run `universeg-jax predict` on a task of `write_task` and return its exit code."""
+    options = {"-s": "support", "-i": "images", "-o": "out"}
+    argv = [part for option, name in options.items() if option not in more for part in (option, str(folder / name))]
+    return main(["predict", *argv, *map(str, more)])
+
+
+def refused(capsys, code: int) -> str:
+    """The one line a refused run says."""
+    assert code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]

@@ -1,0 +1,39 @@
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from universeg_jax.nn.conv import conv2d
+from universeg_jax.nn.cross_conv import compose, conv_twice
+
+
+def random(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def test_composed_kernel_is_the_two_kernels_in_a_row():
+    images, first, second = random(0, 2, 9, 8, 2), random(1, 3, 3, 2, 5), random(2, 3, 3, 5, 4)
+    in_two_steps = conv2d(conv2d(images, first, "VALID"), second, "VALID")
+    np.testing.assert_allclose(conv2d(images, compose(first, second), "VALID"), in_two_steps, atol=1e-4)
+
+
+@settings(deadline=None, derandomize=True, max_examples=12)
+@given(st.integers(3, 11), st.integers(3, 11), st.integers(1, 3), st.integers(1, 3))
+def test_conv_twice_is_two_zero_padded_convolutions(height, width, channels, count):
+    images = random(0, count, height, width, channels)
+    first, second = random(1, 3, 3, channels, 4), random(2, 3, 3, 4, 5)
+    np.testing.assert_allclose(
+        conv_twice(images, first, second), conv2d(conv2d(images, first), second), rtol=0, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("argument", [0, 1, 2])
+def test_conv_twice_has_the_gradients_of_two_convolutions(argument):
+    arguments = random(0, 1, 6, 7, 2), random(1, 3, 3, 2, 4), random(2, 3, 3, 4, 3)
+
+    def gradient(function):
+        return jax.grad(lambda *args: (function(*args) ** 2).sum(), argument)(*arguments)
+
+    expected = gradient(lambda images, first, second: conv2d(conv2d(images, first), second))
+    np.testing.assert_allclose(gradient(conv_twice), expected, rtol=1e-4, atol=1e-2)

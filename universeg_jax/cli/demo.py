@@ -1,0 +1,78 @@
+"""`universeg-jax demo`: segment the shipped examples."""
+
+import argparse
+import json
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from universeg_jax import shipped
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="segment the shipped examples: nuclei and fetal heads",
+        description="Segment two shipped tasks, cell nuclei (BBBC038) and fetal heads (HC18): "
+        "16 labelled examples and 8 images each. Prints Dice, writes masks and one overview picture.",
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, default=Path("demo-output"), metavar="DIR", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs of an earlier run")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run `demo`.
+
+    Raises:
+        InputError: for outputs in the way, or weights that cannot be loaded; nothing is written then.
+    """
+    # Imported here so that --help need not wait for JAX.
+    from universeg_jax.io.overview import write_overview
+    from universeg_jax.io.task_folder import find_targets, read_support
+    from universeg_jax.segment.folder import Options, make_section, output_files, predict_targets
+    from universeg_jax.segment.report import dice_table, environment, task_report, warnings_on_stderr, write_report
+    from universeg_jax.segment.segmenter import Segmenter
+    from universeg_jax.util.files import check_outputs, complete_or_nothing
+
+    options, sections, reports, tables = Options(), [], {}, []
+    with warnings_on_stderr() as warned, as_file(files("universeg_jax") / "assets" / "examples") as examples:
+        tasks = []
+        for about in json.loads((examples / "examples.json").read_text(encoding="utf-8")):
+            task = examples / about["folder"]
+            tasks.append((about, read_support(task / "support"), find_targets(task / "targets", task / "labels")))
+        outputs = [
+            f"{about['folder']}/{file}"
+            for about, support, targets in tasks
+            for file in output_files(support, targets, options)
+        ]
+        check_outputs(arguments.out, [*outputs, "overview.png", "report.json"], overwrite=arguments.overwrite)
+        segmenter = Segmenter(arguments.weights)
+        with complete_or_nothing(arguments.out) as folder:
+            for about, support, targets in tasks:
+                place = folder / about["folder"]
+                records = predict_targets(segmenter, support, targets, place, options, progress=not arguments.quiet)
+                title = f"{about['title']}: {about['dataset']}, {_seen(about, arguments.weights)}"
+                sections.append(make_section(title, support, targets, records, place))
+                reports[about["folder"]] = {"title": title, **task_report(support, records)}
+                tables.append(f"{title}\n{dice_table(support, records)}\n")
+            write_overview(folder / "overview.png", sections)
+            report = {"command": arguments.command_line, **environment(), "warnings": warned}
+            write_report(folder / "report.json", {**report, "weights": arguments.weights, "tasks": reports})
+    if not arguments.quiet:
+        print("", *tables, sep="\n")
+        print(f"Look at {arguments.out / 'overview.png'}; masks lie in {arguments.out}/*/masks/.")
+
+
+def _seen(about: dict, weights: str) -> str:
+    """Whether the weights were trained on a dataset, which makes its Dice no measure of new tasks."""
+    if weights in about["seen_by"]:
+        return f"seen by {weights} in training"
+    if weights in about.get("new_to", ()):
+        return f"new to {weights}"
+    return f"not known to be seen by {weights}"

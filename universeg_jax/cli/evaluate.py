@@ -1,0 +1,173 @@
+"""`universeg-jax evaluate`: measure how well weights segment labelled images."""
+
+import argparse
+from pathlib import Path
+
+from universeg_jax import shipped
+
+DESCRIPTION = """\
+Measure how well weights segment the tasks of labelled images that they are shown examples of.
+
+  images    SOURCE/images/*  SOURCE/masks/*  of the same names, as `predict` takes them
+  volumes   SOURCE/imagesTr/*.nii.gz  SOURCE/labelsTr/*.nii.gz, and whatever else `prepare` reads
+  corpora   SOURCE/NAME/dataset.json, made by `prepare`; or one dataset of it
+
+Of a corpus, support is drawn from the train split and targets are those of the test split; it keeps single slices of
+volumes, which are scored in 2-D. Images and volumes in
+folders are cross-validated: every one is segmented once a draw, by examples of other subjects. Each mask value is a
+task of its own. Written are
+
+  OUT/tables.md .tex      Dice, soft Dice, IoU, surface Dice, 95th percentile Hausdorff distance, with 95 % intervals
+  OUT/results.json        the same, settings, versions
+  OUT/*.png               Dice of every dataset, against the support size, gained by ensembling
+  OUT/pictures/           best, middle and worst predictions of every task
+  OUT/records.jsonl       every score
+
+A run that was interrupted goes on when it is started again; support sizes, draws and ensembles can be added to it.
+"""
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure how well weights segment labelled images",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="labelled images, volumes, or a corpus")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="where to write")
+    parser.add_argument(
+        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="begin anew instead of going on")
+    what = parser.add_argument_group("what to measure on")
+    what.add_argument("--tasks", nargs="+", metavar="PATTERN", help="only these, such as '*/MR/axial/*' (default: all)")
+    what.add_argument("--targets", type=int, metavar="N", help="at most so many cases of a task (default: all)")
+    what.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds (default of folders: 5)")
+    what.add_argument(
+        "--minimum-area",
+        type=float,
+        default=0.001,
+        metavar="FRACTION",
+        help="leave out images whose label covers less; 0 keeps empty masks (default: %(default)s)",
+    )
+    what.add_argument("--subject-pattern", metavar="REGEX", help="finds the subject in names of files of a folder")
+    what.add_argument("--modality", help="of volumes in a folder: CT, MR")
+    what.add_argument("--axis", choices=("axial", "coronal", "sagittal"), help="of volumes in a folder")
+    how = parser.add_argument_group("how to segment")
+    how.add_argument("--support", type=int, nargs="+", default=[16], metavar="S", help="examples shown (default: 16)")
+    how.add_argument("--draws", type=int, default=3, metavar="R", help="of the examples (default: %(default)s)")
+    how.add_argument("--ensemble", type=int, metavar="K", help="also the mean of K random support sets")
+    how.add_argument("--pool", type=int, nargs="+", metavar="P", help="ensembles draw from P examples (default: all)")
+    how.add_argument("--threshold", type=float, default=0.5, help="of the probabilities (default: %(default)s)")
+    how.add_argument(
+        "--tolerance",
+        type=float,
+        default=1.0,
+        help="of surface Dice, in pixels of 128x128, for volumes in millimetres (default: %(default)s)",
+    )
+    how.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
+    parser.add_argument("--no-pictures", action="store_true", help="draw no predictions")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    parser.set_defaults(run=run, extra="evaluate")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run `evaluate`.
+
+    Raises:
+        InputError: for anything given that cannot be used; measurements that were made stay.
+    """
+    # Imported here so that --help need not wait for JAX.
+    import sys
+
+    from universeg_jax.evaluate.evaluation import RECORDS, evaluate
+    from universeg_jax.evaluate.methods import Ensemble, InContext
+    from universeg_jax.evaluate.report import OUTPUTS, notes, picture_files, tables_of, write_report
+    from universeg_jax.evaluate.runner import EvaluationProtocol, with_defaults
+    from universeg_jax.segment.model import load_in_context
+    from universeg_jax.segment.report import environment, warnings_on_stderr
+    from universeg_jax.util.files import check_apart, check_outputs, complete_or_nothing
+
+    protocol = EvaluationProtocol(
+        support_sizes=tuple(arguments.support),
+        pools=tuple(arguments.pool or [None]),
+        draws=arguments.draws,
+        targets=arguments.targets,
+        folds=arguments.folds,
+        minimum_area=arguments.minimum_area,
+        threshold=arguments.threshold,
+        tolerance=arguments.tolerance,
+        seed=arguments.seed,
+    )
+    out, progress = arguments.out, not arguments.quiet
+    with warnings_on_stderr() as warned:
+        check_apart(out, [arguments.source], OUTPUTS)
+        check_outputs(out, OUTPUTS, overwrite=arguments.overwrite or (out / RECORDS).is_file())
+        base = InContext(load_in_context(arguments.weights), Path(arguments.weights).name)
+        methods = [base] if arguments.ensemble is None else [base, Ensemble(base, arguments.ensemble)]
+        data = _open(arguments)
+        protocol = with_defaults(protocol, data)
+        try:
+            evaluation = evaluate(
+                data,
+                methods,
+                protocol,
+                out,
+                tasks=_chosen(data, arguments.tasks),
+                overwrite=arguments.overwrite,
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            print("interrupted; measurements are kept: run the same command again to go on", file=sys.stderr)
+            raise SystemExit(130) from None
+        about = {"command": arguments.command_line, **environment(), "weights": arguments.weights, "warnings": warned}
+        reported = [*(file for file in OUTPUTS if file != RECORDS), *picture_files(data.tasks).values()]
+        with complete_or_nothing(out, outputs=reported) as folder:
+            pictured = not arguments.no_pictures
+            write_report(folder, evaluation, data, methods, protocol, about=about, with_pictures=pictured)
+    if not arguments.quiet:
+        print(*(f"{table.text()}\n" for table in tables_of(evaluation)), sep="\n")
+        print(*notes(data, evaluation, protocol), f"Tables, plots and pictures are in {out}.", sep="\n")
+
+
+def _open(arguments: argparse.Namespace):
+    """A corpus, one dataset of it, or a folder."""
+    from universeg_jax.data.corpus.read import Corpus
+    from universeg_jax.errors import InputError
+    from universeg_jax.evaluate.data import CorpusData
+    from universeg_jax.evaluate.folder_data import read_folder
+
+    source = arguments.source
+    one = (source / "index.npz").is_file()
+    if one or any(source.glob("*/index.npz")):
+        for option in ("axis", "modality", "subject_pattern"):
+            if getattr(arguments, option) is not None:
+                raise InputError(
+                    f"--{option.replace('_', '-')}: {source} is a corpus, for which that was decided when it was "
+                    "prepared; leave the option out"
+                )
+        if one:
+            return CorpusData(Corpus(source.resolve().parent), datasets=(source.resolve().name,))
+        return CorpusData(Corpus(source))
+    return read_folder(
+        source,
+        axis=arguments.axis,
+        modality=arguments.modality,
+        subject_pattern=arguments.subject_pattern,
+        progress=not arguments.quiet,
+    )
+
+
+def _chosen(data, patterns: list[str] | None) -> list:
+    from fnmatch import fnmatchcase
+
+    from universeg_jax.errors import InputError
+
+    chosen = [
+        task for task in data.tasks if patterns is None or any(fnmatchcase(task.name, pattern) for pattern in patterns)
+    ]
+    if not chosen:
+        known = ", ".join(task.name for task in data.tasks[:5])
+        raise InputError(f"--tasks {' '.join(patterns)}: matches none of {len(data.tasks)} tasks, such as {known}")
+    return chosen

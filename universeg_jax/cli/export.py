@@ -1,0 +1,67 @@
+"""`universeg-jax export`: write a network for use without this library."""
+
+import argparse
+from pathlib import Path
+
+from universeg_jax import shipped
+
+DESCRIPTION = """\
+Write a trained network as a file that runs without this library, on any number of images and examples.
+
+  OUT/universeg.jax    runs with JAX alone, on CPUs, NVIDIA GPUs and TPUs
+  OUT/universeg.onnx   runs with onnxruntime
+  OUT/README.md        inputs and outputs, and how to call it
+  OUT/export.json      weights, their licence, shapes, versions, checksums
+  OUT/MODEL_CARD.md    for weights that have a name
+
+Needs pip install "universeg-jax[export]".
+"""
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "export",
+        help="write a network for use without this library",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument("--format", choices=("jax", "onnx", "both"), default="jax", help="(default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, metavar="PIXELS", help="side of the images (default: the one the network was made for)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs of an earlier run")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run `export`.
+
+    Raises:
+        InputError: for anything given that cannot be used, or a missing package; nothing is written then.
+    """
+    # Imported here so that --help need not wait for JAX.
+    from universeg_jax.deploy.artifact import JAX, ONNX, check_installed, output_files, write_export
+    from universeg_jax.errors import InputError
+    from universeg_jax.util.files import check_apart, check_outputs, complete_or_nothing
+    from universeg_jax.weights.loading import universeg
+
+    formats = {"jax": (JAX,), "onnx": (ONNX,), "both": (JAX, ONNX)}[arguments.format]
+    files = output_files(arguments.weights, formats)
+    check_apart(arguments.out, [Path(arguments.weights)], files)
+    check_outputs(arguments.out, files, overwrite=arguments.overwrite)
+    for other in (JAX, ONNX):
+        if other not in formats and (arguments.out / other.file).exists():
+            raise InputError(f"{arguments.out}: holds {other.file}; pass --format both, or another --out")
+    check_installed(formats)
+    model = universeg(pretrained=arguments.weights)  # which refuses other networks
+    size = model.input_size if arguments.size is None else arguments.size
+    with complete_or_nothing(arguments.out) as folder:
+        write_export(folder, model, arguments.weights, formats, size=size)
+    if not arguments.quiet:
+        written = " and ".join(kind.file for kind in formats)
+        print(f"{written}, for {size}x{size} images, in {arguments.out}; see {arguments.out / 'README.md'}")

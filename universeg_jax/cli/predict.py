@@ -1,0 +1,143 @@
+"""`universeg-jax predict`: segment a folder of images by labelled examples."""
+
+import argparse
+from pathlib import Path
+
+from universeg_jax import shipped
+
+DESCRIPTION = """\
+Segment images of a task that is shown by labelled examples; nothing is trained.
+
+  SUPPORT/images/*  SUPPORT/masks/*   labelled examples, matched by name without extension
+  SUPPORT/classes.json                optional names of classes, {"1": "nucleus"} or {"#ff0000": "nucleus"}
+
+Images and masks are PNG, JPEG, BMP or TIFF; images grey or colour, masks grey, palette or colour, every value
+a class, the smallest one the background. Written are, when all is complete:
+
+  OUT/masks/NAME.png    masks with the class values, palette or colours of the support's masks
+  OUT/overview.png      a sheet to look at
+  OUT/report.json       settings, versions, and areas, probabilities and Dice of every image
+  OUT/spread/           with --ensemble: standard deviation of the probabilities, 65535 is 1
+  OUT/probabilities/    with --probabilities: 16-bit, 65535 is 1
+"""
+
+
+DEFAULT_WEIGHTS = {"universeg": shipped.DEFAULT, "protosam": "lite-medsam"}
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "predict",
+        help="segment images by labelled examples",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    folders = parser.add_argument_group("folders")
+    folders.add_argument("-s", "--support", type=Path, required=True, metavar="DIR", help="the labelled examples")
+    folders.add_argument(
+        "-i", "--images", type=Path, required=True, metavar="DIR", help="images to segment, or one file"
+    )
+    folders.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where to write")
+    folders.add_argument("--labels", type=Path, metavar="DIR", help="true masks of the images: measure Dice")
+    folders.add_argument("--overwrite", action="store_true", help="replace outputs of an earlier run")
+    how = parser.add_argument_group("how to segment")
+    how.add_argument(
+        "-m",
+        "--model",
+        choices=list(DEFAULT_WEIGHTS),
+        default="universeg",
+        help="universeg is for several examples, protosam for one (default: %(default)s)",
+    )
+    how.add_argument(
+        "-w",
+        "--weights",
+        help="a known name, or a path (default: "
+        + ", ".join(f"{weights} for {model}" for model, weights in DEFAULT_WEIGHTS.items())
+        + ")",
+    )
+    how.add_argument("--features", metavar="WEIGHTS", help="for protosam: a DINOv2 whose features are compared")
+    how.add_argument("--threshold", type=float, default=0.5, help="for two classes (default: %(default)s)")
+    how.add_argument("--ensemble", type=int, default=1, metavar="K", help="average K random draws of the examples")
+    how.add_argument(
+        "--support-size", type=int, metavar="N", help="examples in a draw (default: all; half with --ensemble)"
+    )
+    how.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    how.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="intensities that become black and white (default: each image's own minimum and maximum)",
+    )
+    how.add_argument("--bfloat16", action="store_true", help="compute in bfloat16: faster on accelerators")
+    how.add_argument("--probabilities", action="store_true", help="write probabilities too")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run `predict`.
+
+    Raises:
+        InputError: for anything given that cannot be used; nothing is written then.
+    """
+    # Imported here so that --help need not wait for JAX.
+    from universeg_jax.io.overview import write_overview
+    from universeg_jax.io.task_folder import find_targets, read_support
+    from universeg_jax.segment.folder import Options, make_section, output_files, predict_targets
+    from universeg_jax.segment.report import dice_table, environment, task_report, warnings_on_stderr, write_report
+    from universeg_jax.segment.segmenter import Segmenter
+    from universeg_jax.util.files import check_apart, check_outputs, complete_or_nothing
+
+    options = Options(
+        threshold=arguments.threshold,
+        ensemble=arguments.ensemble,
+        support_size=arguments.support_size,
+        seed=arguments.seed,
+        probabilities=arguments.probabilities,
+    )
+    with warnings_on_stderr() as warned:
+        support = read_support(arguments.support)
+        targets = find_targets(arguments.images, arguments.labels)
+        files = [*output_files(support, targets, options), "overview.png", "report.json"]
+        inputs = [given for given in (arguments.support, arguments.images, arguments.labels) if given]
+        check_apart(arguments.out, inputs, files)
+        check_outputs(arguments.out, files, overwrite=arguments.overwrite)
+        dtype = "bfloat16" if arguments.bfloat16 else "float32"
+        weights = arguments.weights or DEFAULT_WEIGHTS[arguments.model]
+        model = _load(arguments.model, weights, arguments.features)
+        segmenter = Segmenter(model, window=arguments.window, dtype=dtype)
+        with complete_or_nothing(arguments.out) as folder:
+            records = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
+            title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
+            section = make_section(title, support, targets, records, folder)
+            write_overview(folder / "overview.png", [section])
+            chosen = {"model": arguments.model, "weights": weights, "features": arguments.features}
+            settings = {**chosen, "window": arguments.window, "dtype": dtype, **vars(options)}
+            report = {"command": arguments.command_line, **environment(), "settings": settings, "warnings": warned}
+            write_report(folder / "report.json", {**report, **task_report(support, records)})
+    if not arguments.quiet:
+        if arguments.labels:
+            print(dice_table(support, records), end="\n\n")
+        print(f"{len(records)} masks in {arguments.out / 'masks'}, overview in {arguments.out / 'overview.png'}")
+
+
+def _load(model: str, weights: str, features: str | None):
+    """The model of these weights.
+
+    Raises:
+        InputError: for weights of another model, and features where none are taken.
+    """
+    from universeg_jax.errors import InputError
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.segment.model import load_in_context
+    from universeg_jax.weights.loading import protosam
+
+    if model == "protosam":
+        return protosam(weights, features=features)
+    if features is not None:
+        raise InputError(f"--features {features} is for --model protosam; the model is {model}")
+    loaded = load_in_context(weights)
+    if isinstance(loaded, ProtoSAM):
+        raise InputError(f"--weights {weights} are those of a SAM: pass --model protosam")
+    return loaded

@@ -1,0 +1,148 @@
+"""`universeg-jax prepare`: make a corpus to learn from."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+DESCRIPTION = """\
+Add datasets to a corpus: labelled images and volumes become tasks to train on and evaluate with.
+
+  images    SOURCE/images/*  SOURCE/masks/*  of the same names; SOURCE/classes.json {"1": "nucleus"} optional
+  nifti     SOURCE/imagesTr/*.nii.gz  SOURCE/labelsTr/*.nii.gz  (or images/, masks/); dataset.json optional;
+            also the Medical Segmentation Decathlon, one task or a folder of them
+  dicom     SOURCE/images/NAME/*  SOURCE/masks/NAME.nii.gz, NAME.dcm (a SEG object), or NAME/* (DICOM or PNG slices)
+  npz       NAME.npz or a folder of them: images (N,H,W), labels (N,H,W), ids (N,); NAME.json optional
+  acdc bbbc038 hc18 wbc    the datasets of these names, as they are unpacked
+
+Mask value 0 is background, every other value a class (with --one-class, all are one). Of volumes, along each axis,
+the middle slice is taken and the one where each class is largest. Images are squared and stored at 64, 128 and 256
+pixels; subjects are split 60/20/20 into train, validation and test. Written are
+
+  CORPUS/NAME/sheet.png       to look at
+  CORPUS/NAME/dataset.json    origin, licence, classes, splits, counts, what was left out and why
+  CORPUS/NAME/64 128 256/     the images
+
+Nothing is overwritten. A run that was interrupted goes on when it is started again.
+"""
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "prepare",
+        help="make a corpus from labelled images and volumes",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or an npz file")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="CORPUS", help="the corpus to add to")
+    about = parser.add_argument_group("what it is")
+    about.add_argument("--kind", help="the layout, one of those above (default: told from the files)")
+    about.add_argument("--name", help="of the dataset (default: that of the folder or file)")
+    about.add_argument("--modality", help="CT, MR, ...; decides how intensities of volumes are scaled")
+    about.add_argument(
+        "--one-class",
+        metavar="NAME",
+        help="take all classes as one of this name, where they are kinds of one structure, such as diagnoses",
+    )
+    about.add_argument(
+        "--subject-pattern",
+        metavar="REGEX",
+        help="finds the subject in names of files, so that splits keep it together",
+    )
+    about.add_argument("--licence", help="recorded with the dataset, as are the next two")
+    about.add_argument("--source-url", metavar="URL", help="where it is from")
+    about.add_argument("--source-version", metavar="TEXT", help="its version, or commit")
+    how = parser.add_argument_group("how to work")
+    how.add_argument(
+        "--on-error", choices=("skip", "stop"), default="skip", help="for broken files (default: %(default)s)"
+    )
+    how.add_argument(
+        "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: %(default)s)"
+    )
+    how.add_argument("--runner", metavar="NAME", help="an Apache Beam runner, such as DirectRunner or FlinkRunner")
+    how.add_argument(
+        "--runner-options", default="", metavar="OPTIONS", help="for Beam, as in --runner-options='--parallelism=64'"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    parser.set_defaults(run=run, extra="train")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run `prepare`.
+
+    Raises:
+        InputError: for a source that cannot be used; datasets that were complete stay.
+    """
+    # Imported here so that --help need not wait for them.
+    import shlex
+
+    from universeg_jax.data.corpus.prepare import prepare
+    from universeg_jax.data.corpus.workers import Beam, Processes
+    from universeg_jax.segment.report import warnings_on_stderr
+
+    with warnings_on_stderr():
+        sources = _sources(arguments)
+        if arguments.runner:
+            workers = Beam(arguments.runner, tuple(shlex.split(arguments.runner_options)))
+        else:
+            workers = Processes(min(arguments.workers, max(len(source.items) for source in sources)))
+        try:
+            with workers:
+                for source in sources:
+                    prepared = prepare(
+                        source,
+                        arguments.out,
+                        workers=workers,
+                        stop=arguments.on_error == "stop",
+                        quiet=arguments.quiet,
+                    )
+                    _report(prepared, quiet=arguments.quiet)
+        except KeyboardInterrupt:
+            print("interrupted; finished work is kept: run the same command again to go on", file=sys.stderr)
+            raise SystemExit(130) from None
+    if not arguments.quiet and len(sources) > 1:
+        print(f"{len(sources)} datasets in {arguments.out}")
+
+
+def _sources(arguments: argparse.Namespace) -> list:
+    from dataclasses import replace
+
+    from universeg_jax.data.readers.detect import find_sources, safe_name
+    from universeg_jax.errors import InputError
+
+    sources = find_sources(
+        arguments.source,
+        kind=arguments.kind,
+        modality=arguments.modality,
+        subject_pattern=arguments.subject_pattern,
+    )
+    if arguments.name and len(sources) > 1:
+        raise InputError(f"--name {arguments.name}: {arguments.source} holds {len(sources)} datasets; give one of them")
+    given = {
+        "name": arguments.name and safe_name(arguments.name),
+        "one_class": arguments.one_class,
+        "licence": arguments.licence,
+        "origin": arguments.source_url,
+        "version": arguments.source_version,
+    }
+    return [replace(source, **{key: value for key, value in given.items() if value}) for source in sources]
+
+
+def _report(prepared, *, quiet: bool) -> None:
+    about = prepared.about
+    for name, problem in about["left_out"].items():
+        print(f"warning: left out {name}: {problem}", file=sys.stderr)
+    if quiet:
+        return
+    split, scans = about["split"], about["scans"]
+    earlier = f" ({prepared.reused} of them by an earlier run)" if prepared.reused else ""
+    images = " + ".join(f"{number} {name}" for name, number in split["images"].items())
+    tasks = "1 task" if len(about["tasks"]) == 1 else f"{len(about['tasks'])} tasks"
+    print(
+        f"{about['name']}: {scans['used']} of {scans['found']} scans used{earlier}, "
+        f"{sum(split['images'].values())} images = {images}, {tasks}"
+    )
+    for warning in about["warnings"]:
+        print(f"  note: {warning}")
+    print(f"  look at {prepared.folder / 'sheet.png'}")

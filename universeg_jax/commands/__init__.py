@@ -1,1 +1,0 @@
-"""The subcommands of `universeg-jax`, one file each, and what they share."""

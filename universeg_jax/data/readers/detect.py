@@ -1,0 +1,109 @@
+"""Telling how a folder is laid out."""
+
+import dataclasses
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from universeg_jax.data.readers import acdc, bbbc038, dicom, hc18, nifti, npz, pictures, wbc
+from universeg_jax.data.readers.source import Source
+from universeg_jax.errors import InputError
+from universeg_jax.io.task_folder import listing
+
+# The first that matches is taken: named datasets before the general layouts that they resemble.
+READERS = {
+    "acdc": acdc,
+    "bbbc038": bbbc038,
+    "hc18": hc18,
+    "wbc": wbc,
+    "nifti": nifti,
+    "dicom": dicom,
+    "npz": npz,
+    "images": pictures,
+}
+
+
+def find_sources(
+    path: Path, *, kind: str | None = None, modality: str | None = None, subject_pattern: str | None = None
+) -> list[Source]:
+    """The datasets that lie here, each with its items.
+
+    Args:
+        kind: a key of READERS; None tells it from the files.
+        modality: how the images were made, where the files do not say or are wrong.
+        subject_pattern: a regular expression that finds the subject in names of items; its first group if it has one.
+
+    Raises:
+        InputError: nothing here, no known layout, what the reader refuses, or a pattern that misses a name.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder")
+    if kind not in (None, *READERS):
+        raise InputError(f"kind={kind!r}: pass one of {', '.join(READERS)}")
+    kind = kind or _kind(path)
+    if kind is None:
+        inner = [folder.name for folder in sorted(path.glob("*/")) if _kind(folder)]
+        raise InputError(
+            f"{path}: its layout is none of {', '.join(READERS)}; "
+            + (
+                f"prepare the datasets in it one by one: {listing(inner)}"
+                if inner
+                else "the simplest one is images/ and masks/ with files of the same names "
+                "(see `universeg-jax prepare --help`)"
+            )
+        )
+    sources = [source for source in READERS[kind].find(path, modality) if source.items]
+    if not sources:
+        raise InputError(f"{path}: holds nothing to prepare as {kind}")
+    if subject_pattern:
+        sources = [_with_subjects(source, subject_pattern) for source in sources]
+    return [
+        dataclasses.replace(source, name=safe_name(source.name), version=source.version or _commit(path))
+        for source in sources
+    ]
+
+
+def _kind(path: Path) -> str | None:
+    return next((kind for kind, reader in READERS.items() if reader.matches(path)), None)
+
+
+def safe_name(name: str) -> str:
+    """A name as folders, files and task names take it: lower case letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "dataset"
+
+
+def _commit(folder: Path) -> str:
+    """The commit of a cloned repository, "" if this is none."""
+    if not (folder / ".git").exists():
+        return ""
+    try:
+        return subprocess.check_output(["git", "-C", folder, "rev-parse", "HEAD"], text=True).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def find_subjects(names: Sequence[str], pattern: str, *, source: str) -> list[str]:
+    """What a regular expression finds in each name: its first group if it has one.
+
+    Raises:
+        InputError: it is no regular expression, or misses a name.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--subject-pattern {pattern!r} is no regular expression ({error})") from None
+    subjects = []
+    for name in names:
+        found = expression.search(name)
+        if not found:
+            raise InputError(f"--subject-pattern {pattern!r} does not match {name!r} of {source}")
+        subjects.append(found[1] if expression.groups else found[0])
+    return subjects
+
+
+def _with_subjects(source: Source, pattern: str) -> Source:
+    # Readers without subjects have put the item's name there; that of npz has put the id.
+    subjects = find_subjects([item.subject for item in source.items], pattern, source=source.name)
+    items = (dataclasses.replace(item, subject=one) for item, one in zip(source.items, subjects, strict=True))
+    return dataclasses.replace(source, items=tuple(items), subjects_known=True)

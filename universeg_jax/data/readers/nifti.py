@@ -1,0 +1,164 @@
+"""Folders of NIfTI volumes: any pairs, nnU-Net's layout, and the Medical Segmentation Decathlon.
+
+SOURCE/imagesTr/a.nii.gz ...    or images/; with a_0000.nii.gz, a_0001.nii.gz, ... one file per channel,
+                                or with the channels of a 4-D volume
+SOURCE/labelsTr/a.nii.gz ...    or labels/ or masks/; values are classes
+SOURCE/dataset.json             optional: names of channels and classes, licence, as in the Decathlon or nnU-Net
+"""
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from universeg_jax.data.readers.pairs import pair_up
+from universeg_jax.data.readers.source import AXES, Item, Scan, Source
+from universeg_jax.errors import InputError
+from universeg_jax.io.volumes import Volume, check_header, volume_scan
+
+DECATHLON = (
+    "Task01_BrainTumour",
+    "Task02_Heart",
+    "Task03_Liver",
+    "Task04_Hippocampus",
+    "Task05_Prostate",
+    "Task06_Lung",
+    "Task07_Pancreas",
+    "Task08_HepaticVessel",
+    "Task09_Spleen",
+    "Task10_Colon",
+)
+IMAGE_FOLDERS, MASK_FOLDERS = ("imagesTr", "images"), ("labelsTr", "labels", "masks")
+
+
+def matches(folder: Path) -> bool:
+    """Whether volumes lie in one of the image folders, here or in Decathlon's Task folders."""
+    return any(list_volumes(place / name) for place in _places(folder) for name in IMAGE_FOLDERS)
+
+
+def find(folder: Path, modality: str | None = None) -> list[Source]:
+    """The dataset of a folder, or one per Decathlon task in it.
+
+    Raises:
+        InputError: no masks, a dataset.json that cannot be read, or a modality that nobody names.
+    """
+    return [_find_one(place, modality) for place in _places(folder)]
+
+
+def _places(folder: Path) -> list[Path]:
+    return sorted(place for place in folder.glob("Task[0-9][0-9]_*") if place.is_dir()) or [folder]
+
+
+def _find_one(folder: Path, modality: str | None) -> Source:
+    images = next((found for name in IMAGE_FOLDERS if (found := list_volumes(folder / name))), {})
+    masks = next((found for name in MASK_FOLDERS if (found := list_volumes(folder / name))), {})
+    if not images or not masks:
+        raise InputError(f"{folder}: needs NIfTI volumes in imagesTr/ (or images/) and in labelsTr/ (labels/, masks/)")
+    about = _read_about(folder / "dataset.json")
+    channels = [modality] if modality else _named(about.get("channel_names", about.get("modality", {})))
+    if not channels:
+        raise InputError(
+            f"{folder}: nothing says how these volumes were made, and their intensities depend on it: "
+            "pass --modality CT, or MR"
+        )
+    decathlon = folder.name in DECATHLON
+    licence = str(about.get("licence", about.get("license", "CC BY-SA 4.0" if decathlon else "")))
+    return Source(
+        f"decathlon_{folder.name.lower()}" if decathlon else folder.resolve().name,
+        "decathlon" if decathlon else "nifti",
+        folder,
+        pair_up(_by_channel(images, masks), masks),
+        partial(read_pair, channels=tuple(channels), class_names=_class_names(about)),
+        subjects_known=decathlon,  # elsewhere several volumes may be of one patient: --subject-pattern tells
+        origin="http://medicaldecathlon.com" if decathlon else str(about.get("reference", "")),
+        version=str(about.get("release", "")),
+        licence=licence,
+    )
+
+
+def read_pair(
+    item: Item, *, channels: tuple[str, ...], class_names: dict[int, str], axes: tuple[str, ...] = AXES
+) -> list[Scan]:
+    """Read the channels of a volume (one file each, or one 4-D file) and its mask: one scan per channel."""
+    *image_files, mask_file = item.files
+    mask = read_volume(mask_file)
+    volumes = [channel for file in image_files for channel in _channels(read_volume(file))]
+    if len(volumes) != len(channels):
+        raise InputError(f"{image_files[0]}: has {len(volumes)} channels, not {len(channels)} ({', '.join(channels)})")
+    return [
+        volume_scan(volume, mask, class_names, channel, axes=axes)
+        for volume, channel in zip(volumes, channels, strict=True)
+    ]
+
+
+def list_volumes(folder: Path) -> dict[str, Path]:
+    """The NIfTI files of a folder by name without extension, hidden ones left out; {} without the folder."""
+    files = sorted(folder.glob("*.nii")) + sorted(folder.glob("*.nii.gz"))
+    return {re.sub(r"\.nii(\.gz)?$", "", file.name): file for file in files if file.name[0] != "."}
+
+
+def read_volume(file: Path) -> Volume:
+    """Read one NIfTI file, its scale and offset applied.
+
+    Raises:
+        InputError: a missing, foreign, damaged or oversized file.
+    """
+    try:
+        image = nibabel.load(file)
+        check_header(str(file), image.shape)
+        voxels = np.asanyarray(image.dataobj)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{file}: there is no such file") from None
+    except Exception as error:  # damaged files make gzip, zlib and nibabel raise almost anything
+        raise InputError(f"{file}: cannot be read as NIfTI; the file is damaged or cut short ({error})") from None
+    if voxels.dtype.kind not in "iuf":
+        raise InputError(f"{file}: holds {voxels.dtype} voxels; numbers are needed")
+    return Volume(str(file), voxels, image.affine)
+
+
+def _channels(volume: Volume) -> list[Volume]:
+    if volume.voxels.ndim == 3:
+        return [volume]
+    return [Volume(volume.name, volume.voxels[..., c], volume.affine) for c in range(volume.voxels.shape[3])]
+
+
+def _by_channel(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
+    """The files of each image: a_0000 and a_0001 are two channels of a, if there is a mask called a."""
+    grouped: dict[str, tuple[Path, ...]] = {}
+    for name, file in images.items():
+        stem = re.sub(r"_\d{4}$", "", name)
+        owner = stem if name not in masks and stem in masks else name
+        grouped[owner] = (*grouped.get(owner, ()), file)
+    return grouped
+
+
+def _read_about(file: Path) -> dict:
+    if not file.exists():
+        return {}
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read as JSON ({error})") from None
+    tables = ("labels", "modality", "channel_names")
+    if not isinstance(about, dict) or not all(isinstance(about.get(name, {}), dict) for name in tables):
+        raise InputError(f"{file}: must be a table whose {', '.join(tables)} are tables")
+    for name in tables[1:]:
+        if not all(str(key).isdigit() for key in about.get(name, {})):
+            raise InputError(f'{file}: {name} must number the channels, as in {{"0": "CT"}}; it is {about[name]}')
+    return about
+
+
+def _named(channels: dict[str, str]) -> list[str]:
+    names = [str(name) for _, name in sorted(channels.items(), key=lambda entry: int(entry[0]))]
+    return ["MR" if name == "MRI" else name for name in names]
+
+
+def _class_names(about: dict) -> dict[int, str]:
+    """The Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}."""
+    pairs = [(k, v) if str(k).isdigit() else (v, k) for k, v in about.get("labels", {}).items()]
+    return {int(value): str(name) for value, name in pairs if str(value).isdigit()}

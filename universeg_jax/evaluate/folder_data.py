@@ -1,0 +1,161 @@
+"""Labelled images and volumes as they lie in a folder, to evaluate on without preparing a corpus.
+
+They become what a prepared corpus holds (square, in [0,1], labels soft), by the same code. Of a volume, a corpus keeps
+single slices; here all slices along one axis are kept, and the volume is one case, scored in three dimensions.
+"""
+
+import hashlib
+import itertools
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from universeg_jax.data.corpus.read import CorpusTask, Example
+from universeg_jax.data.corpus.slices import class_values, cut, resize, slices, unit_range
+from universeg_jax.data.readers.detect import find_sources
+from universeg_jax.data.readers.source import AXES, PICTURE_AXIS, Item, Scan, Source
+from universeg_jax.errors import InputError
+from universeg_jax.evaluate.data import Case
+
+
+class FolderData:
+    """The dataset of one source, read into memory, as `Data`; without splits.
+
+    Args:
+        source: what `find_sources` found.
+        size: side of the images in pixels.
+        axis: "axial", "coronal" or "sagittal": along which volumes are cut. None takes the first that a dataset
+            allows, from axial on.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: an item that cannot be read, images without any class.
+    """
+
+    def __init__(self, source: Source, *, size: int = 128, axis: str | None = None, progress: bool = False):
+        self._size, self._axis = size, axis
+        self._known = source.subjects_known
+        self._images: list[np.ndarray] = []  # (size,size,1) uint8
+        self._labels: list[dict[str, np.ndarray]] = []  # of the classes that an image shows, (size,size,1) uint8
+        self._examples: dict[CorpusTask, list[Example]] = {}
+        self._cases: dict[CorpusTask, list[Case]] = {}
+        scans = []
+        for item in tqdm(source.items, desc="reading", unit="file", disable=not progress, leave=False):
+            scans += [(item, scan) for scan in self._read(source, item)]
+        names = {name: None for _, scan in scans for name in _names(scan)}
+        if not names:
+            raise InputError(f"{source.folder}: its masks hold background (0) only")
+        for item, scan in tqdm(scans, desc="resizing", unit="file", disable=not progress, leave=False):
+            add = self._add_picture if scan.spacing is None else self._add_volume
+            add(source.name, item, scan, tuple(names))
+        self.tasks = tuple(sorted(self._cases, key=lambda task: task.name))
+
+    def examples(self, task: CorpusTask) -> tuple[Example, ...]:
+        return tuple(self._examples[task])
+
+    def cases(self, task: CorpusTask) -> tuple[Case, ...]:
+        return tuple(self._cases[task])
+
+    def read(self, task: CorpusTask, image: int) -> tuple[np.ndarray, np.ndarray]:
+        label = self._labels[image].get(task.label, np.zeros_like(self._images[image]))
+        return self._images[image].astype(np.float32) / 255, label.astype(np.float32) / 255
+
+    def subjects_known(self, dataset: str) -> bool:
+        return self._known
+
+    def fingerprint(self, dataset: str) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        found = hashlib.sha256()
+        for image, labels in zip(self._images, self._labels, strict=True):
+            found.update(image.tobytes())
+            for name, label in labels.items():
+                found.update(name.encode() + label.tobytes())
+        for task in self.tasks:  # whose subject a case is decides what may support it, its spacing what distances are
+            for case in self._cases[task]:
+                found.update(repr((case.name, case.subject, case.spacing)).encode())
+        return found.hexdigest()[:12]
+
+    def _read(self, source: Source, item: Item) -> list[Scan]:
+        if item.problem:
+            raise InputError(item.problem)
+        return source.read(item)
+
+    def _add_picture(self, dataset: str, item: Item, scan: Scan, classes: tuple[str, ...]) -> None:
+        if self._axis:
+            raise InputError(f"--axis {self._axis}: {item.name} is a picture, which is not cut; leave the option out")
+        (whole,) = slices(scan, item.name)
+        image = self._keep(resize(whole.planes, None, self._size), scan)
+        for name in classes:
+            task, area = CorpusTask(dataset, scan.modality, PICTURE_AXIS, name), self._area(image, name)
+            self._examples.setdefault(task, []).append(Example(image, item.subject, "", area))
+            self._cases.setdefault(task, []).append(Case(item.name, item.subject, "", (image,), area))
+
+    def _add_volume(self, dataset: str, item: Item, scan: Scan, classes: tuple[str, ...]) -> None:
+        allowed = [axis for axis in reversed(AXES) if axis in scan.axes]
+        axis = self._axis or allowed[0]
+        if axis not in allowed:
+            raise InputError(f"--axis {axis}: {item.name} is cut along {', '.join(allowed)}")
+        if scan.image.shape != scan.labels.shape:
+            raise InputError(f"{item.name}: the image is {scan.image.shape}, its labels {scan.labels.shape}")
+        along, unit, values = AXES.index(axis), unit_range(scan, item.name), class_values(scan)
+        images = []
+        for index in range(scan.image.shape[along]):
+            planes, spacing = cut(scan, unit, axis, index, values)
+            images.append(self._keep(resize(planes, spacing, self._size), scan))
+        # What one pixel of the padded, resized square measures.
+        pixel = max(length * s for length, s in zip(planes.shape[:2], spacing, strict=True)) / self._size
+        middle = images[len(images) // 2]
+        for name in classes:
+            task = CorpusTask(dataset, scan.modality, axis, name)
+            areas = {image: self._area(image, name) for image in images}
+            largest = max(images, key=areas.get)
+            shown = sorted({middle, largest})
+            self._examples.setdefault(task, []).extend(Example(i, item.subject, "", areas[i]) for i in shown)
+            size = (scan.spacing[along], pixel, pixel)
+            case = Case(item.name, item.subject, "", tuple(images), areas[largest], size)
+            self._cases.setdefault(task, []).append(case)
+
+    def _keep(self, planes: np.ndarray, scan: Scan) -> int:
+        """Store an image and its label maps (size,size,1+K) as a corpus does; its index."""
+        stored = np.round(255 * planes).astype(np.uint8)
+        maps = {name: stored[..., 1 + k : 2 + k] for k, name in enumerate(_names(scan))}
+        self._images.append(stored[..., :1])
+        self._labels.append({name: one for name, one in maps.items() if one.any()})
+        return len(self._images) - 1
+
+    def _area(self, image: int, name: str) -> float:
+        label = self._labels[image].get(name)
+        return 0.0 if label is None else float(label.mean(dtype=np.float64) / 255)
+
+
+def read_folder(
+    folder: Path,
+    *,
+    axis: str | None = None,
+    modality: str | None = None,
+    subject_pattern: str | None = None,
+    progress: bool = False,
+) -> FolderData:
+    """The labelled images or volumes of a folder; arguments as of `find_sources` and `FolderData`.
+
+    Raises:
+        InputError: what `find_sources` and `FolderData` refuse, and several datasets in one folder.
+    """
+    sources = find_sources(folder, modality=modality, subject_pattern=subject_pattern)
+    if len(sources) > 1:
+        names = ", ".join(source.name for source in itertools.islice(sources, 5))
+        raise InputError(
+            f"{folder}: holds {len(sources)} datasets ({names}, ...); pass one of them, or make a corpus of all with "
+            "`universeg-jax prepare`"
+        )
+    return FolderData(sources[0], axis=axis, progress=progress)
+
+
+def _names(scan: Scan) -> list[str]:
+    """Names of the classes that a scan holds, in the order of `class_values`."""
+    return [scan.class_names.get(value, str(value)) for value in class_values(scan)]

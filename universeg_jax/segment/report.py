@@ -1,0 +1,94 @@
+"""What a run says of itself: report.json, the table of Dice, and warnings."""
+
+import json
+import platform
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import fmean, median
+
+import jax
+from tqdm import tqdm
+
+from universeg_jax.io.overview import shorten
+from universeg_jax.io.task_folder import SupportFolder
+from universeg_jax.segment.diagnose import SegmentationWarning
+from universeg_jax.segment.folder import PredictionRecord, foreground
+
+LONGEST_TABLE = 24
+SUMMARY = (("mean", fmean), ("median", median), ("worst", min))
+PACKAGES = ("universeg-jax", "jax", "flax", "numpy", "pillow")
+
+
+@contextmanager
+def warnings_on_stderr() -> Iterator[list[str]]:
+    """Print warnings about the input to stderr, one line each and each once; the list collects them."""
+    said: list[str] = []
+    show_other = warnings.showwarning
+
+    def show(message, category, *place) -> None:
+        if not issubclass(category, SegmentationWarning):
+            show_other(message, category, *place)
+        elif str(message) not in said:
+            said.append(str(message))
+            tqdm.write(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SegmentationWarning)
+        warnings.showwarning = show
+        yield said
+
+
+def environment() -> dict:
+    """Versions and the device, which results may depend on in the last digits."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # run from its source folder
+            versions[package] = None
+    return {"versions": versions, "platform": platform.platform(), "device": jax.devices()[0].device_kind}
+
+
+def task_report(support: SupportFolder, records: Sequence[PredictionRecord]) -> dict:
+    """One task as report.json tells it."""
+    report = {
+        "support": {"folder": str(support.folder), "names": support.names},
+        "classes": {support.coding.name(value): name for value, name in support.class_names.items()},
+        "images": [asdict(record) for record in records],
+    }
+    if records[0].dice is not None:
+        report["mean_dice"] = round(fmean(record.dice for record in records), 4)
+        report["mean_dice_of_class"] = {
+            name: round(fmean(record.classes[name].dice for record in records), 4)
+            for name in foreground(support).values()
+        }
+    return report
+
+
+def dice_table(support: SupportFolder, records: Sequence[PredictionRecord]) -> str:
+    """Dice by image (if they are few) and class, with a summary, as lines of text."""
+    classes = list(foreground(support).values())
+    columns = [[record.classes[name].dice for record in records] for name in classes]
+    rows = [(record.name, [column[i] for column in columns]) for i, record in enumerate(records)]
+    rows = rows if len(rows) <= LONGEST_TABLE else []
+    summary = [(name, [of(column) for column in columns]) for name, of in SUMMARY]
+
+    first = max(len(shorten(name, 32)) for name, _ in [*rows, *summary])
+    heads = [f"{shorten(name, 16):>6}" for name in classes]
+
+    def line(name: str, values: Sequence[float]) -> str:
+        cells = [f"{value:>{len(head)}.3f}" for value, head in zip(values, heads, strict=True)]
+        return "  ".join([f"{shorten(name, 32):<{first}}", *cells])
+
+    head = "  ".join([f"{'Dice':<{first}}", *heads])
+    return "\n".join([head, *(line(*row) for row in rows), "-" * len(head), *(line(*row) for row in summary)])
+
+
+def write_report(path: Path, report: dict) -> None:
+    """Write a report as JSON that people can read."""
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,238 @@
+"""Fine-tuning: a short training on the labelled examples of one task, from weights that know many.
+
+RUN/finetune.json    what the run was started with; a run with other options or data is refused
+RUN/best/ ...        as `train` writes it
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from universeg_jax import shipped
+from universeg_jax.data.augment import Policy, Variation
+from universeg_jax.data.corpus.read import CorpusTask
+from universeg_jax.data.readers.source import PICTURE_AXIS
+from universeg_jax.errors import InputError
+from universeg_jax.io import task_folder
+from universeg_jax.models.universeg import UniverSeg
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.segmenter import Task as FittedTask
+from universeg_jax.train.config import Stage, TrainConfig
+from universeg_jax.train.devices import Devices
+from universeg_jax.train.finetune.examples import ExampleData, split_examples
+from universeg_jax.train.loop import train
+from universeg_jax.train.run_folder import BEST, CHECKPOINTS, LAST, METRICS, PICTURES, TENSORBOARD, claim
+from universeg_jax.train.state import trainable, with_parameters
+from universeg_jax.weights import known_weights, load
+from universeg_jax.weights.mapping import get_parameters
+from universeg_jax.weights.store import DESCRIPTION, read_description
+
+ABOUT = "finetune.json"
+REPORTS = ("report.json", "before_after.md", "before_after.png")
+"""What `universeg-jax finetune` adds at the end."""
+
+WRITTEN = (BEST, CHECKPOINTS, LAST, METRICS, PICTURES, TENSORBOARD, *REPORTS)
+"""What else there is in the folder of a run."""
+
+MOST_SHOWN = 64
+"""Examples of the train part that are shown when it is measured."""
+
+POLICY = Policy(
+    in_task=Variation(
+        affine=0.5,
+        rotation=(-15.0, 15.0),
+        translation=(-0.1, 0.1),
+        scale=(0.9, 1.1),
+        brightness_contrast=0.25,
+        elastic=0.25,
+        elastic_alpha=(0.5, 1.5),
+        blur=0.1,
+        noise=0.1,
+    ),
+    flip_horizontally=0.5,
+    flip_vertically=0.5,
+)
+"""Milder than what general weights are trained with: images vary as those of one task do, and stay of that task."""
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How to fine-tune.
+
+    Attributes:
+        weights: of a UniverSeg, what `weights.load` takes.
+        steps: at most.
+        patience: stop when the validation Dice was not better so many times in a row.
+        learning_rate: the highest; it falls to a tenth along a cosine.
+        batch_size: episodes of a step.
+        support_size: the most examples shown with a target, the least being half of them.
+        size: side of the images in pixels; None is that of the weights.
+        window: of intensities, as in `Segmenter`.
+        seed: of split, episodes and augmentation.
+        policy: how episodes are augmented.
+    """
+
+    weights: str = shipped.DEFAULT
+    steps: int = 500
+    patience: int = 6
+    learning_rate: float = 3e-4
+    batch_size: int = 1
+    support_size: int = 16
+    size: int | None = None
+    window: tuple[float, float] | None = None
+    seed: int = 0
+    policy: Policy = POLICY
+
+    def config(self, size: int) -> TrainConfig:
+        """The training, on images of a size.
+
+        Raises:
+            InputError: an option out of range.
+        """
+        stage = Stage(
+            size=size,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            support_size=(max(1, self.support_size // 2), self.support_size),
+            learning_rate=self.learning_rate,
+            final_learning_rate=self.learning_rate / 10,
+            warmup_steps=min(20, self.steps // 10),
+        )
+        return TrainConfig(
+            stages=(stage,),
+            weights=self.weights,
+            seed=self.seed,
+            policy=self.policy,
+            ema=0.98,
+            patience=self.patience,
+            validate_every=25,
+            save_every=25,
+            picture_every=100,
+        )
+
+
+class FineTuningRun:
+    """A fine-tuning, checked before anything is written.
+
+    Args:
+        examples: the labelled examples, read from a folder.
+        subjects: whom each shows; None takes each for a subject of its own.
+
+    Attributes:
+        original: the weights it starts from, at their own size.
+        split: which examples are for what.
+        data: episodes of them.
+
+    Raises:
+        InputError: weights that are no UniverSeg's, a size they cannot take, examples that are too few.
+    """
+
+    def __init__(
+        self, examples: task_folder.SupportFolder, options: FineTuning, *, subjects: Sequence[str] | None = None
+    ):
+        self.examples, self.options = examples, options
+        self.subjects = list(examples.names if subjects is None else subjects)
+        self.original = trainable(options.weights)
+        self.size = self.original.input_size if options.size is None else options.size
+        halvings = len(self.original.config.encoder_features) - 1
+        if self.size < 1 or self.size % 2**halvings:
+            raise InputError(f"size={self.size}: these weights take multiples of {2**halvings}; pass one, such as 128")
+        self.config = options.config(self.size)
+        resized = with_parameters(replace(self.original.config, input_size=self.size), get_parameters(self.original))
+        fitted = self._fit(resized, range(len(examples.names)))
+        self._prepared = fitted.support
+        names = list(examples.class_names.values())
+        classes = names[1:] if len(names) == 2 else names
+        tasks = [CorpusTask(examples.folder.resolve().name, "image", PICTURE_AXIS, name) for name in classes]
+        self.split = split_examples(self._prepared.shown, self.subjects, classes=classes, seed=options.seed)
+        self.data = ExampleData(self._prepared, tasks, self.subjects, self.split, seed=options.seed)
+
+    def train(self, out: Path, *, overwrite: bool = False, quiet: bool = False) -> UniverSeg:
+        """Train, or go on where an equal run in `out` was stopped; the best weights.
+
+        Args:
+            overwrite: begin anew where `out` holds a fine-tuning already.
+
+        Raises:
+            InputError: `out` holds another run, or something else; and what `train` raises.
+        """
+        claim(out, ABOUT, self._identity, written=WRITTEN, overwrite=overwrite)
+        best = train(
+            self.config,
+            self.examples.folder,
+            out,
+            devices=Devices(1),
+            quiet=quiet,
+            data=self.data,
+            provenance=self.provenance,
+        )
+        return load(best)
+
+    def masks(self, model: UniverSeg) -> dict[int, np.ndarray]:
+        """What a model makes of the examples that are measured on, shown those of the train part.
+
+        Returns:
+            Class values (H,W) by the index of the example.
+        """
+        task, measured = self._fit(model, self.split.train), self.split.measured
+        results = task.segment(
+            [self.examples.images[i] for i in measured],
+            names=[self.examples.names[i] for i in measured],
+            support_size=MOST_SHOWN if len(self.split.train) > MOST_SHOWN else None,
+            seed=self.options.seed,
+        )
+        return {i: result.mask for i, result in zip(measured, results, strict=True)}
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Of the fine-tuned weights. The licence of the weights they come from applies to them.
+
+        Without names of files: these may be private, and weights are passed on.
+        """
+        return {
+            "source": f"fine-tuned from {Path(self.options.weights).name} on {len(self.examples.names)} examples",
+            "licence": licence_of(self.options.weights),
+            "fine_tuned_from": {
+                "weights": Path(self.options.weights).name,
+                "sha256": _digest(get_parameters(self.original)),
+            },
+            "examples": {part: len(indices) for part, indices in asdict(self.split).items()},
+            "window": self.options.window,
+        }
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        arrays = {"images": self._prepared.images, "labels": self._prepared.labels}
+        about = {"names": np.array(self.examples.names), "subjects": np.array(self.subjects)}
+        options = {name: value for name, value in asdict(self.options).items() if name != "patience"}
+        return {
+            **options,
+            "weights_sha256": self.provenance["fine_tuned_from"]["sha256"],
+            "examples_sha256": _digest(arrays | about),
+        }
+
+    def _fit(self, model: UniverSeg, indices: Sequence[int]) -> FittedTask:
+        images, labels, names = (
+            [of_all[i] for i in indices] for of_all in (self.examples.images, self.examples.labels, self.examples.names)
+        )
+        return Segmenter(model, window=self.options.window).fit(images, labels, names=names)
+
+
+def licence_of(weights: str) -> str | None:
+    """The licence of weights by name or folder; None where it is not stated."""
+    named = next((known.licence for known in known_weights() if known.name == weights), None)
+    if named is None and (Path(weights) / DESCRIPTION).is_file():
+        return read_description(weights)["provenance"].get("licence")
+    return named
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""What is seen of a run: a progress bar, metrics.jsonl, and curves for TensorBoard."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from universeg_jax.errors import InputError
+from universeg_jax.train.run_folder import METRICS, TENSORBOARD
+
+SMOOTHING = 0.9
+"""Of what the bar shows: the share of the values before in a moving average."""
+
+
+class Watch:
+    """Where a run is told of. A context manager.
+
+    Args:
+        folder: gets metrics.jsonl, one line for each call of `log`, and tensorboard/.
+        first: the step that the run goes on from; later lines, of steps that will be taken again, are dropped.
+        steps: at which the run ends.
+        quiet: without bar and messages.
+        leads: whether this process writes; the others of a run do not.
+
+    Raises:
+        InputError: from here and from `log`, a file that cannot be written.
+    """
+
+    def __init__(self, folder: Path, *, first: int, steps: int, quiet: bool = False, leads: bool = True):
+        self._file, self._open = folder / METRICS, contextlib.ExitStack()
+        self._lines, self._curves = None, None
+        if leads:
+            with self._writing():
+                _drop_after(self._file, first)
+                self._lines = self._open.enter_context(self._file.open("a", encoding="utf-8"))
+                self._curves = self._open.enter_context(contextlib.closing(_Curves(folder / TENSORBOARD, first + 1)))
+        self._hidden = quiet or not leads
+        self._bar = tqdm(total=steps, initial=first, unit="step", disable=self._hidden, dynamic_ncols=True)
+        self._shown: dict[str, float] = {}
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._bar.close()
+        with contextlib.suppress(OSError):  # all that was logged is flushed; what is left is worth no second error
+            self._open.close()
+
+    def say(self, text: str) -> None:
+        """A line beside the bar."""
+        if not self._hidden:
+            tqdm.write(text, file=sys.stderr)
+
+    def step(self, *, dice: float, episodes: int, seconds: float | None) -> None:
+        """One step further.
+
+        Args:
+            dice: mean of the batch.
+            episodes: in the batch.
+            seconds: that the step took; None for one that was compiled first, which says nothing of those to come.
+        """
+        self._average("dice", dice)
+        if seconds is None:
+            self.go_on()
+        else:
+            self._average("seconds per episode", seconds / episodes)
+        shown = {name: f"{value:.3f}" for name, value in self._shown.items() if name != "seconds per episode"}
+        if each := self._shown.get("seconds per episode"):
+            shown["episodes/s"] = f"{1 / each:.1f}"
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def go_on(self) -> None:
+        """What was done since the last step does not count for the time left."""
+        if not self._hidden:
+            self._bar.unpause()
+
+    def show(self, **shown: float) -> None:
+        """Values that stay at the bar."""
+        self._shown |= shown
+
+    def log(self, step: int, **values: float | Mapping[str, float]) -> None:
+        """Values of a step; a mapping holds one for each of its names."""
+        if self._lines is None:
+            return
+        with self._writing():
+            self._lines.write(json.dumps({"step": step, **values}) + "\n")
+            self._lines.flush()
+            for name, value in values.items():
+                for part, number in value.items() if isinstance(value, Mapping) else {"": value}.items():
+                    self._curves.add(f"{name}/{part}".rstrip("/"), number, step)
+            self._curves.flush()
+
+    def _average(self, name: str, value: float) -> None:
+        before = self._shown.get(name, value)
+        self._shown[name] = SMOOTHING * before + (1 - SMOOTHING) * value
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self._file}: cannot be written: {error.strerror or error}; checkpoints and weights are as they "
+                "were. Make room and start the same command again"
+            ) from error
+
+
+class _Curves:
+    """Scalars as TensorBoard reads them, written at once: tensorboardX's own thread waits for ever on a full disk."""
+
+    def __init__(self, folder: Path, first: int):
+        from tensorboardX.event_file_writer import EventsWriter  # slow to import
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.summary import scalar
+
+        self._event, self._scalar = Event, scalar
+        folder.mkdir(exist_ok=True)
+        self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")  # its own name counts whole seconds
+        # TensorBoard hides what earlier runs wrote of this step and later ones.
+        self._writer.write_event(Event(step=first, file_version="brain.Event:2"))
+        self._writer.write_event(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
+        self.flush = self._writer.flush
+        self.close = self._writer.close
+
+    def add(self, name: str, value: float, step: int) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), step=step, summary=self._scalar(name, value)))
+
+
+def read_metrics(file: Path) -> list[dict]:
+    """The lines of a metrics.jsonl; one that was cut off by a kill is left out."""
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def _drop_after(file: Path, step: int) -> None:
+    lines = [line for line in read_metrics(file) if line["step"] <= step]
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    unfinished.replace(file)

