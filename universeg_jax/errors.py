@@ -1,4 +1,4 @@
-"""The one error users' input can cause."""
+"""Error and warning that users' input can cause."""
 
 
 class InputError(ValueError):
@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class WeightsError(InputError):
     """Weights cannot be read, written or used: not found, damaged, unsafe, or not those of the model at hand."""
+
+
+class SegmentationWarning(UserWarning):
+    """Images or labels that make a good result unlikely; the message names them."""

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
+from universeg_jax.errors import SegmentationWarning
 from universeg_jax.evaluate.data import generator
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.models.sam.image_encoder import Features
 from universeg_jax.models.sam.model import SAM
-from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.masks import (
     ColourCoding,
     GreyCoding,
@@ -14,7 +14,6 @@ from universeg_jax.io.masks import (
     values_in,
     write_mask,
 )
-from universeg_jax.segment.diagnose import SegmentationWarning
 
 RED, BLACK = (255, 0, 0), (0, 0, 0)
 

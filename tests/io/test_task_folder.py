@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.task_folder import TargetFile, find_targets, list_pictures, read_support, read_target
-from universeg_jax.segment.diagnose import SegmentationWarning
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
 MASK = np.where(GREY > 20, 255, 0).astype(np.uint8)

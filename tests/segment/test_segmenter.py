@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tqdm import tqdm
 
-from universeg_jax.errors import InputError
-from universeg_jax.segment.diagnose import SegmentationWarning
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 

@@ -15,9 +15,8 @@ from flax import nnx
 
 from universeg_jax.data.augment import Policy, augment_episode
 from universeg_jax.data.augment.augment import Variation
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.evaluate.data import Labelled, SupportPool
-from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.shapes import Array, Float

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.dicom import DicomSlice
 from universeg_jax.io.volumes import Volume
-from universeg_jax.segment.diagnose import SegmentationWarning
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts to the left and back, NIfTI to the right and front
 

@@ -13,9 +13,8 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.pictures import check_finite, open_picture
-from universeg_jax.segment.diagnose import SegmentationWarning
 
 Colour = tuple[int, int, int]
 

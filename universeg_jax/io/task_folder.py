@@ -15,10 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.masks import MaskCoding, common_coding, read_mask, values_in
 from universeg_jax.io.pictures import EXTENSIONS, read_image
-from universeg_jax.segment.diagnose import SegmentationWarning
 
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 

@@ -16,10 +16,6 @@ INVERTED_IS_NEARER = 3.0
 SIZES_DIFFER = 4.0
 
 
-class SegmentationWarning(UserWarning):
-    """Something about these images or labels makes a good result unlikely; the message names them."""
-
-
 def diagnose_support(views: Sequence[View], labels: Sequence[np.ndarray]) -> list[str]:
     """Constant images, and empty or full masks, in a support set: one message for each kind found."""
     single = [v.name for v, label in zip(views, labels, strict=True) if label.min() == label.max()]

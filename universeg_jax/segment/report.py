@@ -14,9 +14,9 @@ from statistics import fmean, median
 import jax
 from tqdm import tqdm
 
+from universeg_jax.errors import SegmentationWarning
 from universeg_jax.io.overview import shorten
 from universeg_jax.io.task_folder import SupportFolder
-from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.segment.folder import PredictionRecord, foreground
 
 LONGEST_TABLE = 24

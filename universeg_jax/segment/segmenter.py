@@ -12,8 +12,8 @@ from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from universeg_jax import shipped
-from universeg_jax.errors import InputError
-from universeg_jax.segment.diagnose import SegmentationWarning, diagnose_results, diagnose_support, diagnose_targets
+from universeg_jax.errors import InputError, SegmentationWarning
+from universeg_jax.segment.diagnose import diagnose_results, diagnose_support, diagnose_targets
 from universeg_jax.segment.labels import Classes
 from universeg_jax.segment.model import InContextModel, Predictor, load_in_context
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list

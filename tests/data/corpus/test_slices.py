@@ -7,8 +7,7 @@ from scipy import ndimage
 from tests.helpers.make_sources import ball, disk
 from universeg_jax.data.corpus.slices import resize, slices, unit_range
 from universeg_jax.data.readers.source import Scan
-from universeg_jax.errors import InputError
-from universeg_jax.segment.diagnose import SegmentationWarning
+from universeg_jax.errors import InputError, SegmentationWarning
 
 
 def volume_scan(labels, *, modality="MR", spacing=(1.0, 1.0, 1.0), image=None):

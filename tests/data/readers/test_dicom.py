@@ -3,8 +3,7 @@ import pytest
 
 from tests.helpers.make_sources import ball, dicom_frames, dicom_segmentation, dicom_series, nifti, save
 from universeg_jax.data.readers.dicom import find
-from universeg_jax.errors import InputError
-from universeg_jax.segment.diagnose import SegmentationWarning
+from universeg_jax.errors import InputError, SegmentationWarning
 
 SHAPE = (16, 20, 6)  # rows, columns, slices
 

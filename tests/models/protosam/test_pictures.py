@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.painting_sam import PaintingSAM
+from universeg_jax.errors import SegmentationWarning
 from universeg_jax.models.protosam.coarse import DINOv2Features
 from universeg_jax.models.protosam.config import (
     ComponentsConfig,
@@ -16,7 +17,6 @@ from universeg_jax.models.protosam.config import (
     Turn,
 )
 from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.segment.diagnose import SegmentationWarning
 from universeg_jax.segment.segmenter import Segmenter
 
 GREY, RED, BLUE, BLACK = (128, 128, 128), (230, 25, 25), (25, 25, 230), (0, 0, 0)

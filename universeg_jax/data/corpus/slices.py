@@ -10,8 +10,7 @@ import numpy as np
 from scipy import ndimage, sparse
 
 from universeg_jax.data.readers.source import AXES, PICTURE_AXIS, Scan
-from universeg_jax.errors import InputError
-from universeg_jax.segment.diagnose import SegmentationWarning
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.segment.preprocess import to_unit_range
 
 # Both as in MegaMedical's code: github.com/eri820503/MegaMedical at 00249cb, `clip_volume` of
