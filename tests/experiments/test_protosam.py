@@ -15,7 +15,7 @@ LIVER = CorpusTask("sa_ct_liver", "image", "2d", "1")
 class Upper:
     """Takes the lower half of images for the foreground, as it is in the corpus; counts the examples shown."""
 
-    input_size, input_channels = 4, 1
+    input_size, input_channels, padding = 4, 1, "zeros"
 
     def __init__(self):
         self.shown = []
@@ -23,7 +23,7 @@ class Upper:
     def prepare(self, images, labels, mask):
         self.shown.append(int(mask[0].sum()))
         rows = jnp.arange(4)[:, None, None] >= 2
-        return lambda targets: jnp.where(rows, 5.0, -5.0) + 0 * targets[None]
+        return lambda targets, regions: jnp.where(rows, 5.0, -5.0) + 0 * targets[None]
 
 
 def test_draws_share_no_image_between_support_and_targets():

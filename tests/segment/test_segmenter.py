@@ -17,13 +17,13 @@ class Matcher:
     """A stand-in model: a pixel is foreground as far as it is nearer to the foreground's mean intensity."""
 
     def __init__(self, size=16, channels=1):
-        self.input_size, self.input_channels = size, channels
+        self.input_size, self.input_channels, self.padding = size, channels, "zeros"
         self.prepared, self.traced = [], []
         self.apply = jax.jit(self._apply)
 
     def prepare(self, images, labels, mask):
         self.prepared.append((images, labels, mask))
-        return lambda targets: self.apply(images, labels, mask, targets)
+        return lambda targets, regions: self.apply(images, labels, mask, targets)
 
     def _apply(self, images, labels, mask, targets):
         self.traced.append((images.shape[0], targets.shape[0]))

@@ -76,6 +76,7 @@ class UniverSeg(nnx.Module):
     """The network. Calling it gives the logits of one or many targets."""
 
     input_channels = 1
+    padding = "zeros"  # as the network was trained
 
     def __init__(self, config: UniverSegConfig, *, rngs: nnx.Rngs):
         def block(target: int, support: int, features: tuple[int, int]) -> CrossBlock:
@@ -147,7 +148,7 @@ class UniverSeg(nnx.Module):
         with jax.ensure_compile_time_eval():  # compiler options are refused inside of another jit
             return _compiled_logits()(self, *arrays, **options)
 
-    def prepare(self, images: Array, labels: Array, mask: Array) -> Callable[[Array], Array]:
+    def prepare(self, images: Array, labels: Array, mask: Array) -> Callable[..., Array]:
         """Take in a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
 
         Args:
@@ -156,11 +157,11 @@ class UniverSeg(nnx.Module):
             mask: (K,S), True where an entry counts for a class.
 
         Returns:
-            A function from images (B,H,W,1) to logits (K,B,H,W,1).
+            A function from images (B,H,W,1) to logits (K,B,H,W,1). It ignores the regions of the images.
         """
         images, labels, mask = jnp.asarray(images), jnp.asarray(labels), jnp.asarray(mask)
 
-        def predict(targets: Array) -> Array:
+        def predict(targets: Array, regions: Array | None = None) -> Array:
             targets = jnp.asarray(targets)
             return jnp.stack([self(targets, images[None], y[None], m[None]) for y, m in zip(labels, mask, strict=True)])
 

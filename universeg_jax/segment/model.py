@@ -1,24 +1,29 @@
 """The interface of an in-context model, and loading one by name or path."""
 
 import os
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
-
-import jax
-import numpy as np
+from typing import Literal, Protocol, runtime_checkable
 
 from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM
+from universeg_jax.shapes import Array
 
-Array = jax.Array | np.ndarray
 
-Predictor = Callable[..., jax.Array]
-"""images (B,H,W,C) -> logits (K,B,H,W,1), one map per class of the support set it was made from.
+class Predictor(Protocol):
+    """A function that segments targets by the support set it was made from."""
 
-That of a model whose `padding` is "edge" is also told `regions` (B,4), where in the squares the images lie: top, left,
-bottom and right in pixels, the last two excluded.
-"""
+    def __call__(self, targets: Array, regions: Array | None = None) -> Array:
+        """Compute the logits of targets.
+
+        Args:
+            targets: images (B,H,W,C) in [0,1].
+            regions: (B,4), the part of each square that its image fills: top, left, bottom and right in pixels,
+                bottom and right excluded. None stands for the whole square. A model may ignore it.
+
+        Returns:
+            Logits (K,B,H,W,1), one map for each class of the support set.
+        """
+        ...
 
 
 @runtime_checkable
@@ -28,12 +33,12 @@ class InContextModel(Protocol):
     Attributes:
         input_size: side in pixels of the square images it takes.
         input_channels: 1 for grey images, 3 for colour.
-        padding: what makes images square, "zeros" or "edge" (see `geometry.Frame`); may be left out, for zeros. With
-            "edge", predictors take `regions` as well.
+        padding: values that fill an image up to a square: zeros, or copies of the image's edges.
     """
 
     input_size: int
     input_channels: int
+    padding: Literal["zeros", "edge"]
 
     def prepare(self, images: Array, labels: Array, mask: Array) -> Predictor:
         """Take in a support set and return the predictor of its task.

@@ -82,7 +82,8 @@ class Segmenter:
             model = load_in_context(model)
         if not isinstance(model, InContextModel):
             raise TypeError(
-                f"a {type(model).__name__} is not an in-context model: it needs input_size, input_channels and prepare"
+                f"a {type(model).__name__} is not an in-context model: it needs input_size, input_channels, "
+                "padding and prepare"
             )
         self.model = model
 
@@ -118,12 +119,7 @@ class Segmenter:
     def view(self, image: np.ndarray, name: str = "image") -> View:
         """An image (H,W) or (H,W,C) as the model sees it, to look at what becomes of it."""
         size, channels = self.model.input_size, self.model.input_channels
-        return View.of(image, name, size=size, channels=channels, window=self.window, padding=self.padding)
-
-    @property
-    def padding(self) -> str:
-        """What makes images square (`InContextModel.padding`)."""
-        return getattr(self.model, "padding", "zeros")
+        return View.of(image, name, size=size, channels=channels, window=self.window, padding=self.model.padding)
 
 
 class Task:
@@ -262,12 +258,10 @@ class Task:
                 batch = views[start : start + BATCH_SIZES[-1]]
                 size = next(size for size in BATCH_SIZES if size >= len(batch))
                 pixels = pad(np.stack([view.pixels for view in batch]), size, axis=0).astype(self.segmenter.dtype)
-                told = {}
-                if self.segmenter.padding == "edge":
-                    told["regions"] = pad(np.stack([view.frame.region for view in batch]), size, axis=0)
+                regions = pad(np.stack([view.frame.region for view in batch]), size, axis=0)
                 draws = []
                 for predictor in predictors:
-                    draws.append(self._classes.probability(predictor(pixels, **told))[: len(batch)])
+                    draws.append(self._classes.probability(predictor(pixels, regions))[: len(batch)])
                     bar.update(len(batch))
                 for view, of_image in zip(batch, np.stack(draws, axis=1), strict=True):
                     yield self._result(view, of_image, threshold)
