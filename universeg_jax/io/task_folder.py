@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from universeg_jax.errors import InputError, SegmentationWarning
+from universeg_jax.errors import InputError, SegmentationWarning, listing
 from universeg_jax.io.masks import MaskCoding, common_coding, read_mask, values_in
 from universeg_jax.io.pictures import EXTENSIONS, read_image
 
@@ -157,12 +157,6 @@ def check_same_size(mask_file: Path, mask: np.ndarray, image_file: Path, image: 
             f"{mask_file}: is {sizes[0]} (width x height), but the image {image_file} is {sizes[1]}; "
             "a mask must have the size of its image"
         )
-
-
-def listing(names: Sequence[str]) -> str:
-    """Names in one line, at most five: "a, b, c, d, e and 7 more"."""
-    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + rest
 
 
 def read_class_names(file: Path) -> dict[str, str]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from universeg_jax.errors import InputError
-from universeg_jax.io.task_folder import listing
+from universeg_jax.errors import InputError, listing
 
 
 def check_outputs(out: Path, files: Sequence[str], *, overwrite: bool) -> None:

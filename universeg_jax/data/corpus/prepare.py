@@ -26,8 +26,7 @@ from universeg_jax.data.corpus.store import (
 )
 from universeg_jax.data.corpus.workers import Beam, Processes
 from universeg_jax.data.readers.source import Item, Source
-from universeg_jax.errors import InputError
-from universeg_jax.io.task_folder import listing
+from universeg_jax.errors import InputError, listing
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from universeg_jax.data.readers.nifti import list_volumes, read_pair
-from universeg_jax.data.readers.pairs import pair_up
-from universeg_jax.data.readers.source import Source
+from universeg_jax.data.readers.source import Source, pair_up
 
 CLASSES = {1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from universeg_jax.data.readers import acdc, bbbc038, dicom, hc18, nifti, npz, pictures, wbc
 from universeg_jax.data.readers.source import Source
-from universeg_jax.errors import InputError
-from universeg_jax.io.task_folder import listing
+from universeg_jax.errors import InputError, listing
 
 # The first that matches is taken: named datasets before the general layouts that they resemble.
 READERS = {

@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.data.readers.nifti import read_volume
-from universeg_jax.data.readers.pairs import pair_up
-from universeg_jax.data.readers.source import Item, Scan, Source
+from universeg_jax.data.readers.source import Item, Scan, Source, pair_up
 from universeg_jax.errors import InputError
 from universeg_jax.io.dicom import DicomSlice, is_dicom, read_frames
 from universeg_jax.io.dicom_seg import LPS_TO_RAS, is_segmentation, segment_names, segment_volume

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from universeg_jax.data.readers.pairs import pair_up
 from universeg_jax.data.readers.pictures import read_picture
-from universeg_jax.data.readers.source import Item, Scan, Source
+from universeg_jax.data.readers.source import Item, Scan, Source, pair_up
 from universeg_jax.errors import InputError
 from universeg_jax.io.masks import read_mask
 from universeg_jax.io.task_folder import check_same_size

@@ -14,8 +14,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from universeg_jax.data.readers.pairs import pair_up
-from universeg_jax.data.readers.source import AXES, Item, Scan, Source
+from universeg_jax.data.readers.source import AXES, Item, Scan, Source, pair_up
 from universeg_jax.errors import InputError
 from universeg_jax.io.volumes import Volume, check_header, volume_scan
 

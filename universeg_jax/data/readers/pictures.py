@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from universeg_jax.data.readers.pairs import pair_up
-from universeg_jax.data.readers.source import Item, Scan, Source
+from universeg_jax.data.readers.source import Item, Scan, Source, pair_up
 from universeg_jax.errors import InputError
 from universeg_jax.io.masks import ColourCoding, read_mask, values_in
 from universeg_jax.io.pictures import read_image

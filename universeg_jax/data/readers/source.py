@@ -1,28 +1,29 @@
-"""What every reader hands over: a source lists its items, and reads one of them as scans.
+"""Common result of all readers: a source lists its items and reads each item as scans.
 
-All that follows (intensities, slices, sizes, splits, storage) is common to all sources.
+Later steps (intensities, slices, sizes, splits, storage) are the same for every source.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-AXES = ("sagittal", "coronal", "axial")  # what slicing along x, y and z of a right-anterior-superior volume gives
+AXES = ("sagittal", "coronal", "axial")  # slices along x, y and z of a right-anterior-superior volume
 PICTURE_AXIS = "2d"
 
 
 @dataclass(frozen=True)
 class Item:
-    """The files of one scan.
+    """Files of one scan.
 
     Attributes:
         name: unique in its source.
-        subject: whom it shows; the name where that is unknown.
-        files: what is read, and by whose size and time finished work is recognised.
-        part: which image of the files, where they hold several.
-        problem: why it cannot be read, where the list of files alone tells.
+        subject: the person or specimen; the name where it is unknown.
+        files: the files that are read. Their sizes and times identify finished work.
+        part: index of the image, where the files hold several.
+        problem: reason why the item cannot be read, where the list of files shows it.
     """
 
     name: str
@@ -34,15 +35,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Scan:
-    """A labelled picture or volume.
+    """Labelled picture or volume.
 
     Attributes:
         image: (H,W), or (X,Y,Z) with x to the right, y to the front and z to the head of the patient.
         labels: class values, integers of the same shape; 0 is background.
-        class_names: names of class values; a value that is missing here is called by its number.
+        class_names: names of class values; a missing value is named by its number.
         modality: "CT", "MR", "image", ...
-        spacing: millimetres per voxel; None for pictures, whose pixels are taken as square.
-        axes: along which of `AXES` a volume is sliced.
+        spacing: millimetres per voxel; None for pictures, which have square pixels.
+        axes: the `AXES` along which a volume is sliced.
     """
 
     image: np.ndarray
@@ -55,18 +56,19 @@ class Scan:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset as its owner distributes it.
+    """Dataset in the layout of its owner.
 
     Attributes:
-        name: what it is called in the corpus.
+        name: its name in the corpus.
         kind: the layout it was read as.
-        folder: where it lies.
+        folder: its place on disk.
         items: its scans, in a fixed order.
-        read: reads one item, one scan per modality, all with the same labels; it raises InputError for what cannot be
-            used. A partial of a module's function: it is sent to workers, and its options tell finished work apart.
-        subjects_known: whether items of one subject can be told.
-        one_class: what all classes are taken as, where they are kinds of one structure, such as the diagnoses of a
-            lesion; "" keeps them apart.
+        read: function that reads one item as one scan per modality, all with the same labels. It raises InputError for
+            an unusable item. It is a partial of a module's function, because workers receive it, and its options
+            identify finished work.
+        subjects_known: whether items of one subject can be recognised.
+        one_class: name of the single class that replaces all classes, where they are kinds of one structure, such as
+            diagnoses of a lesion; "" keeps the classes apart.
         origin, version, licence: recorded with the dataset; "" where unknown.
     """
 
@@ -82,13 +84,36 @@ class Source:
     licence: str = ""
 
     def scans(self, item: Item) -> list[Scan]:
-        """An item, read; its classes are those that the corpus has.
+        """Read an item, with the classes that the corpus stores.
 
         Raises:
-            InputError: for what cannot be used.
+            InputError: an unusable item.
         """
         scans = self.read(item)
         if not self.one_class:
             return scans
         names = {1: self.one_class}
         return [replace(scan, labels=(scan.labels != 0).astype(np.uint8), class_names=names) for scan in scans]
+
+
+def pair_up(images: Mapping[str, tuple[Path, ...]], masks: Mapping[str, Path]) -> tuple[Item, ...]:
+    """Pair images and masks of the same name, sorted by name.
+
+    An unpaired file becomes an item with a problem, so that it is reported like a broken file.
+
+    Args:
+        images: the files of each image, by name.
+        masks: the file of each mask, by name.
+
+    Returns:
+        One item per name. Its files are those of the image, then the mask.
+    """
+    items = []
+    for name in sorted(images.keys() | masks.keys()):
+        if name not in masks:
+            items.append(Item(name, name, images[name], problem=f"{images[name][0]}: there is no mask of this name"))
+        elif name not in images:
+            items.append(Item(name, name, (masks[name],), problem=f"{masks[name]}: there is no image of this name"))
+        else:
+            items.append(Item(name, name, (*images[name], masks[name])))
+    return tuple(items)

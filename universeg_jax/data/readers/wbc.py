@@ -7,9 +7,8 @@ SOURCE/Dataset 2/001.bmp 001.png ...    100 cells of the CellaVision blog (CV)
 from functools import partial
 from pathlib import Path
 
-from universeg_jax.data.readers.pairs import pair_up
 from universeg_jax.data.readers.pictures import read_pair
-from universeg_jax.data.readers.source import Source
+from universeg_jax.data.readers.source import Source, pair_up
 
 SUBSETS = {"wbc_jtsc": "Dataset 1", "wbc_cv": "Dataset 2"}
 CLASSES = {"128": "cytoplasm", "255": "nucleus"}
