@@ -1,4 +1,4 @@
-"""What often makes a segmentation fail, told from the images and labels alone."""
+"""Warnings about images and labels that often make a segmentation fail."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,10 +6,12 @@ import numpy as np
 
 from universeg_jax.segment.preprocess import View
 
-# How far an image's intensities may be from those of the nearest support image: the mean difference in [0,1] of pixels
-# of equal rank (the Wasserstein-1 distance). Measured on 96 datasets of many modalities, an image among others of its
-# own dataset: farther than DIFFERENT in 1.2 % of cases with one support image, 0.1 % with four; taken for inverted in
-# 0.6 and 0.2 %, most of them where a dataset mixes polarities; truly inverted and noticed in 81 and 86 %.
+# Largest plausible distance between the intensities of an image and the nearest support image: the mean difference in
+# [0,1] of pixels of equal rank (Wasserstein-1 distance). Error rates, measured on 96 datasets of many modalities:
+#                                       1 support image    4 support images
+#   image of the dataset is "different"      1.2 %               0.1 %
+#   image of the dataset is "inverted"       0.6 %               0.2 %
+#   inverted image is found                 81 %                86 %
 DIFFERENT = 0.25
 INVERTED = 0.1
 INVERTED_IS_NEARER = 3.0
@@ -17,16 +19,20 @@ SIZES_DIFFER = 4.0
 
 
 def diagnose_support(views: Sequence[View], labels: Sequence[np.ndarray]) -> list[str]:
-    """Constant images, and empty or full masks, in a support set: one message for each kind found."""
+    """Find constant images, and empty or full masks, in a support set. Return one message for each kind found."""
     single = [v.name for v, label in zip(views, labels, strict=True) if label.min() == label.max()]
     return [
         *_constant(views),
-        *_message(single, "the mask is empty or full: it holds one value, which says little about where a border runs"),
+        *_message(single, "the mask is empty or full: its single value tells nothing about borders"),
     ]
 
 
 def diagnose_targets(views: Sequence[View], support: Sequence[View]) -> list[str]:
-    """Target images that are constant or unlike the support in polarity, intensities or size: one message a kind."""
+    """Find targets that are constant, or differ from the support in polarity, intensities or size.
+
+    Returns:
+        One message for each kind found.
+    """
     different, inverted, sizes = [], [], []
     known = np.stack([v.quantiles for v in support])
     for view in views:
@@ -41,16 +47,16 @@ def diagnose_targets(views: Sequence[View], support: Sequence[View]) -> list[str
             different.append(view.name)
     return [
         *_constant(views),
-        *_message(inverted, "intensities look inverted against the support (dark where it is bright); if so, negate"),
+        *_message(inverted, "intensities look inverted compared with the support (dark instead of bright); if so, negate the image"),
         *_message(
-            different, "intensities are distributed very differently from the support's; is it the same modality?"
+            different, "intensities differ strongly from the support; is it the same modality?"
         ),
         *_message(sizes, f"size or aspect differs by more than {SIZES_DIFFER:g}x from every support image"),
     ]
 
 
 def diagnose_results(views: Sequence[View], empty: Sequence[bool]) -> list[str]:
-    """Images in which nothing but background was found."""
+    """Find images with an empty result. Return at most one message."""
     names = [view.name for view, is_empty in zip(views, empty, strict=True) if is_empty and not view.constant]
     return _message(names, "nothing was found: the mask is all background")
 
@@ -68,7 +74,7 @@ def _size_differs(view: View, support: Sequence[View]) -> bool:
 
 
 def _constant(views: Iterable[View]) -> list[str]:
-    return _message([v.name for v in views if v.constant], "the image is constant: nothing can be seen in it")
+    return _message([v.name for v in views if v.constant], "the image is constant and shows nothing")
 
 
 def _message(names: Sequence[str], text: str, *, shown: int = 8) -> list[str]:

@@ -1,4 +1,4 @@
-"""Class values and what a model is asked for: one binary problem per class."""
+"""Class values of labels, and the binary problems that a model solves for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ MAX_CLASSES = 64
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """The classes of a task, found in all labels of its support set together.
+    """Classes of a task, found in all labels of its support set.
 
-    - Boolean labels, and soft labels (floats of which any is fractional; all in [0,1]), are one binary problem.
-    - Whole numbers of two values, such as 0/1 or 0/255, are one binary problem, the larger value the foreground.
-    - Whole numbers of more values are one problem per value: the background is a class as well.
+    - Boolean and soft labels are one binary problem. Labels are soft if any value is fractional; all lie in [0,1].
+    - Two whole numbers, such as 0/1 or 0/255, are one binary problem. The larger value is the foreground.
+    - More whole numbers are one problem for each value, including the background.
 
     Attributes:
-        values: (K,) ascending, in the dtype of the labels; (False, True) for boolean and soft ones. Predicted masks
+        values: (K,) ascending, in the dtype of the labels; (False, True) for boolean and soft labels. Predicted masks
             hold these values in this dtype.
     """
 
@@ -31,16 +31,16 @@ class Classes:
         """Find the classes.
 
         Raises:
-            InputError: for soft labels outside [0,1], booleans beside numbers, masks of 0 and 1 beside masks of 0 and
-                255, a single value in all labels, or more than 64 values.
+            InputError: for soft labels outside [0,1], booleans mixed with numbers, masks of 0/1 mixed with masks of
+                0/255, a single value in all labels, or more than 64 values.
         """
         fractional = [name for label, name in zip(labels, names, strict=True) if _is_fractional(label)]
         if fractional:
             for label, name in zip(labels, names, strict=True):
                 if label.min() < 0 or label.max() > 1:
                     raise InputError(
-                        f"the label of {name} has values from {label.min():g} to {label.max():g}, and that of "
-                        f"{fractional[0]} has fractions, which makes them soft labels: scale all of them to [0,1]"
+                        f"the label of {name} has values from {label.min():g} to {label.max():g}, and the label of "
+                        f"{fractional[0]} has fractions, so all are soft labels: scale all of them to [0,1]"
                     )
             return cls(np.array([False, True]))
         boolean = [label.dtype == bool for label in labels]
@@ -49,43 +49,44 @@ class Classes:
         if any(boolean):
             one, other = boolean.index(True), boolean.index(False)
             raise InputError(
-                f"the label of {names[one]} is boolean, that of {names[other]} {labels[other].dtype}: pass all of them "
-                "as booleans, or all as class values"
+                f"the label of {names[one]} is boolean, the label of {names[other]} is {labels[other].dtype}: "
+                "pass all labels as booleans, or all as class values"
             )
         of_each = [np.unique(label).tolist() for label in labels]
         values = np.unique(np.concatenate([np.unique(label) for label in labels]))
         if values.tolist() == [0, 1, 255] and max(map(len, of_each)) == 2:
             one, other = (next(n for n, own in zip(names, of_each, strict=True) if value in own) for value in (1, 255))
             raise InputError(
-                f"the label of {one} marks the structure by 1, that of {other} by 255: pass the same value in all"
+                f"the label of {one} marks the structure by 1, the label of {other} by 255: use one value in all labels"
             )
         if len(values) == 1:
             raise InputError(
                 f"every pixel of every label is {values[0]}, so there is nothing to segment: mark the structure by a "
-                "second value in at least one label, or pass boolean labels if all of it is background or foreground"
+                "second value in at least one label, or pass boolean labels if every image is all background or foreground"
             )
         if len(values) > MAX_CLASSES:
             raise InputError(
-                f"labels have {len(values)} different values from {values[0]} to {values[-1]}, at most {MAX_CLASSES} "
-                "are classes: is this an image, a mask saved with loss (JPEG), or a map of instances (pass label > 0)?"
+                f"labels have {len(values)} different values from {values[0]} to {values[-1]}; at most {MAX_CLASSES} "
+                "classes are supported. Is this an image, a mask saved as JPEG, or a map of instances (pass label > 0)?"
             )
         return cls(values)
 
     @property
     def binary(self) -> bool:
+        """True if the task has one problem."""
         return len(self.values) == 2
 
     def problems(self, label: np.ndarray) -> np.ndarray:
-        """A label (H,W) as the maps (H,W,P) of its binary problems, float32 in [0,1]: P is 1 if binary, otherwise K."""
+        """Split a label (H,W) into maps (H,W,P) of P binary problems, float32 in [0,1]; P is 1 if binary, else K."""
         if self.values.dtype == bool:
             return label[..., None].astype(np.float32)
         return (label[..., None] == (self.values[1:] if self.binary else self.values)).astype(np.float32)
 
     def probability(self, logits: jax.Array) -> np.ndarray:
-        """Logits (P,B,H,W,1) to probabilities (B,H,W,P), float32.
+        """Turn logits (P,B,H,W,1) into probabilities (B,H,W,P), float32.
 
-        Binary: sigmoid(logits) of the foreground. Otherwise softmax(10 * sigmoid(logits)) over the classes, the
-        combination of the official UniverSeg demo.
+        Binary tasks use sigmoid(logits). Tasks with several classes use softmax(10 * sigmoid(logits)) over classes, as
+        the official UniverSeg demo does.
         """
         probability = jax.nn.sigmoid(logits[..., 0].astype(np.float32))
         if not self.binary:
@@ -93,7 +94,7 @@ class Classes:
         return np.moveaxis(np.asarray(probability, np.float32), 0, -1)
 
     def mask(self, probability: np.ndarray, *, threshold: float) -> np.ndarray:
-        """Probabilities (H,W,P) to class values (H,W): foreground above the threshold, or the likeliest class."""
+        """Turn probabilities (H,W,P) into class values (H,W): above the threshold if binary, else the likeliest class."""
         if self.binary:
             return self.values[(probability[..., 0] > threshold).astype(np.intp)]
         return self.values[probability.argmax(axis=-1)]

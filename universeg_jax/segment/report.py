@@ -1,4 +1,4 @@
-"""What a run says of itself: report.json, the table of Dice, and warnings."""
+"""Output of a run for its user: report.json, the table of Dice, and warnings."""
 
 import json
 import platform
@@ -26,7 +26,7 @@ PACKAGES = ("universeg-jax", "jax", "flax", "numpy", "pillow")
 
 @contextmanager
 def warnings_on_stderr() -> Iterator[list[str]]:
-    """Print warnings about the input to stderr, one line each and each once; the list collects them."""
+    """Print each warning about the input once to stderr, and collect all of them in the returned list."""
     said: list[str] = []
     show_other = warnings.showwarning
 
@@ -44,7 +44,7 @@ def warnings_on_stderr() -> Iterator[list[str]]:
 
 
 def environment() -> dict:
-    """Versions and the device, which results may depend on in the last digits."""
+    """Return versions and the device, which affect the last digits of results."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -55,7 +55,7 @@ def environment() -> dict:
 
 
 def task_report(support: SupportFolder, records: Sequence[PredictionRecord]) -> dict:
-    """One task as report.json tells it."""
+    """Describe one task for report.json."""
     report = {
         "support": {"folder": str(support.folder), "names": support.names},
         "classes": {support.coding.name(value): name for value, name in support.class_names.items()},
@@ -71,7 +71,7 @@ def task_report(support: SupportFolder, records: Sequence[PredictionRecord]) -> 
 
 
 def dice_table(support: SupportFolder, records: Sequence[PredictionRecord]) -> str:
-    """Dice by image (if they are few) and class, with a summary, as lines of text."""
+    """Format Dice as text: one line for each image (if they are few), one column for each class, and a summary."""
     classes = list(foreground(support).values())
     columns = [[record.classes[name].dice for record in records] for name in classes]
     rows = [(record.name, [column[i] for column in columns]) for i, record in enumerate(records)]
@@ -90,5 +90,5 @@ def dice_table(support: SupportFolder, records: Sequence[PredictionRecord]) -> s
 
 
 def write_report(path: Path, report: dict) -> None:
-    """Write a report as JSON that people can read."""
+    """Write a report as indented JSON."""
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The support set as arrays of fixed shapes, and random draws from it."""
+"""Support set as arrays of few different shapes, and random draws from it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 from universeg_jax.errors import InputError
 from universeg_jax.segment.preprocess import View
 
-# Sizes that a support set is padded to, so that a model compiles for few shapes; multiples of 64 beyond.
+# Sizes that a support set is padded to, so that a model compiles for few shapes. Larger sizes are multiples of 64.
 SUPPORT_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """The labelled examples of a task, S entries and P binary problems.
+    """Labelled examples of a task: S entries and P binary problems.
 
     Attributes:
         images: (S,H,W,C) float32 in [0,1].
@@ -28,7 +28,7 @@ class Support:
 
     @classmethod
     def of(cls, views: Sequence[View], maps: Iterable[np.ndarray]) -> "Support":
-        """From images as the model sees them and their label maps (H,W,P), still of the images' own sizes."""
+        """Stack prepared images and their label maps (H,W,P), which have the sizes of the original images."""
         labels, shown = [], []
         for view, own in zip(views, maps, strict=True):
             labels.append(view.frame.into(own))
@@ -43,23 +43,23 @@ class Support:
     def mask(self) -> np.ndarray:
         """(P,S), True where an entry counts for a problem.
 
-        With several classes an entry counts for those it shows: most do not show a rare class, and their empty maps
-        would drown it. A binary task keeps its empty masks: they are examples of "nothing to find here".
+        With several classes an entry counts for the classes it shows, since empty maps would outweigh a rare class. In a
+        binary task every entry counts: an empty mask is an example of "nothing to find here".
         """
         return self.shown if len(self.shown) > 1 else np.ones_like(self.shown)
 
     def take(self, entries: np.ndarray) -> "Support":
-        """The support set of these entries alone."""
+        """Return the support set of some entries."""
         return Support(self.images[entries], self.labels[:, entries], self.shown[:, entries])
 
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Indices of `size` entries at random, without replacement, such that every class is shown.
+        """Draw indices of `size` entries at random, without replacement, such that every class is shown.
 
-        First the entry is taken, in random order, that shows most classes, then the one that shows most of the others,
-        until all are shown. The rest is filled up in random order.
+        Entries are visited in random order. The entry that shows most missing classes is taken first, until no class is
+        missing. The remaining places are filled in random order.
 
         Raises:
-            InputError: when so no `size` entries are found that show every class.
+            InputError: if this finds no `size` entries that show every class.
         """
         order = rng.permutation(len(self))
         shown = self.shown[:, order]
@@ -69,20 +69,20 @@ class Support:
             missing &= ~shown[:, taken[-1]]
         if len(taken) > size:
             raise InputError(
-                f"support_size={size}: found no {size} entries that show every one of the {len(shown)} classes; "
+                f"support_size={size}: found no {size} entries that show all {len(shown)} classes; "
                 f"pass support_size={len(taken)} or more"
             )
         rest = np.setdiff1d(np.arange(len(self)), taken)
         return np.sort(order[[*taken, *rest[: size - len(taken)]]])
 
     def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images, labels and mask, filled up to the next of SUPPORT_SIZES with entries that do not count."""
+        """Return images, labels and mask, padded to the next of SUPPORT_SIZES with entries that do not count."""
         size = next((s for s in SUPPORT_SIZES if s >= len(self)), -(-len(self) // 64) * 64)
         return pad(self.images, size, axis=0), pad(self.labels, size, axis=1), pad(self.mask, size, axis=1)
 
 
 def pad(array: np.ndarray, size: int, *, axis: int) -> np.ndarray:
-    """Fill up with zeros, or False, behind the end of an axis."""
+    """Append zeros, or False, to an axis up to a size."""
     widths = [(0, 0)] * array.ndim
     widths[axis] = (0, size - array.shape[axis])
     return np.pad(array, widths)

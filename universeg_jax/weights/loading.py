@@ -10,8 +10,8 @@ from universeg_jax import shipped
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.dinov2 import DINOv2
-from universeg_jax.models.protosam.coarse import DINOv2Features
 from universeg_jax.models.protosam.config import ProtoSAMConfig
+from universeg_jax.models.protosam.encoder import DINOv2Features
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig

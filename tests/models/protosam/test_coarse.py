@@ -3,8 +3,9 @@ import pytest
 
 from tests.helpers.painting_sam import PaintingSAM
 from universeg_jax.errors import InputError
-from universeg_jax.models.protosam.coarse import Encoder, _turn, _turn_back
+from universeg_jax.models.protosam.coarse import _turn, _turn_back
 from universeg_jax.models.protosam.config import Turn
+from universeg_jax.models.protosam.encoder import Encoder
 from universeg_jax.models.sam.image_encoder import Features
 
 

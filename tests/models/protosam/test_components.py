@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from universeg_jax.models.protosam.components import choose_components, count, find_components
 from universeg_jax.models.protosam.config import ComponentsConfig, Keep
-from universeg_jax.models.protosam.prompts import choose_components, count, find_components
 
 MAP = np.array(
     [

@@ -2,8 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from universeg_jax.models.protosam import coarse
-from universeg_jax.models.protosam.coarse import EncodingCache
+from universeg_jax.models.protosam import encoder
+from universeg_jax.models.protosam.encoder import EncodingCache
 
 IMAGES = np.random.default_rng(0).random((5, 4, 4, 3), np.float32)
 
@@ -39,7 +39,7 @@ def test_what_results_depend_on_is_told_apart(doubled):
 
 
 def test_it_forgets_what_was_asked_for_longest_ago(doubled, monkeypatch):
-    monkeypatch.setattr(coarse, "CAPACITY", 3 * IMAGES[0].nbytes)
+    monkeypatch.setattr(encoder, "CAPACITY", 3 * IMAGES[0].nbytes)
     remembered = EncodingCache()
     remembered.of(IMAGES[:3], compute=doubled)
     remembered.of(IMAGES[:1], compute=doubled)

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from universeg_jax.models.protosam.coarse import DINOv2Features
+from universeg_jax.models.protosam.encoder import DINOv2Features
 
 
 class Patches:

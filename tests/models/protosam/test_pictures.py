@@ -8,7 +8,6 @@ import pytest
 
 from tests.helpers.painting_sam import PaintingSAM
 from universeg_jax.errors import SegmentationWarning
-from universeg_jax.models.protosam.coarse import DINOv2Features
 from universeg_jax.models.protosam.config import (
     ComponentsConfig,
     PromptsConfig,
@@ -16,6 +15,7 @@ from universeg_jax.models.protosam.config import (
     RefinementConfig,
     Turn,
 )
+from universeg_jax.models.protosam.encoder import DINOv2Features
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.segment.segmenter import Segmenter
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from universeg_jax.models.protosam.components import find_components
 from universeg_jax.models.protosam.config import MaskPrompt, PromptsConfig
-from universeg_jax.models.protosam.prompts import find_components, make_prompts
+from universeg_jax.models.protosam.prompts import make_prompts
 
 LOGITS = np.full((8, 8), -1.0, np.float32)
 LOGITS[2:4, 1:4] = 1

@@ -1,16 +1,16 @@
-"""Adaptive local prototypes (ALP): a coarse segmentation from the features of a few labelled images.
+"""Adaptive local prototypes (ALP): coarse segmentation from the features of a few labelled images.
 
-The features of the support are averaged over small windows, the cells. A cell that lies in the foreground is a local
-prototype of it, one that lies outside of the background; the mean feature of the foreground is its global
-prototype. A pixel of a target scores for a class the softmax-weighted mean of its similarities d to the prototypes:
+Features of the support are averaged over small windows, the cells. A cell inside the foreground is a local prototype
+of the foreground, and likewise for the background. The mean feature of the foreground is its global prototype. The
+score of a pixel for a class is the softmax-weighted mean of its similarities d to the prototypes:
 
     score = sum_p softmax(d)_p d_p,    d_p = scale * cos(feature, prototype_p)
 
-Which cells are prototypes depends on the labels. Here all cells are always there and those that are none get -inf in
-the softmax, so shapes are fixed and everything compiles. The global prototype is one more entry of the same
-softmax; where it is the only one, the score is d itself.
+Labels decide which cells are prototypes. Every cell is kept, and -inf in the softmax removes the others, so that shapes
+are fixed and everything compiles. The global prototype is one more entry of the same softmax. If it is the only one,
+the score is d itself.
 
-ALPNet knows no positions; here the squared distance to where a prototype comes from can be taken from d, with a weight.
+ALPNet ignores positions. This version can subtract the weighted squared distance to a prototype's place from d.
 
 Ouyang et al., "Self-supervision with superpixels", ECCV 2020 (ALPNet), section 3.3; Ayzenberg et al., 2024 (ProtoSAM).
 """
@@ -25,16 +25,16 @@ from universeg_jax.models.protosam.config import ALPConfig, LabelSampling
 from universeg_jax.nn.resample import resize_nearest
 from universeg_jax.shapes import Array, Bool, Float, typed
 
-NORM_FLOOR = 1e-4  # of a feature's length, before it is divided by it (ALPNet)
-AREA_FLOOR = 1e-5  # of a mask's area, before a mean is divided by it (ALPNet)
-FARTHEST = 8.0  # the squared distance of two corners
+NORM_FLOOR = 1e-4  # smallest length that a feature is divided by (ALPNet)
+AREA_FLOOR = 1e-5  # added to a mask's area before division (ALPNet)
+FARTHEST = 8.0  # squared distance of two opposite corners
 AT_ONCE = 1 << 24  # similarities held in memory, 64 MB
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Prototypes:
-    """What a support set of S entries says of K classes; n cells in each entry, C features.
+    """Prototypes of K classes from a support set of S entries, with n cells in each entry and C features.
 
     Attributes:
         cells: (S,n,C) mean features of the cells, of unit length; shared by all classes.
@@ -43,11 +43,11 @@ class Prototypes:
         background: (K,S,n), True for local prototypes of the background.
         foreground_mean: (K,S,C) global prototype of each entry, of unit length.
         foreground_place: (K,S,2) centroid of each entry's foreground.
-        foreground_spread: (K,S) mean squared distance of the foreground from it.
+        foreground_spread: (K,S) mean squared distance of the foreground from its centroid.
         has_foreground: (K,S), False for an entry without foreground, or one that does not count.
         background_mean: (K,C) mean feature of the background of all entries, of unit length.
-        has_background: (K,), False where no entry that counts has background.
-        position_weight: (K,) of the squared distance to a prototype's place.
+        has_background: (K,), False if no entry that counts has background.
+        position_weight: (K,) factor of the squared distance to a prototype's place.
     """
 
     cells: Float[Array, "S n C"]
@@ -70,13 +70,14 @@ def prototypes(
     anywhere: Bool[Array, " K"],
     config: ALPConfig,
 ) -> Prototypes:
-    """Find the prototypes of a task; it can be compiled, `config` being static.
+    """Find the prototypes of a task. It compiles under `jax.jit` with `config` static.
 
     Args:
         features: of the support images.
-        labels: of the support images, in [0,1], at any resolution that is not below that of the features.
-        counts: which entries count for which class; the others change nothing.
-        anywhere: classes of structures that may be anywhere; positions have no weight for them.
+        labels: of the support images, in [0,1], at the resolution of the features or a higher one.
+        counts: True where an entry counts for a class; other entries change nothing.
+        anywhere: True for classes that may be anywhere in an image; positions have no weight for them.
+        config: options.
 
     Raises:
         ValueError: features smaller than a window.
@@ -122,13 +123,13 @@ def prototypes(
 def scores(
     features: Float[Array, "B h w C"], prototypes: Prototypes, config: ALPConfig
 ) -> tuple[Float[Array, "K B h w"], Float[Array, "K B h w"]]:
-    """Scores of background and foreground; their difference is the coarse logit. They can be compiled, `config` static.
+    """Score background and foreground. Their difference is the coarse logit.
 
     - Background: one softmax over the background cells of all entries.
-    - Foreground: one softmax for each entry, over its cells and its global prototype; the largest of the entries.
-    - Without any background cell, the mean feature of the background takes their place.
-    - Without background (the masks cover the images) its score is the lowest there is: all becomes foreground; without
-      foreground (empty masks) that of the foreground is: all becomes background, and ties are background too.
+    - Foreground: one softmax for each entry, over its cells and its global prototype; the maximum over entries.
+    - Without any background cell, the mean feature of the background replaces them.
+    - Without background (masks cover the images) its score is the lowest possible: everything is foreground.
+    - Without foreground (empty masks) its score is the lowest possible: everything is background. Ties are background.
     """
     batch, height, width, channels = features.shape
     pixels = unit(features.astype(jnp.float32)).reshape(-1, channels)
@@ -142,7 +143,7 @@ def scores(
 def _scores_of(
     pixel: Float[Array, " C"], place: Float[Array, " 2"], prototypes: Prototypes, config: ALPConfig
 ) -> tuple[Array, Array]:
-    """Scores (K,) of one pixel."""
+    """Return both scores (K,) of one pixel."""
 
     def similarity(axes: str, vectors: Array) -> Array:
         return config.scale * jnp.einsum(f"{axes}c,c->{axes}", vectors, pixel, precision="highest")
@@ -150,7 +151,7 @@ def _scores_of(
     to_cells, to_means = similarity("sn", prototypes.cells), similarity("ks", prototypes.foreground_mean)
     to_rest = similarity("k", prototypes.background_mean)
     cell_distance = ((prototypes.places - place) ** 2).sum(axis=-1)
-    # A global prototype stands for all of its foreground, not for the centroid alone.
+    # A global prototype represents all of its foreground, not the centroid alone.
     mean_distance = ((prototypes.foreground_place - place) ** 2).sum(axis=-1) - 2 * prototypes.foreground_spread
     mean_distance = jnp.maximum(mean_distance, 0)
     lowest = jnp.float32(-config.scale - config.position_weight * FARTHEST)
@@ -169,25 +170,25 @@ def _scores_of(
 
 
 def _masked_mean(similarities: Float[Array, "*k n"], valid: Bool[Array, "*k n"], *, otherwise: Array) -> Array:
-    """sum_p softmax(d)_p d_p over the valid entries of the last axis; `otherwise` where there are none."""
+    """Return sum_p softmax(d)_p d_p over the valid entries of the last axis; `otherwise` if there are none."""
     some = valid.any(axis=-1, keepdims=True)
     logits = jnp.where(valid | ~some, similarities, -jnp.inf)  # a row without valid entries would give NaN
     return jnp.where(some[..., 0], (jax.nn.softmax(logits, axis=-1) * similarities).sum(axis=-1), otherwise)
 
 
 def unit(vectors: Array) -> Array:
-    """Vectors of length 1, along the last axis; very short ones stay short."""
+    """Scale vectors to length 1 along the last axis; very short ones stay short."""
     return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), NORM_FLOOR)
 
 
 def centres(height: int, width: int) -> Float[Array, "h w 2"]:
-    """Row and column of the centre of each pixel, from -1 at the outer edge to 1."""
+    """Return row and column of the centre of each pixel; the edges of the map are at -1 and 1."""
     axes = ((2 * jnp.arange(size) + 1) / size - 1 for size in (height, width))
     return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
 def cells(maps: Float[Array, "*b h w C"], window: int) -> Float[Array, "*b n C"]:
-    """Means over windows side by side, flattened; what fills no window at the lower and right edge is left out."""
+    """Average over adjacent windows and flatten them; incomplete windows at the lower and right edge are dropped."""
     *leading, height, width, channels = maps.shape
     rows, columns = height // window, width // window
     maps = maps[..., : rows * window, : columns * window, :]
@@ -196,7 +197,7 @@ def cells(maps: Float[Array, "*b h w C"], window: int) -> Float[Array, "*b n C"]
 
 
 def on_grid(labels: Float[Array, "K S H W"], size: tuple[int, int], sampling: LabelSampling) -> Array:
-    """Labels at the resolution of the features."""
+    """Resize labels to the resolution of the features."""
     classes, entries, *before = labels.shape
     if tuple(before) == size:
         return labels

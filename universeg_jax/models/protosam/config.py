@@ -1,6 +1,6 @@
-"""What ProtoSAM does, as choices.
+"""Configuration of ProtoSAM.
 
-`ProtoSAMConfig()` is what measured best on tasks of many kinds, `ProtoSAMConfig.upstream()` the released code.
+`ProtoSAMConfig()` measured best on tasks of many kinds; `ProtoSAMConfig.upstream()` is the released code.
 """
 
 from dataclasses import dataclass, field
@@ -9,40 +9,40 @@ from enum import Enum, auto
 from universeg_jax.errors import InputError
 from universeg_jax.util.checks import check_kind, check_numbers, check_tuple
 
-STAGES = (0.1, 0.2, 0.7)  # `ProtoSAMConfig.stages` where none are given
+STAGES = (0.1, 0.2, 0.7)  # default of `ProtoSAMConfig.stages`
 
 
 class LabelSampling(Enum):
-    """How labels are brought to the resolution of the features."""
+    """Method of resizing labels to the resolution of the features."""
 
-    AREA = auto()  # soft: the fraction of a feature's pixel that is foreground
-    NEAREST = auto()  # the label of one pixel, as upstream; thin structures fall through
+    AREA = auto()  # soft: the foreground fraction of a feature's pixel
+    NEAREST = auto()  # the label of one pixel, as upstream; it misses thin structures
 
 
 class Keep(Enum):
-    """Which connected components of the coarse mask are kept."""
+    """Rule that chooses connected components of the coarse mask."""
 
     ALL = auto()
-    MOST_CONFIDENT = auto()  # one, that with the largest sum of probabilities
-    AS_SUPPORT = auto()  # the most confident ones, as many as the masks of the support have
+    MOST_CONFIDENT = auto()  # the one with the largest sum of probabilities
+    AS_SUPPORT = auto()  # the most confident ones, at most as many as one mask of the support has
 
 
 class MaskChoice(Enum):
-    """Which of the decoder's four masks is taken: 0 is meant for clear prompts, 1 to 3 for ambiguous ones."""
+    """Choice among the decoder's four masks. Mask 0 is meant for clear prompts, masks 1 to 3 for ambiguous ones."""
 
     SINGLE = auto()  # mask 0
     FIRST_OF_THREE = auto()  # mask 1, whatever its predicted IoU
-    BEST_OF_THREE = auto()  # of masks 1 to 3 that of the highest predicted IoU
+    BEST_OF_THREE = auto()  # among masks 1 to 3, the one with the highest predicted IoU
     BEST_OF_FOUR = auto()
     UNION_OF_THREE = auto()  # masks 1 to 3 together
 
 
 class MaskPrompt(Enum):
-    """What the decoder is told of the coarse mask beside boxes and points."""
+    """Coarse mask as a prompt for the decoder, in addition to boxes and points."""
 
     NONE = auto()
-    BINARY = auto()  # upstream's constants, 10 inside of the component and -8 outside
-    LOGITS = auto()  # the coarse logits, negative outside of the component
+    BINARY = auto()  # constants of upstream: 10 inside the component and -8 outside
+    LOGITS = auto()  # coarse logits, made negative outside the component
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,15 @@ class ALPConfig:
 
     Attributes:
         window: side of a cell in features (2, validation of the released code).
-        purity: a cell is a prototype if more than this fraction of it is of one class. 0.75 takes in cells that the
-            outline touches, and with them most of what is a few features wide; ALPNet has 0.95.
-        scale: of cosines, before the softmax (20, ALPNet).
-        foreground_grid: local prototypes of the foreground are used for a support entry only if, with the features in
-            about `foreground_grid` blocks a side, one block is wholly foreground (8, ALPNet); otherwise only its
-            global one. None uses every pure cell.
-        label_sampling: of labels at the resolution of features.
-        position_weight: of the squared distance between a pixel and where a prototype comes from, half an image being
-            1; it is taken from their similarity. It helps where images are taken in one way, as medical ones often
-            are. 0 (ALPNet) is for structures that may be anywhere.
+        purity: smallest fraction of one class that makes a cell a prototype. 0.75 accepts cells that the outline
+            touches, and so most structures a few features wide. ALPNet has 0.95.
+        scale: factor of cosines before the softmax (20, ALPNet).
+        foreground_grid: blocks a side that the features are divided into. An entry without a block of pure foreground
+            has its global prototype only (8, ALPNet). None uses every pure cell.
+        label_sampling: method of resizing labels to the features.
+        position_weight: factor of the squared distance between a pixel and a prototype's place, in units of half an
+            image. The product is subtracted from their similarity. It helps if all images are taken in one way, as
+            medical ones often are. 0 (ALPNet) suits structures that may be anywhere.
     """
 
     window: int = 2
@@ -82,12 +81,12 @@ class ALPConfig:
 
 @dataclass(frozen=True)
 class LinearConfig:
-    """A linear classifier beside the prototypes (`linear.py`).
+    """Linear classifier, in addition to prototypes (`linear.py`).
 
     Attributes:
-        weight: of its scores, which are about 1 and -1, in the coarse logits.
-        ridge: of its squared weights, against the mean square of what it sees.
-        position: factor of the position's terms; 0 lets it see none.
+        weight: factor of its scores, which are about 1 and -1, in the coarse logits.
+        ridge: penalty of squared weights, relative to the mean square of its input.
+        position: factor of the position's terms; 0 removes them.
     """
 
     weight: float = 1.0
@@ -101,12 +100,12 @@ class LinearConfig:
 
 @dataclass(frozen=True)
 class ComponentsConfig:
-    """Connected components of the coarse mask (`components.py`), which is found at a probability of 0.5.
+    """Connected components of the coarse mask at a probability of 0.5 (`components.py`).
 
     Attributes:
-        keep: which ones.
-        smallest: fraction of the largest component's area; smaller ones are neither kept nor counted.
-        at_most: prompts for an image, the most confident components; the coarse mask stays as it is in the others.
+        keep: rule that chooses them.
+        smallest: fraction of the largest component's area; smaller components are neither kept nor counted.
+        at_most: largest number of prompts for an image. Further components keep their coarse mask.
     """
 
     keep: Keep = Keep.AS_SUPPORT
@@ -121,15 +120,15 @@ class ComponentsConfig:
 
 @dataclass(frozen=True)
 class PromptsConfig:
-    """What the decoder is asked for each component (`prompts.py`).
+    """Prompts for each component (`prompts.py`).
 
     Attributes:
-        box: its bounding box.
-        box_margin: what the box is widened by on each side, as a fraction of the image.
-        confident_points: number of positive points, its pixels of highest probability.
-        centroid: a positive point at its centroid, which lies outside of some concave ones.
-        global_negative: a negative point, the most confident background pixel of the image.
-        local_negative: a negative point, the most confident background pixel of a ring around it.
+        box: prompt with the bounding box.
+        box_margin: margin added to each side of the box, as a fraction of the image.
+        confident_points: number of positive points at the pixels of highest probability.
+        centroid: prompt with a positive point at the centroid, which may lie outside a concave component.
+        global_negative: prompt with a negative point at the most confident background pixel of the image.
+        local_negative: prompt with a negative point at the most confident background pixel of a ring around it.
         ring: width of that ring in pixels of the encoder's image.
         mask: the coarse mask as a prompt.
     """
@@ -145,7 +144,7 @@ class PromptsConfig:
 
     @property
     def points(self) -> int:
-        """Points of a prompt."""
+        """Number of points of a prompt."""
         return self.confident_points + self.centroid + self.global_negative + self.local_negative
 
     def __post_init__(self):
@@ -159,23 +158,19 @@ class PromptsConfig:
 
 @dataclass(frozen=True)
 class RefinementConfig:
-    """When the decoder's mask replaces the coarse one, and how far.
+    """Rules for replacing the coarse mask by the decoder's.
 
-    On average over kinds of tasks the decoder neither gains nor loses: on 19 training sets Dice is 0.443 with these
-    defaults and 0.444 without a decoder, 0.382 where its masks are always taken
-    (`experiments/results/protosam_choices.md`).
+    On average over many tasks the decoder neither gains nor loses (`experiments/results/protosam_choices.md`).
 
     Attributes:
-        mask_choice: which of the decoder's masks is taken.
-        support_dice: classes whose support the decoder reproduces from the boxes of its true masks with a Dice below
-            this stay coarse: what the decoder cannot draw from perfect boxes it will not draw from coarse ones. 0
-            refines always.
-        stability: components that the decoder is not sure of stay coarse: those of whose mask at logits above -2 less
-            than this fraction is above 2 (SAM's stability score).
-        agreement: components whose refined mask has an IoU below this with the coarse one stay coarse.
-        largest_box: components whose box is larger than this fraction of the image stay coarse: such a box says
-            nothing.
-        coarse_weight: of the coarse logits in the mean with the refined ones, which have weight 1.
+        mask_choice: choice among the decoder's masks.
+        support_dice: smallest Dice of the decoder's masks on the support, prompted with boxes of the true masks. A
+            class below it stays coarse. 0 refines always.
+        stability: smallest stability score (SAM): the area above a logit of 2 divided by the area above -2. A
+            component below it stays coarse.
+        agreement: smallest IoU of a refined component with the coarse one; a component below it stays coarse.
+        largest_box: fraction of the image; a component with a larger box stays coarse, since such a box tells little.
+        coarse_weight: weight of the coarse logits in the mean with refined logits, which have weight 1.
     """
 
     mask_choice: MaskChoice = MaskChoice.SINGLE
@@ -187,7 +182,7 @@ class RefinementConfig:
 
     @classmethod
     def always(cls, mask_choice: MaskChoice = MaskChoice.SINGLE) -> "RefinementConfig":
-        """The decoder's mask of every component, alone."""
+        """Always take the decoder's mask, alone."""
         return cls(mask_choice, support_dice=0.0, stability=0.0, agreement=0.0, largest_box=1.0, coarse_weight=0.0)
 
     def __post_init__(self):
@@ -198,13 +193,12 @@ class RefinementConfig:
 
 @dataclass(frozen=True)
 class Turn:
-    """A mirroring left to right, then a rotation counter-clockwise: the symmetries of a square, or any angle.
+    """Mirroring left to right, then a rotation counter-clockwise.
 
     Attributes:
-        quarters: turns of 90 degrees, which lose nothing.
-        mirrored: whether to mirror.
-        degrees: beside the quarters. Pixels are interpolated, and those turned in from outside of the image are
-            copies of its border.
+        quarters: number of turns by 90 degrees, which are exact.
+        mirrored: mirror first.
+        degrees: further angle. Pixels are interpolated, and pixels from outside the image copy its border.
     """
 
     quarters: int = 0
@@ -218,27 +212,24 @@ class Turn:
 
 @dataclass(frozen=True)
 class ProtoSAMConfig:
-    """Everything ProtoSAM decides.
+    """All options of ProtoSAM.
 
-    The defaults were chosen with LiteMedSAM on training sets of medical images, none of them held out. What each of
-    them changes alone is in `experiments/results/protosam_choices.md`, on 19 of those sets: coarse Dice falls by 0.025
-    with the last stage only, by 0.02 with another scale, by 0.013 without the classifier, the last within the chance of
-    so few sets, as is most of what the others do. Averaging with mirrored images (`turns`) would gain 0.010 [-0.001,
-    0.023] at twice the time.
+    The defaults were chosen with LiteMedSAM on training sets, none of them held out. The effect of each option alone is
+    in `experiments/results/protosam_choices.md`.
 
     Attributes:
-        alp, components, prompts, refinement: its four steps; refinement None gives coarse masks only.
+        alp: prototypes.
         stages: weights of the last stages of SAM's image encoder in the similarity of two features, the last stage
-            last; no more than it has. None gives the last three 0.1, 0.2 and 0.7, as far as there are so many:
-            encoders without stages have one.
-        standardise: where the features are a DINOv2's (`universeg_jax.protosam(features=...)`), it sees each image by
-            its own mean and standard deviation, as the released code has it with CT and MR; False takes the colours
-            that DINOv2 was trained with.
-        linear: a classifier whose scores are added to those of the prototypes; None (released code) has none.
-        countless: a class of which one mask of the support has more components than this is taken for structures that
-            are anywhere in any number, such as cells: positions have no weight, and all components are kept.
-        turns: support and targets are turned by each of these, and the coarse logits are averaged; each costs as much
-            as the first.
+            last. None is `STAGES`, or its end for an encoder with fewer stages.
+        standardise: with features of a DINOv2 (`universeg_jax.protosam(features=...)`), scale each image by its own
+            mean and standard deviation, as the released code does with CT and MR.
+        linear: classifier added to the prototypes; None (released code) omits it.
+        components: connected components to keep.
+        prompts: prompts for the decoder.
+        refinement: rules for the decoder's masks; None gives coarse masks only.
+        countless: largest number of components in one support mask of an ordinary class. A class with more is taken
+            for structures anywhere and in any number, such as cells: positions have no weight, all components are kept.
+        turns: turns of support and targets whose coarse logits are averaged. Each costs as much as the first.
     """
 
     alp: ALPConfig = field(default_factory=ALPConfig)
@@ -262,20 +253,21 @@ class ProtoSAMConfig:
             if not self.stages or self.stages[-1] == 0:
                 raise InputError(f"stages={self.stages}: give a weight for each stage, and a positive one for the last")
         if not self.turns:
-            raise InputError("turns is empty: pass (Turn(),) for images as they are")
+            raise InputError("turns is empty: pass (Turn(),) for images without any turn")
         if not isinstance(self.turns, tuple) or not all(isinstance(turn, Turn) for turn in self.turns):
             raise InputError(f"turns={self.turns!r}: pass a tuple of Turn")
         check_numbers(self, "countless", least=0, whole=True)
 
     @classmethod
     def upstream(cls) -> "ProtoSAMConfig":
-        """What run_protosam.sh of the released code runs: all components, mask 1 of each, no look at the support.
+        """Options of run_protosam.sh in the released code: all components, and mask 1 of each.
 
-        The name DO_CCA=True in that script goes no further than a folder name; `Keep.MOST_CONFIDENT` with
-        `MaskChoice.SINGLE` is what do_cca=True would do. It is to go with the networks of that script, as in
-        `universeg_jax.protosam("sam-vit-h", features="dinov2-vitl14", config=ProtoSAMConfig.upstream())`. Three things
-        stay as they are here: images keep their aspect, and are filled up by their border; they are scaled one by one,
-        not by the volume they are of; and probabilities come to the image's size before the threshold, not masks.
+        That script uses DO_CCA=True in a folder name only; `Keep.MOST_CONFIDENT` with `MaskChoice.SINGLE` is what
+        do_cca=True would do. Use the networks of that script with these options:
+        `universeg_jax.protosam("sam-vit-h", features="dinov2-vitl14", config=ProtoSAMConfig.upstream())`.
+
+        Three steps differ from the released code. Images keep their aspect and are padded by their border. Each image
+        is scaled by itself, not by its volume. Probabilities, not masks, are resized to the size of the image.
         """
         return cls(
             alp=ALPConfig(purity=0.95, foreground_grid=8, label_sampling=LabelSampling.NEAREST, position_weight=0.0),
@@ -289,5 +281,5 @@ class ProtoSAMConfig:
 
     @classmethod
     def coarse(cls) -> "ProtoSAMConfig":
-        """Prototypes only."""
+        """Coarse masks only, without the decoder."""
         return cls(refinement=None)

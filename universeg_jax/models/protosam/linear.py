@@ -1,14 +1,14 @@
-"""A linear classifier of features, fitted to the support by ridge regression; it is added to what prototypes say.
+"""Linear classifier of features, fitted to the support by ridge regression and added to the prototypes' scores.
 
-Prototypes compare with what is most alike, in all channels; the classifier weights channels by how well they tell the
-classes of this task apart. With x the unit vector of a feature less the mean of the support, a constant and, with a
-small factor, terms of the position (row, column, their squares and product), it has the weights
+Prototypes compare all channels equally. The classifier weights channels by how well they separate the classes of this
+task. Its input x has three parts: the unit vector of a feature minus the mean of the support, a constant, and terms of
+the position (row, column, their squares and product) with a small factor. Its weights are
 
     w = argmin sum_i c_i (w·x_i - y_i)² / sum_i c_i + ridge s |w|²,    y_i = 2 f_i - 1
 
-over the cells i of the support, f_i being the fraction of a cell that is foreground and s the mean square of the
-entries of x. Half of c_i is the same for all cells. The other half gives cells that are mostly foreground about the
-same sum as the rest; where a structure is thinner than a cell everywhere, all are the rest and weigh the same.
+over the cells i of the support. f_i is the foreground fraction of a cell, and s the mean square of the entries of x.
+Half of c_i is the same for all cells. The other half gives the cells with a majority of foreground about the same sum
+as all other cells. If no cell has such a majority, all cells have the same weight.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,19 @@ from universeg_jax.models.protosam.alp import AREA_FLOOR, cells, centres, on_gri
 from universeg_jax.models.protosam.config import ALPConfig, LinearConfig
 from universeg_jax.shapes import Array, Bool, Float
 
-CONSTANT = 0.3  # the entry of x that is the same everywhere; as the squared weights cost, it holds the offset back
+CONSTANT = 0.3  # constant entry of x; a small one makes a large offset costly
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class LinearClassifier:
-    """Of K classes: mean (K,C) of the support's features, weights (K,C+6) and factor (K,) of the position's terms."""
+    """Classifier of K classes.
+
+    Attributes:
+        mean: (K,C) mean feature of the support.
+        weights: (K,C+6).
+        position: (K,) factor of the position's terms.
+    """
 
     mean: Float[Array, "K C"]
     weights: Float[Array, "K D"]
@@ -42,7 +48,7 @@ def fit_linear(
     alp: ALPConfig,
     config: LinearConfig,
 ) -> LinearClassifier:
-    """Fit the classifier of each class against the rest; the arguments are those of `alp.prototypes`."""
+    """Fit one classifier for each class; the arguments are those of `alp.prototypes`."""
     features = features.astype(jnp.float32)
     size = features.shape[1:3]
     values = cells(features, alp.window)
@@ -70,7 +76,7 @@ def fit_linear(
 
 
 def linear_scores(features: Float[Array, "B h w C"], known: LinearClassifier) -> Float[Array, "K B h w"]:
-    """About 1 for foreground and -1 for background."""
+    """Score every feature for every class, about 1 for foreground and -1 for background."""
     features, where = features.astype(jnp.float32), centres(*features.shape[1:3])
 
     def of_class(given: LinearClassifier) -> Array:
@@ -81,7 +87,7 @@ def linear_scores(features: Float[Array, "B h w C"], known: LinearClassifier) ->
 
 
 def _described(values: Array, where: Array, mean: Array, position: Array) -> Array:
-    """Vectors x (*b,C+6) of features (*b,C) at places (…,2)."""
+    """Build the inputs x (*b,C+6) from features (*b,C) at places (…,2)."""
     y, x = where[..., 0], where[..., 1]
     terms = jnp.stack([y, x, y * y, x * x, y * x], axis=-1) * position
     terms = jnp.concatenate([jnp.full_like(terms[..., :1], CONSTANT), terms], axis=-1)

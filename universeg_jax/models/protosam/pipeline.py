@@ -1,14 +1,15 @@
-"""ProtoSAM (Ayzenberg et al., 2024): segment by one labelled image, with networks that are used as they are.
+"""ProtoSAM (Ayzenberg et al., 2024): segment from one labelled image, with pretrained networks and no training.
 
-1. Features of the support become prototypes, and every pixel of a target is compared with them (`alp.py`, `coarse.py`).
-2. The coarse mask's connected components are found, and some are kept (`components.py`).
-3. Each becomes a prompt for a SAM: a box, points, a mask (`prompts.py`).
-4. What the SAM's decoder draws for them is put together with the coarse mask (`refine.py`).
+1. Compare every pixel of a target with prototypes of the support (`encoder.py`, `alp.py`, `linear.py`, `coarse.py`).
+2. Find connected components of the coarse mask and choose some (`components.py`).
+3. Turn each component into a prompt: a box, points, a mask (`prompts.py`).
+4. Run the decoder of a SAM on the prompts and combine its masks with the coarse mask (`refine.py`).
 
-The features can be those of the SAM's own image encoder, so that one encoder pass serves both halves, or of another
-network such as DINOv2 (`features.py`).
+The features come from the SAM's own image encoder, which needs one pass for both halves, or from another network such
+as DINOv2.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
@@ -17,40 +18,33 @@ from scipy import ndimage
 from scipy.special import expit
 
 from universeg_jax.errors import InputError
-from universeg_jax.models.protosam.coarse import CoarseTask, DINOv2Features, Encoded, Encoder, FeatureExtractor
+from universeg_jax.models.protosam.coarse import CoarseTask
+from universeg_jax.models.protosam.components import Component, choose_components, count, find_components, union
 from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.models.protosam.prompts import (
-    INSIDE,
-    Component,
-    Regions,
-    choose_components,
-    count,
-    find_components,
-    outside,
-    spread,
-    union,
-)
-from universeg_jax.models.protosam.refine import LIMIT, Request, compose, draw
+from universeg_jax.models.protosam.encoder import DINOv2Features, Encoded, Encoder, FeatureExtractor
+from universeg_jax.models.protosam.padding import Regions, in_padding, repeat_edges
+from universeg_jax.models.protosam.prompts import INSIDE
+from universeg_jax.models.protosam.refine import LIMIT, RefinementRequest, combine, decode_components
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.shapes import Array, Float, Shaped
 
-CHECKED = 4  # support entries of each class that the decoder is checked on
+CHECKED = 4  # support entries of each class that the decoder is tested on
 
 
 class ProtoSAM:
-    """The system, as the segmenter takes it: `Segmenter(ProtoSAM(sam)).fit(images, labels).predict(new_images)`.
+    """ProtoSAM as an in-context model: `Segmenter(ProtoSAM(sam)).fit(images, labels).predict(new_images)`.
 
     Args:
         sam: the network that refines.
-        features: of images for prototypes, `FeatureExtractor`; None takes those of the SAM's own image encoder.
-        config: everything that can be chosen.
+        features: `FeatureExtractor` for prototypes; None takes features of the SAM's own image encoder.
+        config: all options; None is `ProtoSAMConfig()`.
 
     Raises:
-        InputError: for what is no SAM or no configuration, and for choices that the features do not have.
+        InputError: for arguments of a wrong type, and options that the features do not support.
     """
 
     input_channels = 3
-    padding = "edge"  # black bands could be what looks most like a dark structure
+    padding = "edge"  # black bands could look like a dark structure
 
     def __init__(
         self, sam: SAM, *, features: FeatureExtractor | None = None, config: ProtoSAMConfig | None = None
@@ -72,9 +66,10 @@ class ProtoSAM:
     ) -> "ProtoSAMTask":
         """Take in a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
 
-        Entries without foreground give prototypes of the background; a class without any foreground is found nowhere,
-        one that covers all images of the support everywhere. Of several classes the first is the background: it may
-        have any number of components, the decoder is not asked for it, and it loses what that adds to the others.
+        Entries without foreground give prototypes of the background. A class without any foreground is found nowhere,
+        and a class that covers all support images is found everywhere. With several classes the first one is the
+        background: it may have any number of components, is not refined, and loses pixels that refinement adds to
+        other classes.
 
         Raises:
             ValueError: for shapes that do not fit together, or images that are not of the size of the network.
@@ -107,34 +102,37 @@ class ProtoSAM:
         return ProtoSAMTask(self.encoder, self.config, coarse, tuple(most), tuple(refined.tolist()))
 
     def _support_dice(self, encoded: Encoded, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """(K,) mean Dice of what the decoder makes of the true masks' own prompts; 0 for a class without foreground."""
+        """Measure the decoder's mean Dice (K,) on prompts of the true masks; 0 for a class without foreground."""
         requests, classes = [], []
         for k, entries in enumerate(counts & truths.any(axis=(2, 3))):
             for s in np.flatnonzero(entries)[:CHECKED]:
                 components = find_components(truths[k, s].astype(np.float32))[: self.config.components.at_most]
-                # The deepest pixels are the most confident ones, by a little.
+                # Pixels far from the outline are slightly more confident.
                 depth = 1e-3 * ndimage.distance_transform_edt(truths[k, s])
                 logits = np.where(truths[k, s], INSIDE + depth, -INSIDE).astype(np.float32)
-                requests.append(Request(int(s), components, logits, logits.size))
+                requests.append(RefinementRequest(int(s), components, logits, logits.size))
                 classes.append(k)
         scores: list[list[float]] = [[] for _ in truths]
-        for request, k, drawn in zip(requests, classes, self._drawn(encoded.embedding, requests), strict=True):
-            # Of what was asked for: structures of more than `at_most` components are not refined in all of them.
-            truth, found = union(request.components, request.logits.shape), np.max(drawn, axis=0) > 0
+        for request, k, decoded in zip(requests, classes, self._decoded(encoded.embedding, requests), strict=True):
+            # Compare requested components only: at most `at_most` of them are refined.
+            truth, found = union(request.components, request.logits.shape), np.max(decoded, axis=0) > 0
             scores[k].append(2 * (truth & found).sum() / (truth.sum() + found.sum()))
         return np.array([np.mean(own) if own else 0.0 for own in scores])
 
-    def _drawn(self, embedding: Array, requests: list[Request]):
-        return draw(self.sam, embedding, requests, self.config.prompts, self.config.refinement.mask_choice)
+    def _decoded(self, embedding: Array, requests: list[RefinementRequest]) -> Iterator[list[np.ndarray]]:
+        return decode_components(self.sam, embedding, requests, self.config.prompts, self.config.refinement.mask_choice)
 
 
 @dataclass(frozen=True, eq=False)
 class ProtoSAMTask:
-    """A task of K classes, ready for any number of targets: nothing of the support is computed again.
+    """A task of K classes, ready for any number of targets.
 
     Attributes:
-        in_support: (K,) the largest number of components in a mask of the support; None for structures in any number.
-        refined: (K,) whether the decoder is asked.
+        encoder: of targets.
+        config: of the system.
+        coarse: the coarse half.
+        in_support: (K,) largest number of components in a mask of the support; None for structures in any number.
+        refined: (K,) True if the decoder refines the class.
     """
 
     encoder: Encoder
@@ -144,12 +142,13 @@ class ProtoSAMTask:
     refined: tuple[bool, ...]
 
     def __call__(self, targets: Float[Array, "B H W 3"], regions: Regions | None = None) -> Float[Array, "K B H W 1"]:
-        """Logits of targets in [0,1], float32, within ±LIMIT where refined.
+        """Return logits of targets in [0,1], float32, within ±LIMIT where they are refined.
 
-        A constant image, in which nothing can be seen, has no foreground.
+        A constant image has no foreground.
 
         Args:
-            regions: (B,4) where the images lie in their squares (`regions.py`); None if they fill them.
+            targets: images.
+            regions: (B,4) places of the images in their squares (`padding.py`); None if they fill them.
 
         Raises:
             ValueError: for images that are not of the size of the network.
@@ -158,7 +157,7 @@ class ProtoSAMTask:
         _check_size(targets, size)
         regions = np.tile((0, 0, size, size), (len(targets), 1)) if regions is None else np.asarray(regions)
         encoded = self.encoder(targets, embedding=any(self.refined))
-        padding = outside(regions, targets.shape[1:3])
+        padding = in_padding(regions, targets.shape[1:3])
         logits = self.coarse.logits(targets, encoded)
         logits = np.where(padding, -np.abs(logits), logits)
         logits[:, targets.min(axis=(1, 2, 3)) == targets.max(axis=(1, 2, 3))] = -LIMIT
@@ -168,28 +167,28 @@ class ProtoSAMTask:
                 kept = self._kept(one, k)
                 of_class[b] = _without_others(one, kept)
                 if kept and self.refined[k]:
-                    requests.append(Request(b, kept, of_class[b].copy(), int((~padding[b]).sum())))
+                    requests.append(RefinementRequest(b, kept, of_class[b].copy(), int((~padding[b]).sum())))
                     places.append((k, b))
         if requests:
             coarse = logits.copy()
             self._refine(logits, encoded.embedding, requests, places, padding)
             if len(logits) > 1:
                 logits[0] = _without_added(logits, coarse)
-        return jnp.asarray(spread(logits, regions))[..., None]
+        return jnp.asarray(repeat_edges(logits, regions))[..., None]
 
     def _kept(self, logits: np.ndarray, k: int) -> list[Component]:
         return choose_components(find_components(expit(logits)), self.config.components, self.in_support[k])
 
     def _refine(
-        self, logits: np.ndarray, embedding: Array, requests: list[Request], places: list, padding: np.ndarray
+        self, logits: np.ndarray, embedding: Array, requests: list[RefinementRequest], places: list, padding: np.ndarray
     ) -> None:
-        """Replace coarse logits (K,B,H,W) at the places (k,b) of the requests."""
+        """Replace coarse logits (K,B,H,W) at places (k,b), one for each request."""
         most, refinement = self.config.components.at_most, self.config.refinement
         asked = [replace(request, components=request.components[:most]) for request in requests]
-        drawings = draw(self.encoder.sam, embedding, asked, self.config.prompts, refinement.mask_choice)
-        for request, (k, b), drawn in zip(requests, places, drawings, strict=True):
-            drawn = [np.where(padding[b], -LIMIT, one) for one in drawn]
-            logits[k, b] = compose(request, drawn, refinement)
+        results = decode_components(self.encoder.sam, embedding, asked, self.config.prompts, refinement.mask_choice)
+        for request, (k, b), decoded in zip(requests, places, results, strict=True):
+            decoded = [np.where(padding[b], -LIMIT, one) for one in decoded]
+            logits[k, b] = combine(request, decoded, refinement)
 
 
 def _check_parts(sam: SAM, features: FeatureExtractor | None, config: ProtoSAMConfig) -> None:
@@ -201,7 +200,8 @@ def _check_parts(sam: SAM, features: FeatureExtractor | None, config: ProtoSAMCo
         raise InputError(f"stages={config.stages}: only the SAM's own features have several; pass None")
     if config.standardise and isinstance(features, DINOv2Features) and not features.standardise:
         raise InputError(
-            "the configuration has standardise=True, the features have not: pass DINOv2Features(…, standardise=True)"
+            "the configuration has standardise=True, the features standardise=False: "
+            "pass DINOv2Features(…, standardise=True)"
         )
 
 
@@ -212,23 +212,20 @@ def _check_size(images: np.ndarray, size: int) -> None:
 
 
 def _masks(labels: np.ndarray) -> np.ndarray:
-    """Bool of label maps (K,S,H,W) in [0,1]: above 0.5, or above half the maximum of those that are nowhere so sure.
+    """Turn soft label maps (K,S,H,W) into masks, by a threshold of 0.5, or of half the maximum of a fainter map.
 
-    What is thinner than half a pixel of the model nowhere covers half of one.
+    Structures thinner than half a pixel never cover half of one.
     """
     return labels > np.minimum(0.5, labels.max(axis=(2, 3), keepdims=True) / 2)
 
 
 def _without_others(logits: np.ndarray, kept: list[Component]) -> np.ndarray:
-    """Logits (H,W) that are positive in the components that are kept alone."""
+    """Make logits (H,W) negative outside the kept components."""
     return np.where((logits > 0) & ~union(kept, logits.shape), -logits, logits)
 
 
 def _without_added(logits: np.ndarray, coarse: np.ndarray) -> np.ndarray:
-    """The background (B,H,W) of logits (K,B,H,W), negative where the decoder has added to another class.
-
-    Elsewhere it stays as the prototypes have it.
-    """
+    """Return the background (B,H,W) of logits (K,B,H,W), made negative where refinement added to another class."""
     others = logits[1:].max(axis=0)
     added = (others > 0) & (coarse[1:].max(axis=0) <= 0)
     return np.where(added, -others, logits[0])

@@ -1,132 +1,13 @@
-"""Connected components of the coarse mask, and the boxes, points and masks that SAM is prompted with.
+"""Prompts for SAM from connected components: boxes, points and masks."""
 
-Padding repeats an image's edges, so a speck there would become a band as long as the padding is wide, and outweigh the
-structure itself. A region is (top, left, bottom, right) in pixels of the square, bottom and right excluded.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from universeg_jax.models.protosam.config import ComponentsConfig, Keep, MaskPrompt, PromptsConfig
+from universeg_jax.models.protosam.components import EIGHT_NEIGHBOURS, Component
+from universeg_jax.models.protosam.config import MaskPrompt, PromptsConfig
 from universeg_jax.models.sam.prompt_encoder import NEGATIVE, NO_POINT, POSITIVE
-from universeg_jax.shapes import Array, Bool, Float, Int
-
-Regions = Int[Array, "B 4"]
-
-
-def outside(regions: Regions, size: tuple[int, int]) -> Bool[Array, "B H W"]:
-    """True in the padding."""
-    top, left, bottom, right = regions.T[..., None]
-    rows, columns = np.arange(size[0]), np.arange(size[1])
-    within_rows, within_columns = (top <= rows) & (rows < bottom), (left <= columns) & (columns < right)
-    return ~(within_rows[:, :, None] & within_columns[:, None, :])
-
-
-def spread(logits: Float[Array, "K B H W"], regions: Regions) -> Float[Array, "K B H W"]:
-    """Logits whose padding repeats the edges of what lies in the regions, as that of the images does."""
-    height, width = logits.shape[2:]
-    spread = np.empty_like(logits)
-    for b, (top, left, bottom, right) in enumerate(regions):
-        rows, columns = np.arange(height).clip(top, bottom - 1), np.arange(width).clip(left, right - 1)
-        spread[:, b] = logits[:, b][:, rows[:, None], columns]
-    return spread
-
-
-EIGHT_NEIGHBOURS = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
-
-
-@dataclass(frozen=True, eq=False)
-class Component:
-    """A connected part of a mask (H,W).
-
-    Attributes:
-        size: (H,W).
-        region: rows and columns of its bounding box.
-        inside: bool, which pixels of the region are its own.
-        box: (x0, y0, x1, y1), its outermost pixels.
-        centroid: (x, y), the mean of its pixels.
-        confidence: sum of the probabilities in it, over the area of the whole mask: its mean probability times its
-            share of the mask.
-    """
-
-    size: tuple[int, int]
-    region: tuple[slice, slice]
-    inside: np.ndarray
-    box: tuple[int, int, int, int]
-    centroid: tuple[float, float]
-    confidence: float
-
-    @property
-    def mask(self) -> np.ndarray:
-        """(H,W) bool; made when asked for, as a mask of specks has thousands of components."""
-        return union([self], self.size)
-
-    @property
-    def area(self) -> int:
-        return int(self.inside.sum())
-
-    @property
-    def box_area(self) -> int:
-        x0, y0, x1, y1 = self.box
-        return (x1 - x0 + 1) * (y1 - y0 + 1)
-
-
-def find_components(probability: np.ndarray) -> list[Component]:
-    """All components of `probability` (H,W) > 0.5, the most confident first; none for an empty mask."""
-    mask = probability > 0.5
-    numbers, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
-    area, found = mask.sum(), []
-    for number, (rows, columns) in enumerate(ndimage.find_objects(numbers), start=1):
-        own = numbers[rows, columns] == number
-        y, x = np.nonzero(own)
-        found.append(
-            Component(
-                size=mask.shape,
-                region=(rows, columns),
-                inside=own,
-                box=(columns.start, rows.start, columns.stop - 1, rows.stop - 1),
-                centroid=(float(x.mean() + columns.start), float(y.mean() + rows.start)),
-                confidence=float(probability[rows, columns][own].sum() / area),
-            )
-        )
-    return sorted(found, key=lambda component: -component.confidence)
-
-
-def union(components: Sequence[Component], size: tuple[int, int]) -> np.ndarray:
-    """The mask (H,W) of several components."""
-    mask = np.zeros(size, bool)
-    for component in components:
-        mask[component.region] |= component.inside
-    return mask
-
-
-def choose_components(components: list[Component], config: ComponentsConfig, in_support: int | None) -> list[Component]:
-    """Those that are kept.
-
-    Args:
-        components: the most confident first.
-        in_support: the largest number of components that a mask of the support has; None for any number.
-    """
-    components = _without_specks(components, config)
-    if config.keep is Keep.MOST_CONFIDENT:
-        return components[:1]
-    if config.keep is Keep.AS_SUPPORT:
-        return components[:in_support]
-    return components
-
-
-def count(mask: np.ndarray, config: ComponentsConfig) -> int:
-    """Components of a true mask (H,W), bool."""
-    return len(_without_specks(find_components(mask.astype(np.float32)), config))
-
-
-def _without_specks(components: list[Component], config: ComponentsConfig) -> list[Component]:
-    largest = max((component.area for component in components), default=0)
-    return [component for component in components if component.area >= config.smallest * largest]
-
 
 SURE_BACKGROUND = 0.95  # probability from which a pixel may be the global negative point
 INSIDE, OUTSIDE = 10.0, -8.0  # logits of `MaskPrompt.BINARY`
@@ -134,12 +15,12 @@ INSIDE, OUTSIDE = 10.0, -8.0  # logits of `MaskPrompt.BINARY`
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """Prompts of P components; what is not asked for is None.
+    """Prompts of P components; None for kinds that are not used.
 
     Attributes:
         boxes: (P,4), x0, y0, x1, y1.
-        points: (P,N,2), x and y, in pixels of the encoder's image, counted from the centre of its first.
-        labels: (P,N), 1 foreground, 0 background, -1 for what only fills up.
+        points: (P,N,2), x and y, in pixels of the encoder's image, counted from the centre of its first pixel.
+        labels: (P,N), 1 foreground, 0 background, -1 filler.
         masks: (P,h,w,1) logits.
     """
 
@@ -152,11 +33,12 @@ class Prompts:
 def make_prompts(
     components: list[Component], logits: np.ndarray, config: PromptsConfig, mask_size: tuple[int, int]
 ) -> Prompts:
-    """The prompts for components of one image.
+    """Make the prompts for components of one image.
 
     Args:
-        components: P of them, at least one.
-        logits: (H,W), coarse, of the whole image: the components are those of `logits` > 0.
+        components: P components, at least one.
+        logits: (H,W) coarse logits of the whole image. The components are parts of `logits` > 0.
+        config: the kinds of prompts.
         mask_size: height and width of a mask prompt.
     """
     parts = [_points(component, logits, config) for component in components]
@@ -175,7 +57,7 @@ def _box(component: Component, size: tuple[int, int], margin: float) -> np.ndarr
 
 
 def _points(component: Component, logits: np.ndarray, config: PromptsConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N,2) and their labels (N,), N being `config.points` always."""
+    """Make N = `config.points` points (N,2) and their labels (N,)."""
     points, labels = [], []
 
     def add(where: tuple[float, float] | None, label: int) -> None:
@@ -199,7 +81,7 @@ def _points(component: Component, logits: np.ndarray, config: PromptsConfig) -> 
 
 
 def _lowest(logits: np.ndarray, where: np.ndarray) -> tuple[float, float] | None:
-    """The pixel (x, y) of the lowest logit; None where there is no choice."""
+    """Find the pixel (x, y) with the lowest logit in `where`; None if `where` is empty."""
     if not where.any():
         return None
     y, x = np.unravel_index(np.where(where, logits, np.inf).argmin(), logits.shape)

@@ -1,4 +1,4 @@
-"""The fine half of ProtoSAM: the coarse mask's components become prompts, and the decoder's masks the result."""
+"""Fine half of ProtoSAM: prompt the mask decoder with components of the coarse mask, and combine both masks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,27 +8,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from universeg_jax.models.protosam.coarse import in_batches
+from universeg_jax.models.protosam.components import Component
 from universeg_jax.models.protosam.config import MaskChoice, PromptsConfig, RefinementConfig
-from universeg_jax.models.protosam.prompts import Component, make_prompts
+from universeg_jax.models.protosam.encoder import in_batches
+from universeg_jax.models.protosam.prompts import make_prompts
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array, Float
 
 PROMPTS_AT_ONCE = 8  # in the decoder
-LIMIT = 6.0  # of logits that are combined, so that no half outvotes the other by its scale alone
-STABILITY_OFFSET = 2.0  # of the two logits between which a stable mask hardly changes
+LIMIT = 6.0  # of logits that are combined, so that neither half outvotes the other by its scale
+STABILITY_OFFSET = 2.0  # a stable mask hardly changes between the thresholds minus and plus this logit
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """Components of one image, to be drawn by the decoder.
+class RefinementRequest:
+    """Components of one image that the decoder is to segment.
 
     Attributes:
         image: index of its embedding.
         components: at least one.
         logits: (H,W) coarse logits of the image.
-        area: of the image in its square, in pixels.
+        area: pixels of the square that are not padding.
     """
 
     image: int
@@ -37,13 +38,13 @@ class Request:
     area: int
 
 
-def draw(
-    sam: SAM, embeddings: Array, requests: Sequence[Request], prompts: PromptsConfig, choice: MaskChoice
+def decode_components(
+    sam: SAM, embeddings: Array, requests: Sequence[RefinementRequest], prompts: PromptsConfig, choice: MaskChoice
 ) -> Iterator[list[np.ndarray]]:
-    """The decoder's logits for all components of all requests, in batches of prompts of any images.
+    """Run the decoder on all components of all requests, in batches over images.
 
     Yields:
-        For each request, logits (H,W) within ±LIMIT of each of its components.
+        Logits (H,W) within ±LIMIT, one for each component, for one request after the other.
     """
     if not requests:
         return
@@ -61,27 +62,27 @@ def draw(
         logits, iou = sam.decode(embeddings[owners], boxes=boxes, points=points, point_labels=labels, mask=mask)
         return _chosen(logits, iou, choice=choice, size=size)
 
-    drawn: list[np.ndarray] = []  # of the request whose turn it is
+    decoded: list[np.ndarray] = []  # logits of the current request
     waiting = iter(requests)
     request = next(waiting)
     for start in range(0, len(owners), PROMPTS_AT_ONCE):
         batch = [array[start : start + PROMPTS_AT_ONCE] for array in (owners, *arrays)]
         for logits in np.asarray(in_batches(decode, tuple(batch), PROMPTS_AT_ONCE)):
-            drawn.append(logits)
-            if len(drawn) == len(request.components):
-                yield drawn
-                drawn, request = [], next(waiting, None)
+            decoded.append(logits)
+            if len(decoded) == len(request.components):
+                yield decoded
+                decoded, request = [], next(waiting, None)
 
 
-def compose(request: Request, drawn: Sequence[np.ndarray], config: RefinementConfig) -> np.ndarray:
-    """Refined logits (H,W) of an image: the union of its components, and the coarse logits with their weight.
+def combine(request: RefinementRequest, decoded: Sequence[np.ndarray], config: RefinementConfig) -> np.ndarray:
+    """Combine decoded components and coarse logits to refined logits (H,W) of an image.
 
-    Components that were not drawn (beyond the first `len(drawn)`), or are not trusted, stay as they are.
+    Components beyond the first `len(decoded)`, and those that are not trusted, keep their coarse logits.
     """
     coarse = np.clip(request.logits, -LIMIT, LIMIT)
     refined = np.full_like(coarse, -LIMIT)
     for i, component in enumerate(request.components):
-        logits = drawn[i] if i < len(drawn) else None
+        logits = decoded[i] if i < len(decoded) else None
         if logits is not None and _trusted(component, logits, config, request.area):
             refined = np.maximum(refined, logits)
         else:
