@@ -68,7 +68,7 @@ def test_masks_hold_class_values():
 
 def test_soft_labels_out_of_range_are_refused():
     with pytest.raises(
-        InputError, match=r"label of image 1 has values from 0 to 255, and that of image 0 has fractions"
+        InputError, match=r"label of image 1 has values from 0 to 255, and the label of image 0 has fractions"
     ):
         classes([[0, 0.5]], [[0, 255]])
 
@@ -84,8 +84,8 @@ def test_an_image_in_place_of_a_label_is_refused():
 
 
 def test_masks_of_unlike_coding_are_refused():
-    with pytest.raises(InputError, match="label of image 1 is boolean, that of image 0 uint8"):
+    with pytest.raises(InputError, match="label of image 1 is boolean, the label of image 0 is uint8"):
         classes(np.uint8([[0, 1]]), [[True, False]])
-    with pytest.raises(InputError, match="label of image 0 marks the structure by 1, that of image 1 by 255"):
+    with pytest.raises(InputError, match="label of image 0 marks the structure by 1, the label of image 1 by 255"):
         classes(np.uint8([[0, 1]]), np.uint8([[0, 255]]))
     assert classes(np.uint8([[0, 1, 255]]), np.uint8([[0, 255, 0]])).values.tolist() == [0, 1, 255]

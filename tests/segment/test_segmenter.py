@@ -116,7 +116,7 @@ def test_threshold_moves_the_border():
 GREY, COLOUR = Matcher(), Matcher(channels=3)  # one of each, so that they compile once
 
 
-@pytest.mark.filterwarnings("ignore::universeg_jax.segment.diagnose.SegmentationWarning")
+@pytest.mark.filterwarnings("ignore::universeg_jax.errors.SegmentationWarning")
 @settings(deadline=None, derandomize=True, max_examples=80)
 @given(st.data())
 def test_any_mix_of_images_is_segmented_at_its_size(data):
@@ -201,7 +201,7 @@ def test_ensembles_are_seeded_and_average_their_draws():
     np.testing.assert_array_equal(again.probability, result.probability)
     (other,) = task.segment(images[:1], ensemble=5, support_size=3, seed=2)
     assert (other.probability != result.probability).any()
-    with pytest.warns(SegmentationWarning, match="every draw shows all 12 of the support's entries"):
+    with pytest.warns(SegmentationWarning, match="every draw shows all 12 support entries"):
         (whole,) = task.segment(images[:1], ensemble=3, support_size=12)
     np.testing.assert_allclose(whole.probability, task.predict_proba(images[:1])[0], atol=1e-5)
     np.testing.assert_allclose(whole.spread, 0, atol=1e-6)
@@ -225,7 +225,7 @@ def test_entries_count_for_the_classes_they_show():
     assert model.prepared[0][2].astype(int).tolist() == [[1, 1, 1], [1, 1, 1], [0, 1, 1]]
 
 
-@pytest.mark.filterwarnings("ignore::universeg_jax.segment.diagnose.SegmentationWarning")
+@pytest.mark.filterwarnings("ignore::universeg_jax.errors.SegmentationWarning")
 def test_a_support_set_of_empty_boolean_masks_is_defined():
     images, _ = examples(3)
     task = Segmenter(Matcher()).fit(images, [np.zeros((20, 20), bool)] * 3)

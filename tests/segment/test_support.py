@@ -56,7 +56,7 @@ def test_draws_vary_and_are_uniform_where_every_entry_shows_everything():
 
 
 def test_a_draw_too_small_for_the_classes_is_refused():
-    with pytest.raises(InputError, match=r"support_size=1: found no 1 entries that show every one of the 3 classes"):
+    with pytest.raises(InputError, match=r"support_size=1: found no 1 entries that show all 3 classes"):
         support(np.eye(3)).draw(np.random.default_rng(0), 1)
 
 

@@ -1,4 +1,4 @@
-"""Ways to segment from examples. Whatever implements `Method` is measured by the same protocol."""
+"""Methods that segment from examples, for evaluation by one protocol."""
 
 import hashlib
 import re
@@ -23,11 +23,11 @@ from universeg_jax.shapes import Array, Float
 
 
 class Method(Protocol):
-    """A way to segment images of a task by a pool of labelled ones.
+    """Method that segments images of a task from a pool of labelled ones.
 
     Attributes:
-        name: what tables and plots call it.
-        identity: name, options and, where there are any, a digest of the model: what its numbers depend on.
+        name: label in tables and plots.
+        identity: name, options and a digest of the model, if any. Equal identities give equal results.
     """
 
     name: str
@@ -36,19 +36,20 @@ class Method(Protocol):
     def predict(
         self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Float[np.ndarray, "B H W 1"]
     ) -> Float[np.ndarray, "B H W 1"]:
-        """Probabilities of the foreground.
+        """Return probabilities of the foreground.
 
         Args:
-            rng: for whatever is random.
-            pool: in random order, so that its first examples are a random support set.
-            support_size: examples that may be looked at at once.
+            rng: source of all randomness.
+            pool: labelled examples in random order, so that the first ones are a random support set.
+            support_size: number of examples that may be used at once.
+            targets: images in [0,1].
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class InContext:
-    """A model that is shown the first examples of the pool: UniverSeg, or any other `InContextModel`."""
+    """In-context model with the first examples of the pool as its support set."""
 
     model: InContextModel
     name: str
@@ -61,24 +62,24 @@ class InContext:
         return self.segment(pool.first(support_size), targets)
 
     def segment(self, support: Labelled, targets: Array) -> np.ndarray:
-        """Probabilities (B,H,W,1) of targets by one support set."""
-        # The images are in [0,1] already; scaling each by its own range would undo windows and augmentation.
+        """Return probabilities (B,H,W,1) of targets from one support set."""
+        # Images are in [0,1] already. Scaling each by its own range would undo windows and augmentation.
         segmenter = Segmenter(self.model, window=(0, 1))
         labels = support.labels
-        if np.isin(labels, (0, 1)).all():  # as booleans these may be empty, all of them
+        if np.isin(labels, (0, 1)).all():  # unlike numbers, booleans may be empty in all labels
             labels = labels > 0
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SegmentationWarning)  # it is measured here how good the result is
+            warnings.simplefilter("ignore", SegmentationWarning)  # the evaluation measures the quality itself
             return segmenter.fit(support.images, labels).predict_proba(np.asarray(targets))[..., None]
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """The mean of the probabilities by several random support sets from the pool (UniverSeg, section 3.3).
+    """Mean of the probabilities over several random support sets from the pool (UniverSeg, section 3.3).
 
     Args:
-        base: what is given each of the support sets.
-        draws: their number. The first is the one that `base` alone is given.
+        base: method that gets each support set.
+        draws: number of support sets. The first one is the set that `base` alone would use.
 
     Raises:
         InputError: fewer than two draws.
@@ -105,7 +106,7 @@ class Ensemble:
 
 
 def digest(model: InContextModel) -> str:
-    """A short hash of what a model's numbers depend on, of a system of several networks that of all of them."""
+    """Hash the configurations and parameters of a model, including all networks of a system."""
     found = hashlib.sha256()
     for part in _parts(model):
         found.update(part)
@@ -113,8 +114,8 @@ def digest(model: InContextModel) -> str:
 
 
 def _parts(model: object) -> Iterator[bytes]:
-    """Configurations, parameters and plain options, of a model's attributes or theirs."""
-    # Functions, such as activations, by their name: where they lie in memory is another place in every process.
+    """Yield configurations, parameters and plain options of a model, and of its attributes recursively."""
+    # Functions, such as activations, are identified by name: their address differs between processes.
     yield re.sub(r" at 0x[0-9a-f]+", "", repr(getattr(model, "config", ""))).encode()
     if isinstance(model, nnx.Module):
         for path, leaf in jax.tree_util.tree_leaves_with_path(model):
@@ -122,7 +123,7 @@ def _parts(model: object) -> Iterator[bytes]:
     elif isinstance(model, bool | int | float | str):
         yield repr(model).encode()
     else:
-        # Configurations hold no networks, and choices in them refer to each other without end.
+        # Configurations hold no networks, and the members of their enums refer to each other without end.
         for name, part in getattr(model, "__dict__", {}).items():
             if name != "config":
                 yield from _parts(part)
@@ -132,21 +133,20 @@ INTENSITIES_ONLY = Policy(
     in_task=Variation(brightness_contrast=0.25, contrast=(0.5, 1.5), blur=0.25, noise=0.25, sharpness=0.25),
     flip_intensities=0.5,
 )
-"""The paper's in-task augmentation of intensities, and the inversion of all of them. Masks stay where they are, so
-predictions need not be moved back."""
+"""The paper's in-task augmentation of intensities, and their inversion. Neither masks nor predictions move."""
 
 
 @dataclass(frozen=True, eq=False)
 class TestTimeAugmentation:
-    """The mean of the probabilities with targets and support augmented in several ways; the support is always the same.
+    """Mean of the probabilities over several augmentations of targets and one support set.
 
     Args:
         base: the model.
-        rounds: number of ways.
-        policy: of the augmentation, which must leave labels alone.
+        rounds: number of augmentations.
+        policy: augmentation that leaves labels unchanged.
     """
 
-    __test__ = False  # its name makes pytest take it for a test
+    __test__ = False  # pytest would collect it by its name
 
     base: InContext
     rounds: int
@@ -166,7 +166,7 @@ class TestTimeAugmentation:
         return np.mean([self._one(key, support, targets) for key in keys], axis=0)
 
     def _one(self, key: Array, support: Labelled, targets: Array) -> np.ndarray:
-        # To augmentation, targets are entries as those of the support are: each has a draw of its own.
+        # Targets are augmented like support entries: each with its own draw.
         images = np.concatenate([targets, support.images])
         augmented = np.asarray(_augment(key, images, self.policy))
         changed = support._replace(images=augmented[len(targets) :])
@@ -180,20 +180,17 @@ def _augment(key: Array, images: Array, policy: Policy) -> Array:
     return jnp.concatenate([first[None], others])
 
 
-THUMBNAIL = 16  # pixels; coarse, so that images count as similar that are a little shifted
+THUMBNAIL = 16  # side in pixels; coarse, so that slightly shifted images are similar
 
 
 def similarity(images: Float[Array, "N H W 1"], others: Float[Array, "M H W 1"]) -> np.ndarray:
-    """(N,M): the correlation of the pixels of thumbnails, from -1 to 1. Constant images are similar to none."""
+    """Return correlations (N,M) of thumbnails, from -1 to 1; 0 for constant images."""
     return _normalised(images) @ _normalised(others).T
 
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """A model that is shown, for each target, those examples of the pool that are most similar to it.
-
-    Every target has a support set of its own, so that nothing is shared between targets.
-    """
+    """In-context model with the examples most similar to each target as the support set of that target."""
 
     base: InContext
 
@@ -215,7 +212,7 @@ class Retrieval:
 
 
 class NearestMask:
-    """The mask of the example that is most similar to the target: what a method must beat to have looked at it."""
+    """Mask of the example most similar to the target: the baseline of a method that ignores the target's pixels."""
 
     name = "nearest mask"
     identity = f"nearest mask by thumbnails of {THUMBNAIL}"
@@ -226,7 +223,7 @@ class NearestMask:
 
 
 def _normalised(images: Array) -> np.ndarray:
-    """Thumbnails (N,pixels) with mean 0 and length 1."""
+    """Make thumbnails (N,pixels) with mean 0 and length 1."""
     number, height, width, _ = images.shape
     rows, columns = (-(-size // THUMBNAIL) for size in (height, width))
     padded = np.pad(images[..., 0], ((0, 0), (0, -height % rows), (0, -width % columns)), mode="edge")

@@ -47,10 +47,11 @@ def diagnose_targets(views: Sequence[View], support: Sequence[View]) -> list[str
             different.append(view.name)
     return [
         *_constant(views),
-        *_message(inverted, "intensities look inverted compared with the support (dark instead of bright); if so, negate the image"),
         *_message(
-            different, "intensities differ strongly from the support; is it the same modality?"
+            inverted,
+            "intensities look inverted compared with the support (dark instead of bright); if so, negate the image",
         ),
+        *_message(different, "intensities differ strongly from the support; is it the same modality?"),
         *_message(sizes, f"size or aspect differs by more than {SIZES_DIFFER:g}x from every support image"),
     ]
 

@@ -1,4 +1,4 @@
-"""Segment the images of one folder into mask files, and choose what the overview shows."""
+"""Segment the images of one folder into files: masks, probabilities, and the section of the overview."""
 
 import time
 from collections.abc import Sequence
@@ -18,11 +18,12 @@ from universeg_jax.io.task_folder import SupportFolder, TargetFile, read_target
 from universeg_jax.segment.segmenter import Segmentation, Segmenter
 
 AT_ONCE = 16  # targets held in memory
+MOST_SHOWN = 24  # results on an overview
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to segment; what `Task.segment` takes, and whether to write probabilities."""
+    """Options of `Task.segment`, and whether to write probabilities."""
 
     threshold: float = 0.5
     ensemble: int = 1
@@ -36,10 +37,11 @@ class ClassRecord:
     """One class in one image.
 
     Attributes:
-        value: as the masks write it: "255", or "#ff0000" for a colour.
-        pixels, fraction: area predicted.
-        probability: mean probability of the class over the pixels predicted as it; None where there are none.
-        dice: with the truth; None where it is unknown, and for the background.
+        value: its notation in masks: "255", or "#ff0000" for a colour.
+        pixels: predicted area.
+        fraction: predicted area divided by the image's.
+        probability: mean probability of the class over its predicted pixels; None if there are none.
+        dice: overlap with the true mask; None if that is unknown, and for the background.
     """
 
     value: str
@@ -51,7 +53,17 @@ class ClassRecord:
 
 @dataclass(frozen=True)
 class PredictionRecord:
-    """One segmented image. Spread: mean over the image of the probability's standard deviation over an ensemble."""
+    """One segmented image.
+
+    Attributes:
+        name: its name without extension.
+        image: its file.
+        width: in pixels.
+        height: in pixels.
+        classes: a record for each class, by name.
+        spread: standard deviation of the probability over an ensemble, averaged over the image; None without ensemble.
+        seconds: time per image.
+    """
 
     name: str
     image: str
@@ -63,18 +75,18 @@ class PredictionRecord:
 
     @property
     def dice(self) -> float | None:
-        """The mean over the classes, without the background."""
+        """Mean Dice over the classes, without the background."""
         known = [record.dice for record in self.classes.values() if record.dice is not None]
         return fmean(known) if known else None
 
 
 def foreground(support: SupportFolder) -> dict[int, str]:
-    """The classes of a task without its background, which is the smallest value."""
+    """Return the classes of a task without its background, the smallest value."""
     return dict(list(support.class_names.items())[1:])
 
 
 def output_files(support: SupportFolder, targets: Sequence[TargetFile], options: Options) -> list[str]:
-    """The paths of all pictures `predict_targets` writes, relative to its folder."""
+    """List the paths of all pictures that `predict_targets` writes, relative to its folder."""
     folders = ["masks"]
     if options.probabilities:
         folders += _probability_folders(support)
@@ -94,15 +106,15 @@ def predict_targets(
 ) -> list[PredictionRecord]:
     """Segment the targets of one task and write a folder of pictures.
 
-    masks/NAME.png holds class values as the masks of the support do. probabilities/NAME.png, or
-    probabilities/CLASS/NAME.png with more than two classes, are 16-bit, 65535 being 1; so is spread/NAME.png, the
-    standard deviation over an ensemble, for more than two classes the largest of them.
+    masks/NAME.png holds class values, coded as in the masks of the support. The other pictures are 16-bit, where 65535
+    is 1. Probabilities are probabilities/NAME.png, or probabilities/CLASS/NAME.png with more than two classes.
+    spread/NAME.png is the standard deviation over an ensemble, the largest over classes.
 
     Raises:
-        InputError: for every file that cannot be used.
+        InputError: for a file that cannot be used.
     """
     for target in tqdm(targets, desc="checking", unit="image", delay=1, disable=not progress, leave=False):
-        read_target(target, support)  # a damaged file stops the work now, not in an hour
+        read_target(target, support)  # so that a damaged file stops the work at once
     for file in output_files(support, targets, options):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
     task = segmenter.fit(support.images, support.labels, names=support.names)
@@ -144,7 +156,7 @@ def _write(folder: Path, name: str, result: Segmentation, support: SupportFolder
 
 
 def _per_class(maps: np.ndarray) -> list[np.ndarray]:
-    """One map (H,W), or (H,W,K), as a list of maps."""
+    """Split one map (H,W), or (H,W,K), into a list of maps."""
     return [maps] if maps.ndim == 2 else list(np.moveaxis(maps, -1, 0))
 
 
@@ -174,13 +186,10 @@ def _record(
     return PredictionRecord(target.name, str(target.image), width, height, classes, spread, round(seconds, 4))
 
 
-MOST = 24  # results on a sheet
-
-
 def make_section(
     title: str, support: SupportFolder, targets: Sequence[TargetFile], records: Sequence[PredictionRecord], folder: Path
 ) -> Section:
-    """The section of one task, its results read back from the folder they were written to."""
+    """Make the overview section of one task from the written results."""
     chosen, how = choose_shown(records)
     results = [_result(targets[i], records[i], support, folder) for i in chosen]
     shown = evenly(len(support.names), SUPPORT_SHOWN)
@@ -194,19 +203,23 @@ def make_section(
 
 
 def choose_shown(records: Sequence[PredictionRecord]) -> tuple[list[int], str]:
-    """Which results to show, and how they were chosen: all, the worst, middle and best by Dice, or evenly."""
-    if len(records) <= MOST:
+    """Choose results to show: all of them, or the worst, middle and best by Dice, or evenly spaced ones.
+
+    Returns:
+        Indices of records, and a remark on the choice.
+    """
+    if len(records) <= MOST_SHOWN:
         return list(range(len(records))), ""
     if any(record.dice is None for record in records):
-        return evenly(len(records), MOST), f" ({MOST} shown, evenly chosen)"
+        return evenly(len(records), MOST_SHOWN), f" ({MOST_SHOWN} shown, evenly chosen)"
     order = sorted(range(len(records)), key=lambda i: records[i].dice)
-    third, middle = MOST // 3, (len(order) - MOST // 3) // 2
+    third, middle = MOST_SHOWN // 3, (len(order) - MOST_SHOWN // 3) // 2
     chosen = [*order[:third], *order[middle : middle + third], *order[-third:]]
     return chosen, f" ({third} worst, {third} in the middle and {third} best by Dice shown, in this order)"
 
 
 def evenly(total: int, most: int) -> list[int]:
-    """At most `most` of the indices 0..total-1, at even distances from the first to the last."""
+    """Return at most `most` indices of 0..total-1, evenly spaced from the first to the last."""
     return np.linspace(0, total - 1, min(total, most)).round().astype(int).tolist()
 
 

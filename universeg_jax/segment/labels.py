@@ -62,7 +62,7 @@ class Classes:
         if len(values) == 1:
             raise InputError(
                 f"every pixel of every label is {values[0]}, so there is nothing to segment: mark the structure by a "
-                "second value in at least one label, or pass boolean labels if every image is all background or foreground"
+                "second value in at least one label, or pass boolean labels if every image is empty or full"
             )
         if len(values) > MAX_CLASSES:
             raise InputError(
@@ -94,7 +94,7 @@ class Classes:
         return np.moveaxis(np.asarray(probability, np.float32), 0, -1)
 
     def mask(self, probability: np.ndarray, *, threshold: float) -> np.ndarray:
-        """Turn probabilities (H,W,P) into class values (H,W): above the threshold if binary, else the likeliest class."""
+        """Turn probabilities (H,W,P) into class values (H,W): above the threshold if binary, else the likeliest."""
         if self.binary:
             return self.values[(probability[..., 0] > threshold).astype(np.intp)]
         return self.values[probability.argmax(axis=-1)]

@@ -1,4 +1,8 @@
-"""From images of any size and dtype to the arrays that a model takes, and back."""
+"""Prepare images of any size and dtype for a model, and bring maps back to the size of an image.
+
+The steps, in the order of this file: list and check inputs, convert channels, scale intensities, pad and resize.
+`View` is the result.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,23 +14,23 @@ from numpy.typing import ArrayLike
 from universeg_jax.errors import InputError
 
 Arrays = ArrayLike | Sequence[ArrayLike]
-"""Several images or labels: a list of arrays of any sizes, or one array with all of them."""
+"""Several images or labels: a list of arrays of any sizes, or one array of all."""
 
 
 def entries(arrays: Arrays, names: Sequence[str] | None, *, kind: str) -> tuple[list[np.ndarray], list[str]]:
-    """The images or labels one by one, each with the name that messages call it by.
+    """List images or labels, and the names that messages use for them.
 
     Args:
         arrays: a list of arrays, or one array (N,H,W) or (N,H,W,C).
         names: one name per entry; None gives "<kind> 0", "<kind> 1", ...
-        kind: what an entry is, in the singular: "image", "support image", "label".
+        kind: noun for one entry: "image", "support image", "label".
 
     Raises:
-        InputError: for no entries, for a single image where several are expected, for a wrong number of names.
+        InputError: for no entries, a single image instead of several, or a wrong number of names.
     """
     listed = _listed(arrays, kind)
     if not listed:
-        raise InputError(f"there is no {kind}: at least one is needed")
+        raise InputError(f"there is no {kind}: pass at least one")
     if names is None:
         return listed, [f"{kind} {i}" for i in range(len(listed))]
     if len(names) != len(listed):
@@ -35,7 +39,7 @@ def entries(arrays: Arrays, names: Sequence[str] | None, *, kind: str) -> tuple[
 
 
 def is_list(arrays: Arrays) -> bool:
-    """Whether images were given one by one, so that results are returned one by one."""
+    """Return True for a list or tuple of images, whose results are a list too."""
     return isinstance(arrays, list | tuple)
 
 
@@ -48,7 +52,7 @@ def _listed(arrays: Arrays, kind: str) -> list[np.ndarray]:
         raise InputError(f"{kind}s are not arrays of numbers: {error}") from error
     if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4)):
         raise InputError(
-            f"an array of shape {array.shape} looks like one {kind} where several are expected: "
+            f"an array of shape {array.shape} looks like one {kind}, but several are expected: "
             f"pass a list, [{kind.split()[-1]}]"
         )
     if array.ndim not in (3, 4):
@@ -57,7 +61,7 @@ def _listed(arrays: Arrays, kind: str) -> list[np.ndarray]:
 
 
 def checked_image(image: np.ndarray, name: str) -> np.ndarray:
-    """The image as (H,W,C): C is 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.
+    """Check an image and return it as (H,W,C). C is 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.
 
     Raises:
         InputError: for another shape, no pixels, a dtype that is not a number, NaN or infinity.
@@ -70,7 +74,7 @@ def checked_image(image: np.ndarray, name: str) -> np.ndarray:
 
 
 def checked_label(label: np.ndarray, size: tuple[int, int], name: str) -> np.ndarray:
-    """The label as (H,W), of the same height and width as its image, called `name`.
+    """Check a label and return it as (H,W), the height and width of its image.
 
     Raises:
         InputError: for another shape, a dtype that is not a number, NaN or infinity.
@@ -82,7 +86,7 @@ def checked_label(label: np.ndarray, size: tuple[int, int], name: str) -> np.nda
     if label.shape != size:
         raise InputError(
             f"{name} is {size[0]}x{size[1]} but its label is {label.shape[0]}x{label.shape[1]}: "
-            "a label has one value for each pixel of its image"
+            "pass a label with one value for each pixel of its image"
         )
     return _checked_values(label, f"the label of {name}")
 
@@ -95,16 +99,20 @@ def _checked_values(array: np.ndarray, name: str) -> np.ndarray:
     bad = int(np.count_nonzero(~np.isfinite(array)))
     if bad:
         raise InputError(
-            f"{name} has NaN or infinity in {bad} of {array.size} values: replace them, e.g. np.nan_to_num"
+            f"{name} has NaN or infinity in {bad} of {array.size} values: replace them, for example by np.nan_to_num"
         )
     return array
 
 
-LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and OpenCV convert to grey
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow and OpenCV
 
 
 def checked_window(window: tuple[float, float] | None) -> tuple[float, float] | None:
-    """The window as two floats; InputError unless it is finite with low < high."""
+    """Return the window as two floats.
+
+    Raises:
+        InputError: for edges that are not finite, or not ascending.
+    """
     if window is None:
         return None
     low, high = (float(edge) for edge in window)
@@ -117,11 +125,11 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """Convert between grey and colour.
 
     Args:
-        image: (H,W,C), C being 1 grey, 2 grey and alpha, 3 colour or 4 colour and alpha. Alpha is dropped.
+        image: (H,W,C). C is 1 grey, 2 grey and alpha, 3 colour or 4 colour and alpha. Alpha is dropped.
         channels: 1 takes the luminance of a colour image, 3 repeats a grey one.
 
     Returns:
-        (H,W,channels), float64: differences of 16-bit intensities stay exact until they are in [0,1].
+        (H,W,channels), float64, so that differences of 16-bit intensities stay exact.
     """
     colours = image[..., : 1 if image.shape[-1] <= 2 else 3]
     if channels == 3:
@@ -132,14 +140,14 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def to_unit_range(image: np.ndarray, name: str, *, window: tuple[float, float] | None) -> np.ndarray:
-    """Scale to [0,1], float32.
+    """Scale an image to [0,1], float32.
 
-    Without a window the image's own minimum goes to 0 and its maximum to 1, over all channels together, as UniverSeg
-    was trained; a constant image becomes zeros. A window (low, high) is for intensities with a meaning,
-    such as Hounsfield units: low goes to 0, high to 1, and what lies outside is clipped.
+    Without a window, the image's minimum over all channels becomes 0 and its maximum 1, as UniverSeg was trained; a
+    constant image becomes zeros. With a window (low, high), low becomes 0, high becomes 1, and values outside are
+    clipped. A window suits intensities with a meaning, such as Hounsfield units.
 
     Raises:
-        InputError: when the range of intensities overflows a float64.
+        InputError: if the range of intensities overflows a float64.
     """
     low, high = (image.min(), image.max()) if window is None else window
     with np.errstate(over="ignore"):
@@ -154,13 +162,14 @@ def to_unit_range(image: np.ndarray, name: str, *, window: tuple[float, float] |
 
 @dataclass(frozen=True)
 class SquareFrame:
-    """Where an image of height x width lies in a model's square input of size x size.
+    """Place of an image of height x width in a model's square input of size x size.
 
-    Policy: the image is padded to a centred square, which keeps its aspect, with zeros or with copies of its own
-    outermost rows and columns ("edge"), and the square is resized bilinearly, with antialiasing when it shrinks. `back`
-    undoes both: it resizes to the square and crops. An image that is size x size already passes unchanged, bit by bit.
-    The square itself is never made: resizing is a product with one matrix per axis, and padding and cropping are a
-    choice of columns and rows. A long, thin image so costs no more memory than itself.
+    `into` pads the image to a centred square, which keeps its aspect, and resizes the square bilinearly, with
+    antialiasing when it shrinks. `back` resizes to the square and crops. An image of size x size passes unchanged, bit
+    by bit. The padding is zeros, or copies of the outermost rows and columns ("edge").
+
+    The square itself is never made: resizing is a product with one matrix for each axis, and padding and cropping
+    select columns and rows. So a long, thin image costs no more memory than itself.
     """
 
     height: int
@@ -170,27 +179,27 @@ class SquareFrame:
 
     @property
     def region(self) -> tuple[int, int, int, int]:
-        """Where the image lies in the input: top, left, bottom and right, the last two excluded; 1 pixel at least."""
+        """Part of the input that the image fills: top, left, bottom, right, the last two excluded; 1 pixel at least."""
         side = max(self.height, self.width)
         rows, columns = (_centred(length, side) for length in (self.height, self.width))
         starts = [own.start * self.size // side for own in (rows, columns)]
         return (*starts, *(-(-own.stop * self.size // side) for own in (rows, columns)))
 
     def into(self, image: np.ndarray) -> np.ndarray:
-        """(height,width,C) to (size,size,C), float32; for images and, as soft maps, for labels."""
+        """Turn (height,width,C) into (size,size,C), float32. It applies to images and to soft maps of labels."""
         side = max(self.height, self.width)
         rows, columns = self._weights(self.height, side), self._weights(self.width, side)
         return _resize(image, rows, columns)
 
     def back(self, maps: np.ndarray) -> np.ndarray:
-        """(size,size,C) to (height,width,C), float32, within the range of the input."""
+        """Turn (size,size,C) into (height,width,C), float32, within the range of the input."""
         side = max(self.height, self.width)
         weights = _bilinear(self.size, side)
         rows, columns = weights[_centred(self.height, side)], weights[_centred(self.width, side)]
         return _resize(maps, rows, columns).clip(maps.min(), maps.max())  # the clip is for the last bit only
 
     def _weights(self, length: int, side: int) -> np.ndarray:
-        """(size,length) weights of an axis of the image; those of an edge count for its copies too."""
+        """Return weights (size,length) of one axis of the image; an edge includes the weights of its copies."""
         weights, own = _bilinear(side, self.size), _centred(length, side)
         kept = weights[:, own]
         if self.padding == "edge":
@@ -201,13 +210,13 @@ class SquareFrame:
 
 
 def _centred(length: int, side: int) -> slice:
-    """The pixels that `length` takes in the middle of `side`; an odd remainder goes behind."""
+    """Return the slice of `length` pixels in the middle of `side`; an odd remainder goes to the end."""
     start = (side - length) // 2
     return slice(start, start + length)
 
 
 def _bilinear(before: int, after: int) -> np.ndarray:
-    """(after,before) weights of Pillow's bilinear filter: a triangle as wide as the larger of the two pixels."""
+    """Return weights (after,before) of Pillow's bilinear filter, a triangle as wide as the larger of both pixels."""
     scale = before / after
     centres = (np.arange(after) + 0.5) * scale - 0.5
     distance = np.abs(np.arange(before) - centres[:, None]) / max(scale, 1.0)
@@ -221,13 +230,13 @@ def _resize(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndar
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A model's view of an image, and what the diagnostics need to know of the original.
+    """An image prepared for a model, with measurements of the original for warnings.
 
     Attributes:
-        name: what messages call the image.
+        name: name of the image in messages.
         frame: its size, and its place in the model's square.
         pixels: (size,size,C) float32 in [0,1].
-        quantiles: (33,) of its intensities in [0,1], without the padding, in equal steps from minimum to maximum.
+        quantiles: (33,) quantiles of its intensities in [0,1], without the padding, from minimum to maximum.
     """
 
     name: str
@@ -253,4 +262,5 @@ class View:
 
     @property
     def constant(self) -> bool:
+        """True if all pixels have one intensity."""
         return bool(self.quantiles[0] == self.quantiles[-1])

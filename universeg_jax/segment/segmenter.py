@@ -19,20 +19,20 @@ from universeg_jax.segment.model import InContextModel, Predictor, load_in_conte
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.support import Support, pad
 
-# Numbers of targets a model is called with: a batch is filled up to the next, so that it compiles for few shapes.
+# Numbers of targets that a model is called with. A batch is padded to the next, so that models compile for few shapes.
 BATCH_SIZES = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The result for one image of height H and width W.
+    """Result for one image of height H and width W.
 
     Attributes:
         mask: (H,W) class values, in the dtype of the labels; bool if they were soft.
         probability: float32 in [0,1]; (H,W) of the larger class value if binary, otherwise (H,W,K) in the
             order of `Task.classes`.
-        spread: standard deviation of the probability over the draws of an ensemble, of the same shape; None
-            when there was one draw.
+        spread: standard deviation of the probability over the draws of an ensemble, in the same shape; None
+            for a single draw.
     """
 
     mask: np.ndarray
@@ -41,30 +41,32 @@ class Segmentation:
 
 
 class Segmenter:
-    """A model that is shown a task by examples.
+    """In-context segmentation of images of any size, from labelled examples.
 
         task = Segmenter().fit(images, labels)
         masks = task.predict(new_images)
 
-    What happens to an image: colour becomes luminance (or grey is repeated, for a model of colour images);
-    intensities are scaled to [0,1], each image by its own minimum and maximum or all by the window; the image is
-    padded with zeros (for ProtoSAM with copies of its edges) to a centred square and resized bilinearly, with
-    antialiasing, to the model's input size. Labels go the same way, each class as a soft map. Probabilities are
-    resized and cropped back to the size of their image, and only then become classes. Of several classes, a support
-    image counts for those it shows; in a binary task it counts even if its mask is empty.
+    An image is prepared in these steps:
+
+    1. Colour becomes luminance; for a model of colour images, grey is repeated.
+    2. Intensities are scaled to [0,1], by the image's own minimum and maximum or by the window.
+    3. The image is padded to a centred square, with zeros or, for ProtoSAM, with copies of its edges.
+    4. The square is resized bilinearly, with antialiasing, to the model's input size.
+
+    Labels take the same steps, each class as a soft map. Probabilities are resized and cropped to the size of their
+    image before they become classes. With several classes, a support image counts for the classes it shows. In a binary
+    task every support image counts, even with an empty mask.
 
     Args:
-        model: an in-context model, or the name or path of one as `universeg_jax.weights.load` takes it; a SAM is used
-            as ProtoSAM.
+        model: an in-context model, or its name or path as in `universeg_jax.weights.load`; a SAM becomes a ProtoSAM.
         window: (low, high), the intensities that become 0 and 1, for images with a common scale such as
             Hounsfield units. None scales each image by its own minimum and maximum.
-        dtype: what the model computes in: float32, or bfloat16 for accelerators, where it is faster and takes half of
-            the memory.
-        progress: show a progress bar when the work takes more than a second.
+        dtype: dtype of the model's computation: float32, or bfloat16, which is faster on accelerators.
+        progress: show a progress bar if the work takes more than a second.
 
     Raises:
         InputError: for an unusable window or dtype, or weights that cannot be loaded.
-        TypeError: for a model that does not meet `InContextModel`.
+        TypeError: for an object that is not an `InContextModel`.
     """
 
     def __init__(
@@ -88,13 +90,13 @@ class Segmenter:
         self.model = model
 
     def fit(self, images: Arrays, labels: Arrays, *, names: Sequence[str] | None = None) -> "Task":
-        """Take in labelled images. Nothing is trained: the model will look at them beside every new image.
+        """Take in labelled images. Nothing is trained: the model compares them with every new image.
 
         Args:
-            images: S images (H,W) or (H,W,C), C being 3 colour or 4 with alpha, which is dropped; of any sizes,
-                numbers of any kind. A list, or one array.
-            labels: S labels (H,W): boolean, soft in [0,1], or class values. See `Classes` for what they are taken as.
-            names: what messages call the images; None numbers them from 0.
+            images: S images (H,W) or (H,W,C), as a list or one array. C is 3 for colour, or 4 with alpha, which is
+                dropped. Sizes and dtypes may differ.
+            labels: S labels (H,W): boolean, soft in [0,1], or class values; see `Classes`.
+            names: names of the images in messages; None numbers them from 0.
 
         Raises:
             InputError: for images and labels that do not fit together or cannot be used.
@@ -117,31 +119,30 @@ class Segmenter:
         return task
 
     def view(self, image: np.ndarray, name: str = "image") -> View:
-        """An image (H,W) or (H,W,C) as the model sees it, to look at what becomes of it."""
+        """Prepare an image (H,W) or (H,W,C) as for the model, for inspection."""
         size, channels = self.model.input_size, self.model.input_channels
         return View.of(image, name, size=size, channels=channels, window=self.window, padding=self.model.padding)
 
 
 class Task:
-    """A task as `Segmenter.fit` took it in. The methods take the same options and differ in what they return.
+    """A task with its support set, made by `Segmenter.fit`. The methods share their arguments and differ in results.
 
-    Args of all of them:
-        images: N images to segment, as in `Segmenter.fit`. The results of one array are stacked in one array,
-            those of a list are a list.
+    Args of all methods:
+        images: N images to segment, as in `Segmenter.fit`. A list gives a list of results, one array gives one array.
         ensemble: number of random draws from the support set whose probabilities are averaged.
-        support_size: entries in a draw, taken without replacement so that every class is shown. None takes all
-            of them when there is one draw, half of them (but no fewer than classes) when there are more.
-        seed: of the draws.
-        names: what messages call the images; None numbers them from 0.
-        threshold: of a binary task, in (0,1).
+        support_size: entries in a draw, taken without replacement such that every class is shown. None takes all
+            entries for one draw, and half of them (but at least as many as classes) for several draws.
+        seed: seed of the draws.
+        names: names of the images in messages; None numbers them from 0.
+        threshold: probability that separates the two classes of a binary task, in (0,1).
 
-    All raise InputError for images and options that cannot be used, and warn (SegmentationWarning) of
-    constant images, of intensities, polarity and sizes unlike those of the support set, and of empty results.
+    All methods raise InputError for images and options that cannot be used. They warn (SegmentationWarning) of constant
+    images, of intensities, polarity and sizes unlike the support set, and of empty results.
 
     Attributes:
-        segmenter: what it was made by.
-        views: the support images as the model sees them.
-        support: the arrays the model is given.
+        segmenter: the segmenter that made it.
+        views: prepared support images.
+        support: arrays for the model.
     """
 
     def __init__(self, segmenter: Segmenter, views: Sequence[View], labels: Sequence[np.ndarray]):
@@ -152,7 +153,7 @@ class Task:
 
     @property
     def classes(self) -> np.ndarray:
-        """(K,) the class values, ascending, as predicted masks hold them."""
+        """(K,) class values, ascending, in the dtype of predicted masks."""
         return self._classes.values
 
     def predict(
@@ -165,7 +166,7 @@ class Task:
         seed: int = 0,
         names: Sequence[str] | None = None,
     ) -> list[np.ndarray] | np.ndarray:
-        """Masks (H,W) of class values: foreground above the threshold if binary, otherwise the likeliest class."""
+        """Return masks (H,W) of class values: above the threshold if binary, otherwise the likeliest class."""
         results = self._results(images, names, threshold, ensemble, support_size, seed)
         masks = [result.mask for result in results]
         return masks if is_list(images) else np.stack(masks)
@@ -179,7 +180,7 @@ class Task:
         seed: int = 0,
         names: Sequence[str] | None = None,
     ) -> list[np.ndarray] | np.ndarray:
-        """Probabilities, float32: (H,W) of the larger class value if binary, otherwise (H,W,K) as in `classes`."""
+        """Return probabilities, float32: (H,W) of the larger class value if binary, else (H,W,K) as in `classes`."""
         results = self._results(images, names, 0.5, ensemble, support_size, seed)
         probabilities = [result.probability for result in results]
         return probabilities if is_list(images) else np.stack(probabilities)
@@ -194,7 +195,7 @@ class Task:
         seed: int = 0,
         names: Sequence[str] | None = None,
     ) -> list[Segmentation]:
-        """Everything for each image: mask, probability, and its spread over the draws of an ensemble."""
+        """Return mask, probability, and spread over an ensemble for each image."""
         return self._results(images, names, threshold, ensemble, support_size, seed)
 
     def _results(
@@ -206,7 +207,7 @@ class Task:
         support_size: int | None,
         seed: int,
     ) -> list[Segmentation]:
-        """What the public methods share; its warnings point at their callers."""
+        """Segment images for the public methods; warnings point at their callers."""
         listed, names = entries(images, names, kind="image")
         views = [self.segmenter.view(image, name) for image, name in zip(listed, names, strict=True)]
         for message in diagnose_targets(views, self.views):
@@ -217,7 +218,7 @@ class Task:
         return results
 
     def _predictors(self, ensemble: int, support_size: int | None, seed: int) -> list[Predictor]:
-        """One predictor for each draw."""
+        """Prepare one predictor for each draw."""
         if ensemble < 1:
             raise InputError(f"ensemble={ensemble}: pass the number of draws, 1 or more")
         if support_size is not None and not 1 <= support_size <= len(self.support):
@@ -230,10 +231,10 @@ class Task:
             support_size = max(len(self.support) // 2, min(len(self.support), len(self.support.labels)))
         if ensemble > 1 and support_size == len(self.support):
             warnings.warn(
-                f"ensemble={ensemble}: every draw shows all {support_size} of the support's entries, so all are the "
-                "same: leave ensemble out, or pass a smaller support_size",
+                f"ensemble={ensemble}: every draw shows all {support_size} support entries, so all draws are the same: "
+                "omit ensemble, or pass a smaller support_size",
                 SegmentationWarning,
-                stacklevel=4,  # that of the public methods' callers
+                stacklevel=4,  # the callers of the public methods
             )
         rng = np.random.default_rng(seed)
         draws = [self.support.take(self.support.draw(rng, support_size)) for _ in range(ensemble)]
@@ -267,7 +268,7 @@ class Task:
                     yield self._result(view, of_image, threshold)
 
     def _result(self, view: View, draws: np.ndarray, threshold: float) -> Segmentation:
-        """Bring the probabilities (draws,size,size,P) of one image back to its size."""
+        """Resize the probabilities (draws,size,size,P) of one image to its size."""
         probability = view.frame.back(draws.mean(axis=0))
         spread = view.frame.back(draws.std(axis=0)) if len(draws) > 1 else None
         mask = self._classes.mask(probability, threshold=threshold)
@@ -278,7 +279,7 @@ class Task:
 
 
 def _checked_dtype(dtype: DTypeLike) -> np.dtype:
-    """The dtype to compute in; InputError unless it is float32, which float64 becomes too, or bfloat16."""
+    """Return float32, which replaces float64 too, or bfloat16; raise an InputError for any other dtype."""
     try:
         found = jax.dtypes.canonicalize_dtype(dtype)
     except TypeError:

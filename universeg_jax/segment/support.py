@@ -43,8 +43,8 @@ class Support:
     def mask(self) -> np.ndarray:
         """(P,S), True where an entry counts for a problem.
 
-        With several classes an entry counts for the classes it shows, since empty maps would outweigh a rare class. In a
-        binary task every entry counts: an empty mask is an example of "nothing to find here".
+        With several classes an entry counts for the classes it shows, since empty maps would outweigh a rare class.
+        In a binary task every entry counts: an empty mask is an example of "nothing to find here".
         """
         return self.shown if len(self.shown) > 1 else np.ones_like(self.shown)
 

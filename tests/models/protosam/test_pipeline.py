@@ -255,7 +255,7 @@ def test_shapes_that_do_not_fit_are_refused():
         ProtoSAM(PaintingSAM()).prepare(image[None], mask[None, None, :16, :, None], np.ones((1, 1), bool))
 
 
-@pytest.mark.filterwarnings("ignore::universeg_jax.segment.diagnose.SegmentationWarning")
+@pytest.mark.filterwarnings("ignore::universeg_jax.errors.SegmentationWarning")
 @pytest.mark.parametrize("side", [1, 3, 70])
 def test_the_segmenter_takes_images_of_any_size(side):
     support = np.uint8(255 * SUPPORT[0])
