@@ -6,52 +6,57 @@ task = uj.Segmenter().fit(images, labels)
 masks = task.predict(new_images)
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from universeg_jax.util.lazy import lazy_names
+from universeg_jax.version import __version__ as __version__
+
+# Editors and type checkers read the first branch, Python the second. A test compares them.
 if TYPE_CHECKING:
-    from universeg_jax import weights
-    from universeg_jax.models.protosam.config import ProtoSAMConfig
-    from universeg_jax.models.protosam.pipeline import ProtoSAM
-    from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-    from universeg_jax.nn.cross_conv import CrossBlock, CrossConv
-    from universeg_jax.segment.segmenter import Segmenter
-    from universeg_jax.weights.loading import protosam, universeg
-
-__all__ = [
-    "CrossBlock",
-    "CrossConv",
-    "ProtoSAM",
-    "ProtoSAMConfig",
-    "Segmenter",
-    "UniverSeg",
-    "UniverSegConfig",
-    "protosam",
-    "universeg",
-    "weights",
-]
-
-_HOMES = {
-    "CrossBlock": "nn.cross_conv",
-    "CrossConv": "nn.cross_conv",
-    "ProtoSAM": "models.protosam.pipeline",
-    "ProtoSAMConfig": "models.protosam.config",
-    "Segmenter": "segment.segmenter",
-    "UniverSeg": "models.universeg",
-    "UniverSegConfig": "models.universeg",
-    "protosam": "weights.loading",
-    "universeg": "weights.loading",
-}
-
-
-def __getattr__(name: str):
-    """Import a public name when it is first used, so that `universeg-jax --help` need not wait for JAX."""
-    if name == "weights":
-        return import_module("universeg_jax.weights")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'universeg_jax' has no attribute {name!r}")
-    return getattr(import_module(f"universeg_jax.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+    from universeg_jax import data as data
+    from universeg_jax import evaluate as evaluate
+    from universeg_jax import train as train
+    from universeg_jax import weights as weights
+    from universeg_jax.errors import InputError as InputError
+    from universeg_jax.models.dinov2 import DINOv2 as DINOv2
+    from universeg_jax.models.dinov2 import DINOv2Config as DINOv2Config
+    from universeg_jax.models.protosam.config import ComponentsConfig as ComponentsConfig
+    from universeg_jax.models.protosam.config import Keep as Keep
+    from universeg_jax.models.protosam.config import ProtoSAMConfig as ProtoSAMConfig
+    from universeg_jax.models.protosam.pipeline import ProtoSAM as ProtoSAM
+    from universeg_jax.models.sam.model import SAM as SAM
+    from universeg_jax.models.sam.model import SAMConfig as SAMConfig
+    from universeg_jax.models.universeg import UniverSeg as UniverSeg
+    from universeg_jax.models.universeg import UniverSegConfig as UniverSegConfig
+    from universeg_jax.nn.cross_conv import CrossBlock as CrossBlock
+    from universeg_jax.nn.cross_conv import CrossConv as CrossConv
+    from universeg_jax.segment.diagnose import SegmentationWarning as SegmentationWarning
+    from universeg_jax.segment.model import InContextModel as InContextModel
+    from universeg_jax.segment.segmenter import Segmentation as Segmentation
+    from universeg_jax.segment.segmenter import Segmenter as Segmenter
+    from universeg_jax.segment.segmenter import Task as Task
+    from universeg_jax.weights.loading import load as load
+    from universeg_jax.weights.loading import protosam as protosam
+    from universeg_jax.weights.loading import universeg as universeg
+else:
+    __all__, __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "data": (),
+            "evaluate": (),
+            "train": (),
+            "weights": (),
+            "errors": ("InputError",),
+            "models.dinov2": ("DINOv2", "DINOv2Config"),
+            "models.protosam.config": ("ComponentsConfig", "Keep", "ProtoSAMConfig"),
+            "models.protosam.pipeline": ("ProtoSAM",),
+            "models.sam.model": ("SAM", "SAMConfig"),
+            "models.universeg": ("UniverSeg", "UniverSegConfig"),
+            "nn.cross_conv": ("CrossBlock", "CrossConv"),
+            "segment.diagnose": ("SegmentationWarning",),
+            "segment.model": ("InContextModel",),
+            "segment.segmenter": ("Segmentation", "Segmenter", "Task"),
+            "version": ("__version__",),
+            "weights.loading": ("load", "protosam", "universeg"),
+        },
+    )

@@ -23,9 +23,14 @@ def test_wrong_usage(argv, capsys):
 
 
 def test_help_does_not_wait_for_jax():
-    program = (
-        "import sys; from universeg_jax.cli import main\ntry: main(['--help'])\nfinally: print('jax' in sys.modules)"
-    )
+    program = """
+import sys
+from universeg_jax.cli.main import main
+try:
+    main(["--help"])
+finally:
+    print("jax" in sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False\n")
 

@@ -1,1 +1,36 @@
+"""Measure how well methods segment tasks that they are shown examples of."""
 
+from typing import TYPE_CHECKING
+
+from universeg_jax.util.lazy import lazy_names
+
+# Editors and type checkers read the first branch, Python the second. A test compares them.
+if TYPE_CHECKING:
+    from universeg_jax.evaluate.data import CorpusData as CorpusData
+    from universeg_jax.evaluate.evaluation import Evaluation as Evaluation
+    from universeg_jax.evaluate.evaluation import evaluate as evaluate
+    from universeg_jax.evaluate.folder_data import FolderData as FolderData
+    from universeg_jax.evaluate.folder_data import read_folder as read_folder
+    from universeg_jax.evaluate.methods import Ensemble as Ensemble
+    from universeg_jax.evaluate.methods import InContext as InContext
+    from universeg_jax.evaluate.methods import Method as Method
+    from universeg_jax.evaluate.methods import Retrieval as Retrieval
+    from universeg_jax.evaluate.methods import TestTimeAugmentation as TestTimeAugmentation
+    from universeg_jax.evaluate.metrics import Scores as Scores
+    from universeg_jax.evaluate.metrics import dice as dice
+    from universeg_jax.evaluate.metrics import iou as iou
+    from universeg_jax.evaluate.metrics import score as score
+    from universeg_jax.evaluate.metrics import soft_dice as soft_dice
+    from universeg_jax.evaluate.runner import EvaluationProtocol as EvaluationProtocol
+else:
+    __all__, __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "data": ("CorpusData",),
+            "evaluation": ("Evaluation", "evaluate"),
+            "folder_data": ("FolderData", "read_folder"),
+            "methods": ("Ensemble", "InContext", "Method", "Retrieval", "TestTimeAugmentation"),
+            "metrics": ("Scores", "dice", "iou", "score", "soft_dice"),
+            "runner": ("EvaluationProtocol",),
+        },
+    )

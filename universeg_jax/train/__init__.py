@@ -1,1 +1,25 @@
+"""Train networks, and fine-tune them on one task."""
 
+from typing import TYPE_CHECKING
+
+from universeg_jax.util.lazy import lazy_names
+
+# Editors and type checkers read the first branch, Python the second. A test compares them.
+if TYPE_CHECKING:
+    from universeg_jax.train.config import Stage as Stage
+    from universeg_jax.train.config import TrainConfig as TrainConfig
+    from universeg_jax.train.config import read_config as read_config
+    from universeg_jax.train.devices import Devices as Devices
+    from universeg_jax.train.finetune.run import FineTuning as FineTuning
+    from universeg_jax.train.finetune.run import FineTuningRun as FineTuningRun
+    from universeg_jax.train.loop import train as train
+else:
+    __all__, __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "config": ("Stage", "TrainConfig", "read_config"),
+            "devices": ("Devices",),
+            "finetune.run": ("FineTuning", "FineTuningRun"),
+            "loop": ("train",),
+        },
+    )
