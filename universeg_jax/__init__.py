@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from universeg_jax import train as train
     from universeg_jax import weights as weights
     from universeg_jax.errors import InputError as InputError
+    from universeg_jax.errors import SegmentationWarning as SegmentationWarning
     from universeg_jax.models.dinov2 import DINOv2 as DINOv2
     from universeg_jax.models.dinov2 import DINOv2Config as DINOv2Config
     from universeg_jax.models.protosam.config import ComponentsConfig as ComponentsConfig
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from universeg_jax.models.universeg import UniverSegConfig as UniverSegConfig
     from universeg_jax.nn.cross_conv import CrossBlock as CrossBlock
     from universeg_jax.nn.cross_conv import CrossConv as CrossConv
-    from universeg_jax.segment.diagnose import SegmentationWarning as SegmentationWarning
     from universeg_jax.segment.model import InContextModel as InContextModel
     from universeg_jax.segment.segmenter import Segmentation as Segmentation
     from universeg_jax.segment.segmenter import Segmenter as Segmenter
@@ -46,14 +46,13 @@ else:
             "evaluate": (),
             "train": (),
             "weights": (),
-            "errors": ("InputError",),
+            "errors": ("InputError", "SegmentationWarning"),
             "models.dinov2": ("DINOv2", "DINOv2Config"),
             "models.protosam.config": ("ComponentsConfig", "Keep", "ProtoSAMConfig"),
             "models.protosam.pipeline": ("ProtoSAM",),
             "models.sam.model": ("SAM", "SAMConfig"),
             "models.universeg": ("UniverSeg", "UniverSegConfig"),
             "nn.cross_conv": ("CrossBlock", "CrossConv"),
-            "segment.diagnose": ("SegmentationWarning",),
             "segment.model": ("InContextModel",),
             "segment.segmenter": ("Segmentation", "Segmenter", "Task"),
             "version": ("__version__",),
