@@ -2,11 +2,13 @@
 
     python -m experiments.ablations --train TRAIN --corpus CORPUS --runs RUNS --out experiments/results/ablations
 
-One thing is changed at a time in a short training from scratch at 64 px: the same steps of the same network on the same
-order of tasks. Each is measured on the held-out datasets of CORPUS at 64 px with 16 examples, and compared case by case
-with the unchanged training. TRAIN is the corpus to learn from; trainings are kept in RUNS, and one that was killed goes
-on. A short training shows what helps at its beginning: augmentation and variety cost steps that only a long one gets
-back. Two quiet CPU cores take twenty minutes.
+Each variant is a short training from scratch at 64 px that differs from the first one in one thing. All take the same
+steps of the same network on the same order of tasks. All are measured on the held-out datasets of CORPUS at 64 px with
+16 examples, and compared case by case with the unchanged training.
+
+TRAIN is the corpus to learn from. RUNS keeps the trainings; a killed training resumes. A short training shows what
+helps at the beginning: augmentation and variety cost steps that only a long training regains. Two quiet CPU cores take
+twenty minutes.
 """
 
 from dataclasses import replace
@@ -33,7 +35,7 @@ UNCHANGED = "unchanged"
 
 
 def variants(steps: int) -> dict[str, TrainConfig]:
-    """The trainings, by name; the unchanged one first."""
+    """Configurations of the trainings by name; the unchanged one comes first."""
     base = TrainConfig(
         stages=(Stage(size=SIZE, steps=steps, batch_size=2, support_size=8, learning_rate=1e-3, warmup_steps=50),),
         muon=True,
@@ -61,7 +63,7 @@ def main() -> None:
     parser = make_parser(__doc__, support=[16], draws=2, targets=32, weights=False)
     parser.add_argument("--train", type=Path, required=True, metavar="TRAIN", help="the corpus to learn from")
     parser.add_argument("--runs", type=Path, required=True, metavar="RUNS", help="folder of the trainings")
-    parser.add_argument("--steps", type=int, default=300, help="of each training (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="steps of each training (default: %(default)s)")
     arguments = parser.parse_args()
     keep_compiled_code()
     methods = []

@@ -1,9 +1,9 @@
-"""The mean of several weights of one network, such as the ends of runs that went on from each other.
+"""Average several weights of one network, for example the ends of runs that continue each other.
 
     python -m experiments.average WEIGHTS WEIGHTS ... --out DIR
 
-Weights near each other average to weights that are often better than any of them (Wortsman et al., "Model soups", ICML
-2022). Of networks that were trained from different random weights the mean is good for nothing.
+The mean of weights near each other is often better than each of them (Wortsman et al., "Model soups", ICML 2022).
+The mean of networks trained from different random weights is useless.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from universeg_jax.weights.store import save
 
 
 def average(models: Sequence[UniverSeg], names: Sequence[str]) -> UniverSeg:
-    """The first of the models, which is changed to have the mean of all parameters.
+    """Give the first model the mean of all parameters, and return it.
 
     Args:
-        models: of one configuration; the size of the images they were trained with may differ.
-        names: of the models, for messages.
+        models: networks of one configuration; the image sizes of their training may differ.
+        names: names of the models, for messages.
 
     Raises:
-        InputError: configurations that differ, naming two of them.
+        InputError: two configurations differ; the message names both.
     """
     first, *others = models
     for model, name in zip(others, names[1:], strict=True):

@@ -1,11 +1,12 @@
-"""Claim: by 32 examples Dice is above that of the most similar mask, and a tenth below a U-Net trained on the task.
+"""Claim: with 32 examples, Dice is above a copied mask and a tenth below a U-Net trained on the task.
 
     python -m experiments.bounds --corpus CORPUS --out experiments/results/bounds
 
-Below: the mask of the example most similar to the target, out of the same support and out of all examples of the train
-split. Above: a U-Net trained from scratch on all of them, one for each task (the paper's upper bound is nnU-Net, which
-is much larger and trained for longer). CORPUS and protocol are those of experiments/evaluate.py, reduced to 12 targets
-a task; 2 draws of the support, and one training of each U-Net. Two quiet CPU cores take ten minutes.
+The lower bound copies the mask of the example most similar to the target, from the same support or from all examples
+of the train split. The upper bound is a U-Net trained from scratch on all examples, one for each task. (The paper's
+upper bound is nnU-Net, which is much larger and trained for longer.) CORPUS and protocol are as in
+experiments/evaluate.py, with 12 targets a task, 2 draws of the support, and one training of each U-Net. Two quiet CPU
+cores take ten minutes.
 """
 
 from dataclasses import replace
@@ -19,7 +20,7 @@ from universeg_jax.evaluate.methods import NearestMask
 
 def main() -> None:
     parser = make_parser(__doc__, support=[32], draws=2, targets=12)
-    parser.add_argument("--steps", type=int, default=300, help="of training each U-Net (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of each U-Net (default: %(default)s)")
     arguments = parser.parse_args()
     network, protocol = network_of(arguments), protocol_of(arguments)
     data, tasks = held_out(arguments)

@@ -1,4 +1,4 @@
-"""How experiments leave when given what cannot be used: with one line and exit code 2, like `universeg-jax`."""
+"""Run an experiment's `main` and report unusable input in one line with exit code 2, like `universeg-jax`."""
 
 import sys
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from universeg_jax.errors import InputError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; of an `InputError` or `OSError` print the message alone."""
+    """Call `main`; print only the message of an `InputError` or `OSError`."""
     try:
         main()
     except (InputError, OSError) as error:

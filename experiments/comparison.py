@@ -1,4 +1,4 @@
-"""What the experiments by the protocol share: their options, the held-out tasks, and what they write."""
+"""Shared parts of the experiments that follow the evaluation protocol: options, held-out tasks, reports."""
 
 import argparse
 import shlex
@@ -19,23 +19,23 @@ from universeg_jax.evaluate.summary import Condition
 from universeg_jax.segment.model import load_in_context
 
 LARGE = ("*acdc*", "*dental*", "*hc18*", "*wbc*")
-"""Held-out datasets (`universeg_jax.data.corpus.select.HELD_OUT`) with images enough for splits."""
+"""Held-out datasets with enough images for splits."""
 
 
 def make_parser(
     description: str, *, support: list[int], draws: int, targets: int, weights: bool = True
 ) -> argparse.ArgumentParser:
-    """The options that all experiments take, with the scale that one is run at; --weights where it takes any."""
+    """Make a parser of the shared options, with defaults that set the scale; `weights` adds --weights."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="with the held-out datasets")
+    parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="corpus of held-out datasets")
     if weights:
         parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="records, tables and plots")
     parser.add_argument("--support", type=int, nargs="+", default=support, help="support sizes (default: %(default)s)")
-    parser.add_argument("--draws", type=int, default=draws, help="of the support (default: %(default)s)")
-    parser.add_argument("--targets", type=int, default=targets, help="per task, at most (default: %(default)s)")
+    parser.add_argument("--draws", type=int, default=draws, help="draws of the support (default: %(default)s)")
+    parser.add_argument("--targets", type=int, default=targets, help="most targets of a task (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tasks", nargs="+", metavar="PATTERN", help="only these (default: all)")
+    parser.add_argument("--tasks", nargs="+", metavar="PATTERN", help="only tasks that match (default: all)")
     return parser
 
 
@@ -49,30 +49,30 @@ def protocol_of(arguments: argparse.Namespace) -> EvaluationProtocol:
 
 
 def network_of(arguments: argparse.Namespace) -> InContext:
-    """The network whose weights were asked for."""
+    """Load the network of --weights."""
     return named(arguments.weights)
 
 
 def named(weights: str) -> InContext:
-    """A network by its weights, called by their name, or that of their folder."""
+    """Load a network, named after its weights or their folder."""
     return InContext(load_in_context(weights), Path(weights).name)
 
 
 def held_out(arguments: argparse.Namespace, *, resolution: int = 128) -> tuple[CorpusData, list[CorpusTask]]:
-    """The corpus and, of its tasks, those of the large held-out datasets."""
+    """Open the corpus and list the tasks of the large held-out datasets in it."""
     data = CorpusData(Corpus(arguments.corpus, resolution=resolution))
     tasks = [task for task in data.tasks if any(fnmatchcase(task.dataset, name) for name in LARGE)]
     return data, matching(tasks, arguments.tasks)
 
 
 def too_small(data: CorpusData, held: Sequence[CorpusTask]) -> list[CorpusTask]:
-    """The tasks of the datasets beside the held-out ones: what of a corpus of such is too small to be split."""
+    """List the tasks of all other datasets: held-out sets that are too small to be split."""
     names = {task.dataset for task in held}
     return [task for task in data.tasks if task.dataset not in names]
 
 
 def matching(tasks: Sequence[CorpusTask], patterns: Sequence[str] | None) -> list[CorpusTask]:
-    """Those whose names match a pattern; all for None."""
+    """Select the tasks whose names match a pattern; None selects all."""
     return [t for t in tasks if patterns is None or any(fnmatchcase(t.name, pattern) for pattern in patterns)]
 
 
@@ -102,7 +102,7 @@ def report(
 
 
 def about_run() -> dict:
-    """The command, without the folders of this machine, and the machine."""
+    """Describe the run: the command, without folders of this machine, and the machine."""
     folders = {"--corpus": "CORPUS", "--train": "TRAIN", "--runs": "RUNS", "--out": "DIR"}
     places = {option: lambda _, name=name: name for option, name in folders.items()}
     places["--weights"] = lambda path: Path(path).name

@@ -20,7 +20,7 @@ SMOOTHED = 100  # steps
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a training run, named as it is")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run; its name is the legend")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     arguments = parser.parse_args()
     runs = {}
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def draw(runs: Mapping[str, list[dict]]) -> Figure:
-    """Loss and Dice of the batches, medians over SMOOTHED steps, and Dice of the tasks that are validated on."""
+    """Draw loss and Dice of the batches (medians over SMOOTHED steps) and Dice of the validation tasks."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.set_title("loss of the batches", fontsize=8)

@@ -1,9 +1,9 @@
-"""Weights for a deeper network to start from: more stages at the bottom of the U-Net, the others as they were.
+"""Make initial weights for a deeper network: add stages at the bottom of the U-Net and keep the others.
 
     python -m experiments.deepen open-v1 --stages 6 --out DIR
 
-The stages that both networks have keep their parameters, and the new ones are random. So the first of the decoder's old
-blocks is given random features where it had those of the deepest stage: the new network has to learn on before use.
+Stages of both networks keep their parameters; new stages are random. The first old block of the decoder now reads
+random features instead of the deepest stage's, so the new network must be trained before use.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from universeg_jax.weights.store import save
 
 
 def deepen(model: UniverSeg, stages: int, *, seed: int = 0) -> UniverSeg:
-    """A network with this many stages, the new ones with as many features as the deepest of `model`.
+    """Make a network with more stages; the new ones have as many features as the deepest of `model`.
 
     Args:
-        stages: of the encoder; images must then be divisible by 2 ** (stages - 1).
-        seed: of the new stages.
+        stages: stages of the encoder; image sides must then be multiples of 2 ** (stages - 1).
+        seed: seed of the new stages' parameters.
 
     Raises:
-        InputError: fewer stages than `model` has.
+        InputError: `model` has more stages.
     """
     config = model.config
     more = stages - len(config.encoder_features)
@@ -44,7 +44,7 @@ def deepen(model: UniverSeg, stages: int, *, seed: int = 0) -> UniverSeg:
 
 
 def _moved(name: str, more: int) -> str:
-    """The name of a parameter in the deeper network: decoder blocks are counted from the bottom."""
+    """Name a parameter in the deeper network, where decoder blocks are counted from the bottom."""
     part, *rest = name.split(".")
     return ".".join([part, str(int(rest[0]) + more), *rest[1:]]) if part == "decoder" else name
 

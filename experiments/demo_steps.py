@@ -2,14 +2,17 @@
 
     python -m experiments.demo_steps --corpus CORPUS --out experiments/results/demo_steps
 
-The official notebook segments white blood cells (zxaoyou/segmentation_WBC): cytoplasm by 48 examples, the same with
-intensities inverted, support sizes 1 to 64 as nested prefixes on three test images, several labels run independently
-and combined with softmax(10 sigmoid), and ensembles of 5 draws of 8 examples. As there, subjects are permuted by
-`default_rng(42)` and 70 % are for support; unlike there, images are scaled to [0,1] by their own range, and figures
-are means over 30 test images instead of pictures, with intervals by bootstrap over them, but for the support sizes,
-which are tried on three images as there. Its last step, OASIS by 10 examples, is run on the 5 public OASIS images of
-MedScribble, each by the other 4, if CORPUS holds them. Two quiet CPU cores take four minutes; what was stopped begins
-anew.
+The official notebook segments white blood cells (zxaoyou/segmentation_WBC) in these steps:
+
+- cytoplasm from 48 examples, and the same with inverted intensities
+- support sizes 1 to 64 as nested prefixes, on three test images
+- several labels, predicted independently and combined with softmax(10 sigmoid)
+- ensembles of 5 draws of 8 examples
+- OASIS from 10 examples; here each of the 5 public OASIS images of MedScribble from the other 4, if CORPUS has them
+
+As in the notebook, `default_rng(42)` permutes the subjects and 70 % are for support. Unlike it, images are scaled to
+[0,1] by their own range, and figures are means over 30 test images with bootstrap intervals. Two quiet CPU cores take
+four minutes. A stopped run starts again.
 """
 
 import argparse
@@ -50,7 +53,7 @@ class Images(NamedTuple):
 
 
 def read(data: CorpusData, dataset: str) -> Images:
-    """All images of a dataset in the order of their subjects, with the class values 1, 2, ... in order of names."""
+    """Read all images of a dataset in the order of their subjects, with class values 1, 2, ... in order of names."""
     tasks = [task for task in data.tasks if task.dataset == dataset]
     if not tasks:
         raise InputError(f"--corpus: holds no {dataset}")
@@ -64,11 +67,11 @@ def read(data: CorpusData, dataset: str) -> Images:
 
 
 def steps(segmenter: Segmenter, support: Images, test: Images, rng: np.random.Generator) -> dict[str, list[float]]:
-    """Every step, and the Dice of its test images."""
+    """Run every step and return the Dice of its test images."""
     binary = partial(_dice_of, segmenter)
     chosen = support.take(rng.choice(len(support.images), SUPPORT, replace=False))
     found = {
-        f"cytoplasm by {SUPPORT} examples": binary(chosen, test),
+        f"cytoplasm from {SUPPORT} examples": binary(chosen, test),
         "the same, intensities inverted": binary(_invert(chosen), _invert(test)),
     }
     nested = support.take(rng.permutation(len(support.images))[: max(SIZES)])
@@ -76,23 +79,23 @@ def steps(segmenter: Segmenter, support: Images, test: Images, rng: np.random.Ge
 
     masks = segmenter.fit(chosen.images, chosen.labels).predict(test.images)
     for name, value in (("background", BACKGROUND), ("cytoplasm", CYTOPLASM), ("nucleus", NUCLEUS)):
-        found[f"three labels by {SUPPORT}: {name}"] = _each(dice, masks == value, test.labels == value)
+        found[f"three labels from {SUPPORT}: {name}"] = _each(dice, masks == value, test.labels == value)
     draws = [support.take(rng.choice(len(support.images), OF_MEMBER, replace=False)) for _ in range(MEMBERS)]
     tasks = [segmenter.fit(draw.images, draw.labels == CYTOPLASM) for draw in draws]
     probabilities = [task.predict_proba(test.images) for task in tasks]
     single = [_each(dice, p > 0.5, test.labels == CYTOPLASM) for p in probabilities]
-    found[f"cytoplasm by {OF_MEMBER}: mean of {MEMBERS} draws"] = np.mean(single, axis=0).tolist()
+    found[f"cytoplasm from {OF_MEMBER}: mean of {MEMBERS} draws"] = np.mean(single, axis=0).tolist()
     found["the best of these draws"] = max(single, key=np.mean)
     found["their ensemble"] = _each(dice, np.mean(probabilities, axis=0) > 0.5, test.labels == CYTOPLASM)
     return found | by_size
 
 
 def by_name(size: int) -> str:
-    return f"cytoplasm by {size}, {SHOWN} test images"
+    return f"cytoplasm from {size}, {SHOWN} test images"
 
 
 def leave_one_out(segmenter: Segmenter, images: Images) -> list[float]:
-    """Dice of each image by all others."""
+    """Compute the Dice of each image, segmented from all others."""
     everything = np.arange(len(images.images))
     return [
         _dice_of(segmenter, images.take(everything != i), images.take(everything == i), value=1)[0] for i in everything
@@ -100,7 +103,7 @@ def leave_one_out(segmenter: Segmenter, images: Images) -> list[float]:
 
 
 def plot(found: Mapping[str, Sequence[float]]) -> Figure:
-    """Dice against the support size, one line for each test image and their mean."""
+    """Plot Dice against the support size: one line for each test image, and their mean."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained", dpi=120)
     axes = figure.subplots()
     values = np.array([found[by_name(size)] for size in SIZES])
@@ -118,7 +121,7 @@ def plot(found: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def table(found: Mapping[str, Sequence[float]], *, title: str) -> Table:
-    """Mean Dice of every step, with a 95 % bootstrap interval over its test images."""
+    """Make a table of mean Dice of every step, with a 95 % bootstrap interval over its test images."""
     rows = []
     for name, values in found.items():
         interval = ""
@@ -144,7 +147,7 @@ def _invert(given: Images) -> Images:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="with wbc_jtsc")
+    parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="corpus with wbc_jtsc")
     parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--targets", type=int, default=30, help="test images (default: %(default)s)")
@@ -158,7 +161,7 @@ def main() -> None:
     support, test = wbc.take(order[:divide]), wbc.take(order[divide : divide + arguments.targets])
     found = steps(segmenter, support, test, rng)
     if any(task.dataset == "ms_oasis" for task in data.tasks):
-        found["OASIS cortex, each of 5 images by the other 4"] = leave_one_out(segmenter, read(data, "ms_oasis"))
+        found["OASIS cortex, each of 5 images from the other 4"] = leave_one_out(segmenter, read(data, "ms_oasis"))
     about, weights = about_run(), Path(arguments.weights).name
     made = table(
         found, title=f"{weights}, {len(test.images)} test images; brackets: 95 % bootstrap intervals over images"

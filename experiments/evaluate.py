@@ -1,11 +1,11 @@
-"""Claim: on seven tasks of datasets that no training run sees, open-v4 is in none below open-v0, and .05 above it.
+"""Claim: on seven tasks of datasets that no training run sees, open-v4 is .05 above open-v0, and below it in none.
 
     python -m experiments.evaluate --corpus CORPUS --out experiments/results/heldout
 
-CORPUS is made by `universeg-jax prepare` from public sources: WBC (zxaoyou/segmentation_WBC, JTSC), ACDC, dental
-panoramic X-rays and HC18. The protocol is that of universeg_jax/evaluate/protocol.py, at a reduced scale: 16 targets a
-task and 2 draws of the support. The headline is the mean Dice over the 7 tasks of these 4 datasets. A run that was
-killed goes on when it is started again. Two quiet CPU cores take four minutes.
+`universeg-jax prepare` makes CORPUS from public sources: WBC (zxaoyou/segmentation_WBC, JTSC), ACDC, dental panoramic
+X-rays and HC18. The protocol is `universeg_jax.evaluate.runner.EvaluationProtocol` at a reduced scale: 16 targets a
+task and 2 draws of the support. The headline is the mean Dice over the 7 tasks of these 4 datasets. A killed run resumes
+when it is started again. Two quiet CPU cores take four minutes.
 """
 
 from dataclasses import replace
@@ -28,7 +28,7 @@ def main() -> None:
         type=int,
         default=128,
         choices=(64, 128, 256),
-        help="of the images of CORPUS; networks of another size are given them resized (default: %(default)s)",
+        help="resolution of CORPUS to read; images are resized to the size of the network (default: %(default)s)",
     )
     parser.add_argument("--against", metavar="WEIGHTS", help="other weights, to compare case by case")
     parser.add_argument("--pictures", action="store_true", help="draw the best, middle and worst predictions")

@@ -2,10 +2,14 @@
 
     python -m experiments.inference --corpus CORPUS --out experiments/results/methods
 
-Compared case by case with the plain network on the same targets and the same random support: an ensemble of random
-support sets, intensity-only augmentation of targets and support (Tyche's in-context test-time augmentation) of the same
-cost, and the examples most similar to each target as its support. CORPUS and protocol are those of
-experiments/evaluate.py, reduced to 12 targets a task and 2 draws. Two quiet CPU cores take eight minutes.
+Three methods are compared case by case with the plain network, on the same targets and the same random support:
+
+- an ensemble of random support sets
+- intensity augmentation of targets and support, at the same cost (Tyche's in-context test-time augmentation)
+- the examples most similar to each target as its support
+
+CORPUS and protocol are as in experiments/evaluate.py, with 12 targets a task and 2 draws. Two quiet CPU cores take
+eight minutes.
 """
 
 from experiments.command import run

@@ -1,9 +1,9 @@
-"""Images per second that the input pipeline delivers, by the number of worker processes.
+"""Measure how many images a second the input pipeline delivers, by number of worker processes.
 
     python -m experiments.input_pipeline --corpus CORPUS --out experiments/results
 
-CORPUS is any folder that `universeg-jax prepare` made. Nothing else should run on the machine meanwhile: the pipeline
-takes all cores. A minute.
+CORPUS is any folder that `universeg-jax prepare` made. Run nothing else meanwhile: the pipeline takes all cores. It
+takes a minute.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from universeg_jax.data.episodes.stream import batches
 
 
 def measure(source: EpisodeSource, *, batch_size: int, workers: int, seconds: float) -> dict:
-    """Seconds to the first batch, and images a second from then on."""
+    """Measure seconds to the first batch, and images a second after it."""
     begin = time.perf_counter()
     iterator = batches(source, batch_size=batch_size, workers=workers)
     first = next(iterator)
     first_seconds = time.perf_counter() - begin
-    for _ in range(2 * workers + 2):  # what was read ahead while the first one was awaited
+    for _ in range(2 * workers + 2):  # batches read ahead during the wait for the first one
         next(iterator)
     images, begin = 0, time.perf_counter()
     while (passed := time.perf_counter() - begin) < seconds:

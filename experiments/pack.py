@@ -1,12 +1,11 @@
-"""Datasets as small as can be sent to a machine that is lent for minutes: what `prepare` reads, and nothing else.
+"""Make datasets small enough to send to a machine that is lent for minutes.
 
     python -m experiments.pack FOLDER --out PACK                  here: NAME.npz and NAME.json in, the same out
     universeg-jax prepare PACK --out CORPUS                       there
     python -m experiments.train CONFIG --corpus CORPUS --out RUN  there, in each call
 
-Files are compressed by LZMA, a fifth smaller than as numpy writes them, and of large datasets some images are taken,
-evenly over their order. A run goes on from call to call, on any machine, as long as RUN is brought along; one that is
-to be cut off is best sent SIGTERM, which saves first.
+Files are compressed with LZMA. Of a large dataset, images are taken evenly over their order. A run resumes from call to
+call, on any machine, if RUN is copied along. Send SIGTERM to a run that must end: it saves first.
 """
 
 import argparse
@@ -27,12 +26,12 @@ def pack(folder: Path, out: Path, *, at_most: int, mebibytes: float) -> float:
     """Write the datasets of a folder to `out`, which must not exist, and return their size in MiB.
 
     Args:
-        at_most: images of a dataset.
-        mebibytes: the most that all may have.
+        at_most: most images of a dataset.
+        mebibytes: most MiB of all files together.
 
     Raises:
-        InputError: no image of a dataset allowed, no datasets, one that cannot be read, or more than `mebibytes`;
-            then nothing is left of `out`.
+        InputError: `at_most` below 1, no datasets, an unreadable one, or more than `mebibytes`. Nothing is left of
+            `out` then.
     """
     if at_most < 1:
         raise InputError(f"at_most={at_most}: pass 1 image of a dataset or more")
@@ -74,8 +73,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, required=True, metavar="PACK")
-    parser.add_argument("--at-most", type=int, default=300, metavar="N", help="images of a dataset (default: 300)")
-    parser.add_argument("--mib", type=float, default=40.0, help="the most that all may have (default: 40)")
+    parser.add_argument("--at-most", type=int, default=300, metavar="N", help="most images of a dataset (default: 300)")
+    parser.add_argument("--mib", type=float, default=40.0, help="most MiB of all files (default: 40)")
     arguments = parser.parse_args()
     size = pack(arguments.folder, arguments.out, at_most=arguments.at_most, mebibytes=arguments.mib)
     print(f"{arguments.out}: {size:.1f} MiB")

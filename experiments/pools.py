@@ -1,10 +1,10 @@
-"""Claim: with few labelled examples in all, showing all of them at once is as good as ensembles of parts of them.
+"""Claim: with few labelled examples in all, showing all at once is as good as ensembles of parts.
 
     python -m experiments.pools --corpus CORPUS --out experiments/results/pools
 
-Of each task, 4 or 16 examples are known at all, the same for every way to use them: one support set of some or all of
-them, or an ensemble of 5 random such sets. The held-out tasks, with the protocol of experiments/evaluate.py reduced to
-8 targets a task and 2 draws, of the pool as well. Two quiet CPU cores take eight minutes.
+Each task has 4 or 16 known examples, the same for every method: one support set of some or all of them, or an ensemble
+of 5 random sets. Tasks and protocol are as in experiments/evaluate.py, with 8 targets a task and 2 draws of the
+pool and the support. Two quiet CPU cores take eight minutes.
 """
 
 from dataclasses import replace

@@ -2,9 +2,9 @@
 
     python -m experiments.precision wbc_jtsc.npz acdc_train.npz dental_panoramic.npz --out experiments/results
 
-Each NAME.npz holds images (N,H,W) uint8 and labels (N,H,W) uint8 class ids, 0 being background; the sets named above
-are of public sources (WBC: zxaoyou/segmentation_WBC; ACDC; dental panoramic X-rays). Every class that 48 images
-show is a binary task of 16 support images and 32 targets, drawn with a seed. Two CPU cores take three minutes.
+Each NAME.npz holds images (N,H,W) uint8 and labels (N,H,W) uint8; label 0 is background. The sets named above are from
+public sources (WBC: zxaoyou/segmentation_WBC; ACDC; dental panoramic X-rays). Every class that 48 images show is a
+binary task of 16 support images and 32 targets, drawn with a seed. Two CPU cores take three minutes.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
+from universeg_jax import shipped
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.segment.segmenter import Segmenter
 
@@ -22,7 +23,7 @@ SUPPORT, TARGETS = 16, 32
 
 
 def measure(segmenters: dict[str, Segmenter], images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Mean Dice of the targets by each segmenter, with the same support."""
+    """Compute the mean Dice of the targets for each segmenter, with the same support."""
     result = {}
     for name, segmenter in segmenters.items():
         masks = segmenter.fit(images[:SUPPORT], labels[:SUPPORT]).predict(images[SUPPORT:])
@@ -33,7 +34,7 @@ def measure(segmenters: dict[str, Segmenter], images: np.ndarray, labels: np.nda
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", type=Path, metavar="NPZ")
-    parser.add_argument("--weights", default="open-v0")
+    parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of precision.json")
     arguments = parser.parse_args()
     segmenters = {dtype: Segmenter(arguments.weights, dtype=dtype) for dtype in ("float32", "bfloat16")}

@@ -2,12 +2,14 @@
 
     python -m experiments.robustness --corpus CORPUS --out experiments/results/robustness
 
-One thing is changed at a time and compared case by case with the same network on the same targets and support.
-Targets: noise, blur, contrast, inverted intensities, rotation; predictions of rotated targets are rotated back, and
-scored by the truth as it is. Support: masks grown or shrunk, shifted, and entries of a wrong class. Intensities go into
-the network as they come; `predict` and `Segmenter` scale each image by its own range, by which a change of contrast
-alone would be undone. CORPUS and protocol are those of experiments/evaluate.py, reduced to 12 targets a task and 1
-draw. Two quiet CPU cores take eight minutes.
+One thing changes at a time; it is compared case by case with the same network on the same targets and support.
+
+- targets: noise, blur, contrast, inverted intensities, rotation (predictions are rotated back before scoring)
+- support: masks grown or shrunk, masks shifted, entries of a wrong class
+
+Intensities enter the network unchanged. `predict` and `Segmenter` scale each image by its own range, which would undo a
+change of contrast. CORPUS and protocol are as in experiments/evaluate.py, with 12 targets a task and 1 draw. Two quiet
+CPU cores take eight minutes.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,17 +28,17 @@ from universeg_jax.evaluate.methods import InContext
 from universeg_jax.shapes import Array
 
 Change = Callable[[np.random.Generator, Array], Array]
-"""Of images or masks (N,H,W,1) in [0,1]."""
+"""A change of images or masks (N,H,W,1) in [0,1]."""
 
 
 @dataclass(frozen=True, eq=False)
 class Changed:
-    """A network whose targets, or the masks of its support, are changed.
+    """A network with changed targets, or with changed masks in its support.
 
     Args:
-        name: what is changed.
-        targets, masks: how.
-        undo: what brings predictions of changed targets back to where they belong.
+        name: name of the change.
+        targets, masks: changes of each.
+        undo: inverse of `targets`, for predictions.
     """
 
     base: InContext
@@ -60,10 +62,10 @@ class Changed:
 
 @dataclass(frozen=True, eq=False)
 class WrongEntries:
-    """A network in whose support a part of the entries is of the wrong class.
+    """A network with a part of its support entries replaced by a wrong class.
 
-    Where a dataset has several classes, the image stays and the mask is that of another class (empty, if the image does
-    not show it). Otherwise image and mask are of another dataset.
+    In a dataset of several classes, the image stays and shows the mask of another class, which may be empty. Otherwise
+    image and mask come from another dataset.
     """
 
     base: InContext
@@ -95,7 +97,7 @@ class WrongEntries:
 
 
 def conditions(network: InContext, tasks: Sequence[CorpusTask]) -> list:
-    """The network as it is, and with each of the changes."""
+    """List the network unchanged, and with each of the changes."""
 
     def on_targets(name: str, change: Change, undo: Change | None = None) -> Changed:
         return Changed(network, name, targets=change, undo=undo)
@@ -128,21 +130,21 @@ def blur(rng: np.random.Generator, images: Array, *, sigma: float) -> Array:
 
 
 def contrast(rng: np.random.Generator, images: Array, *, factor: float) -> Array:
-    """Intensities nearer to the mean of their image, or farther from it."""
+    """Scale the intensities around the mean of their image."""
     mean = images.mean(axis=(1, 2), keepdims=True)
     return np.clip(mean + factor * (images - mean), 0, 1)
 
 
 def rotate(rng: np.random.Generator, images: Array, *, degrees: float) -> Array:
-    """About the centre, linearly interpolated; what comes from outside continues the border.
+    """Rotate around the centre with linear interpolation, and fill up with the border.
 
-    Zeros there would help predictions that are rotated back: nothing false could be in the corners.
+    Zeros would help predictions that are rotated back: the corners could hold nothing false.
     """
     return ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1, mode="nearest").clip(0, 1)
 
 
 def grow_or_shrink(rng: np.random.Generator, masks: Array, *, pixels: int) -> Array:
-    """Each at random; masks so small that nothing would be left are grown."""
+    """Grow or shrink each mask at random; grow masks that would vanish."""
     changed = []
     for mask in masks[..., 0] >= 0.5:
         small = ndimage.binary_erosion(mask, iterations=pixels, border_value=1)
@@ -152,7 +154,7 @@ def grow_or_shrink(rng: np.random.Generator, masks: Array, *, pixels: int) -> Ar
 
 
 def shift(rng: np.random.Generator, masks: Array, *, pixels: int) -> Array:
-    """Each in a direction of its own."""
+    """Shift each mask in a random direction."""
     angles = rng.uniform(0, 2 * np.pi, len(masks))
     moved = [
         ndimage.shift(mask[..., 0], (pixels * np.sin(angle), pixels * np.cos(angle)), order=1)

@@ -2,13 +2,15 @@
 
     python -m experiments.small_sets --corpus CORPUS --against open-v3 open-v2 open-v1 open-v0 --out DIR
 
-The sets of CORPUS beside those of experiments/evaluate.py have 4 to 20 images: each is segmented by up to 16 others of
-its set (in seven of the nine sets measured there are 3 or 4), at most 8 images a task. Measured were seven sets of
-MedScribble (halleewong/ScribblePrompt: BTCV, CAMUS, CHAOS, HipXRay, OASIS, OCTA-500, PAXRay), and of sarah-antillia's
-repositories livers in CT (sa_ct_liver: prepared with --subject-pattern '^\\d+', for names begin with the patient's
-number) and leukocytes (LISC), whose classes are their types: prepared with --one-class. No weights have learned from
-any, but open-v0 has seen livers in CT. Weights are compared case by case with the last of them. Two quiet CPU cores
-take a minute for each of them.
+CORPUS holds other sets than experiments/evaluate.py measures on, of 4 to 20 images each. Each image is segmented from
+up to 16 others of its set, at most 8 images a task. Nine sets were measured:
+
+- seven sets of MedScribble (halleewong/ScribblePrompt: BTCV, CAMUS, CHAOS, HipXRay, OASIS, OCTA-500, PAXRay)
+- livers in CT (sarah-antillia, sa_ct_liver), prepared with --subject-pattern '^\\d+': names begin with the patient
+- leukocytes (sarah-antillia, LISC), prepared with --one-class: the classes are types of cells
+
+No weights have learned from any of them, except that open-v0 has seen livers in CT. All weights are compared case by
+case with the last. Two quiet CPU cores take a minute for each.
 """
 
 from dataclasses import replace
@@ -32,9 +34,7 @@ def main() -> None:
     data, held = held_out(arguments)
     small = too_small(data, held)
     if not small:
-        print(
-            f"{arguments.corpus}: has no sets beside those of experiments/evaluate.py, so there is nothing to measure"
-        )
+        print(f"{arguments.corpus}: has no sets that experiments/evaluate.py leaves out: nothing to measure")
         return
     others = matching(small, patterns)
     if not others:

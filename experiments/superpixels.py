@@ -1,4 +1,4 @@
-"""A picture of superpixel tasks: what is learned from the images of a corpus without their annotations.
+"""Draw superpixel tasks, which are made from images of a corpus without their annotations.
 
 python -m experiments.superpixels --corpus CORPUS --out experiments/results/superpixels.png
 """
@@ -15,7 +15,7 @@ from universeg_jax.data.episodes.superpixels import SuperpixelEpisodes
 
 EPISODES, SUPPORT = 5, 5
 PUBLISHED = ("dsb2018_nuclei", "hippocampus_axial", "chasedb1_vessel", "cxr_lung")
-"""Datasets that may be shown: CC0, CC BY-SA 4.0, CC BY 4.0, CC0."""
+"""Datasets whose licences allow showing them: CC0, CC BY-SA 4.0, CC BY 4.0, CC0."""
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def draw(source: SuperpixelEpisodes) -> Figure:
-    """Episodes, two in a row: the target and its support, superpixels outlined."""
+    """Draw two episodes in each row: the target and its support, with outlined superpixels."""
     figure, grid = plt.subplots(EPISODES, 2 * (1 + SUPPORT), figsize=(16, 7), layout="compressed", facecolor="white")
     figure.suptitle("Superpixel tasks, two in a row: the target, and its support")
     for place, row in enumerate(grid.reshape(-1, 1 + SUPPORT)):

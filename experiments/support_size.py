@@ -2,11 +2,11 @@
 
     python -m experiments.support_size --corpus CORPUS --out experiments/results/support_size
 
-One network at support sizes 1 to 64 and ensembles of 5 random support sets at 1 to 16, on the held-out tasks, with the
-protocol of experiments/evaluate.py reduced to 8 targets a task and 2 draws (the paper trained one network for each
-support size, and averaged 5 draws over 17 tasks). The other datasets of CORPUS, if it holds any, are too small for
-splits: they are cross-validated one image at a time, at support sizes 1 to 4 and with 1 draw, and reported in
-small/. Two quiet CPU cores take ten minutes.
+One network is measured at support sizes 1 to 64, and ensembles of 5 random support sets at sizes 1 to 16. Tasks and
+protocol are as in experiments/evaluate.py, with 8 targets a task and 2 draws. (The paper trained one network for each
+support size and averaged 5 draws over 17 tasks.) Other datasets of CORPUS are too small for splits: they are
+cross-validated one image at a time, at sizes 1 to 4 with 1 draw, and reported in small/. Two quiet CPU cores take ten
+minutes.
 """
 
 from dataclasses import replace

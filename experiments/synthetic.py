@@ -1,11 +1,11 @@
-"""Synthetic tasks: a picture of some, how fast they are made, and making all of them ahead of time.
+"""Draw synthetic tasks and time them, or write all of them to files.
 
     python -m experiments.synthetic picture --out experiments/results
     python -m experiments.synthetic write FOLDER --seed 0
     universeg-jax prepare FOLDER --out CORPUS
 
-The first writes synthetic.png and synthetic.json. The second makes the paper's 1000 tasks of 100 subjects, in 4 GB of
-npz files; keep their corpus apart from others, in which each of them would count as a dataset.
+The first command writes synthetic.png and synthetic.json. The second makes the paper's 1000 tasks of 100 subjects, 4 GB
+of npz files. Keep their corpus apart from other datasets: in a common corpus each task would count as a dataset.
 """
 
 import argparse
@@ -30,9 +30,9 @@ ROWS, TASKS_A_ROW, SUBJECTS = 8, 3, 2
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    picture = commands.add_parser("picture", help="synthetic.png and synthetic.json")
+    picture = commands.add_parser("picture", help="write synthetic.png and synthetic.json")
     picture.add_argument("--out", type=Path, required=True, metavar="DIR")
-    write = commands.add_parser("write", help="npz files for `universeg-jax prepare`")
+    write = commands.add_parser("write", help="write npz files for `universeg-jax prepare`")
     write.add_argument("folder", type=Path, metavar="FOLDER")
     write.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     write.add_argument("--tasks", type=int, default=1000, help="(default: %(default)s)")
@@ -50,12 +50,12 @@ def main() -> None:
 
 
 def draw() -> Figure:
-    """Tasks of seed 0, each with label map and image of two subjects."""
+    """Draw the tasks of seed 0: label map and image of two subjects each."""
     figure = plt.figure(figsize=(16, 11), facecolor="white")
     figure.text(
         0.008,
         0.985,
-        "Synthetic tasks, three in a row. Of each: label map and image of one subject, and of another",
+        "Synthetic tasks, three in a row: label map and image of one subject, then of another",
         va="top",
     )
     widths = ([1] * 2 * SUBJECTS + [0.12]) * TASKS_A_ROW
@@ -74,7 +74,7 @@ def draw() -> Figure:
 
 
 def measure() -> dict:
-    """Images a second, as `write_synthetic` makes them and in episodes of 64 support entries."""
+    """Measure images a second: as `write_synthetic` makes them, and in episodes of 64 support entries."""
     subjects = np.arange(100)
     episodes = SyntheticEpisodes(seed=0)
 

@@ -2,7 +2,7 @@
 
     python -m experiments.train experiments/configs/small.py --corpus CORPUS --out RUN
 
-It takes all devices of this machine. For several machines see experiments/DISTRIBUTED.md.
+It takes all devices of this machine. For several machines see docs/scale.md.
 
 Exit codes: 0 at the end, 2 for what cannot be used, 75 when SIGTERM or Ctrl-C stopped it after it saved its state.
 """

@@ -32,7 +32,7 @@ AUGMENTATION = Policy(
 
 
 class Stage(nnx.Module):
-    """Two convolutions, each with group normalisation and a rectifier behind it."""
+    """Two convolutions, each followed by group normalisation and a rectifier."""
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
         self.convolutions = nnx.List(
@@ -47,7 +47,7 @@ class Stage(nnx.Module):
 
 
 class UNet(nnx.Module):
-    """Encoder and decoder with skip connections; images (B,H,W,1) to logits (B,H,W,1)."""
+    """Encoder and decoder with skip connections, from images (B,H,W,1) to logits (B,H,W,1)."""
 
     def __init__(self, widths: tuple[int, ...], *, rngs: nnx.Rngs):
         inputs = (1, *widths[:-1])
@@ -72,14 +72,14 @@ class UNet(nnx.Module):
 
 @dataclass(frozen=True)
 class SupervisedUNet:
-    """A U-Net trained from scratch on all examples it is given, with augmentation; the same seed, the same network.
+    """A U-Net trained from scratch on all examples of its support; the seed determines the network.
 
-    Soft Dice plus cross-entropy, Adam with a cosine decay.
+    The loss is soft Dice plus cross-entropy; the optimiser is Adam with a cosine decay.
 
     Args:
         widths: features of each stage of the encoder.
-        steps, batch, rate: of training.
-        augmentation: of its images and masks; None for none.
+        steps, batch, rate: steps, images in a batch and learning rate of the training.
+        augmentation: augmentation of images and masks; None for none.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 96)
@@ -112,7 +112,7 @@ class SupervisedUNet:
 
 
 def _step(graph, optimiser, policy: Policy | None, parameters, state, key: Array, images: Array, labels: Array):
-    if policy is not None:  # augmentation takes the batch for an episode: every image has a draw of its own
+    if policy is not None:  # augmentation treats the batch as an episode: every image has its own draw
         first, first_label, others, other_labels = augment_episode(
             key, images[0], labels[0], images[1:], labels[1:], policy=policy
         )

@@ -1,5 +1,22 @@
+"""Settings of a test run: devices, precision, and one folder of compiled code for all processes of the run."""
+
+import os
+
 import jax
+import pytest
 
 # Before anything touches a device: four CPU devices for the tests of sharding, and float32 products in full.
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share compiled code between the workers of pytest-xdist, the commands that tests start, and the next run."""
+    options = {
+        "jax_compilation_cache_dir": os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(config.cache.mkdir("jax")),
+        "jax_compilation_cache_max_size": 2**29,  # a limit makes JAX lock the folder
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    for name, value in options.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)

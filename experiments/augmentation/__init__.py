@@ -1,1 +1,1 @@
-"""Augmentation: what it looks like, and what it costs."""
+"""Appearance and cost of the augmentation."""

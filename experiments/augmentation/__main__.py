@@ -1,10 +1,10 @@
-"""Augmentation: what it looks like, and that it costs at most 15 % of a training step.
+"""Claim: augmentation costs at most 15 % of a training step. Also draws what it looks like.
 
     python -m experiments.augmentation --out experiments/results
 
-Writes augmentation.png, each operation and whole episodes on the shipped examples, and augmentation_cost.json: the
-time of augmenting an episode beside that of a training step with it, in turn in one process, and the time of
-each operation and of other ways to interpolate. On two CPU cores it takes two minutes.
+It writes augmentation.png, with each operation and whole episodes on the shipped examples. It also writes
+augmentation_cost.json: the time to augment an episode and to train on it, in turn in one process, and the time of each
+operation and of other ways to interpolate. Two CPU cores take two minutes.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from experiments.command import run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--runs", type=int, default=9, help="of each side (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=9, help="runs of each side (default: %(default)s)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     draw().savefig(arguments.out / "augmentation.png", dpi=90)

@@ -1,4 +1,4 @@
-"""Time of augmenting an episode, of a training step with it, and of the parts of augmentation."""
+"""Measure the time to augment an episode, to train on it, and to run the parts of the augmentation."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,7 @@ ENTRIES = 1 + SUPPORT
 
 
 def measure(*, runs: int) -> dict:
-    """Medians, in milliseconds, for one episode of 16 support entries and 128×128 pixels."""
+    """Measure medians in milliseconds for one episode of 16 support entries and 128×128 pixels."""
     episode = _milliseconds(_episode_sides(), runs=runs)
     operations = _milliseconds(_operation_sides(), runs=3 * runs)
     warps = _milliseconds(_warp_sides(), runs=runs)
@@ -57,7 +57,7 @@ def _episode_sides() -> dict[str, Callable[[], object]]:
     model = UniverSeg(UniverSegConfig.v1(), rngs=nnx.Rngs(0))
 
     def loss(model: UniverSeg) -> Array:
-        # All support entries at once: on CPU the gradient of one at a time is far slower, unlike the network itself.
+        # All support entries at once: on a CPU the gradient of one at a time is far slower, unlike the network itself.
         logits = model(images[:, 0], images[:, 1:], labels[:, 1:], chunk=SUPPORT)
         return ((jax.nn.sigmoid(logits) - labels[:, 0]) ** 2).mean()
 
@@ -72,7 +72,7 @@ def _episode_sides() -> dict[str, Callable[[], object]]:
 
 
 def _operation_sides() -> dict[str, Callable[[], object]]:
-    """Each operation on all entries."""
+    """Compile each operation on all entries."""
     keys = jax.random.split(jax.random.key(0), ENTRIES)
     strengths = jax.random.uniform(jax.random.key(1), (ENTRIES,), minval=0.1)
     images = jax.random.uniform(jax.random.key(2), (ENTRIES, SIZE, SIZE, 1))

@@ -1,4 +1,4 @@
-"""Every operation of the augmentation, at strengths from one end of the paper's range to the other."""
+"""Every operation of the augmentation, at strengths over the paper's range."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from universeg_jax.shapes import Array
 SIZE = 128
 
 Operation = Callable[[Array, Array], tuple[Array, Array]]
-"""Of an image and its label map, both (H,W,1)."""
+"""A change of an image and its label map, both (H,W,1)."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Row:
     """An operation at three strengths.
 
     Attributes:
-        tiles: what is said of each strength, and the operation.
-        pixels: whether single pixels of the image change, which only a close-up shows.
+        tiles: a caption for each strength, and the operation.
+        pixels: True if single pixels change, which only a close-up shows.
     """
 
     title: str
@@ -30,13 +30,13 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """The rows of both tables of the paper's appendix."""
+    """List the rows of both tables of the paper's appendix."""
     noise = jax.random.uniform(jax.random.key(0), (2, SIZE, SIZE), minval=-1)
     elastic = partial(operations.elastic, noise=noise)
     deform = _move(elastic, alpha=2.5, sigma=6.0)
     tone = operations.adjust_brightness_contrast
     add_noise = partial(operations.add_gaussian_noise, jax.random.key(0))
-    once = _probability("flip_labels")  # all five that whole episodes alone undergo have the same
+    once = _probability("flip_labels")  # all five operations on whole episodes have the same probability
     return [
         Row(
             f"flips · {once}",
@@ -121,7 +121,7 @@ def _probability(name: str) -> str:
 
 
 def _move(function: Callable, **strength) -> Operation:
-    """An operation on image and label, from one on coordinates."""
+    """Make an operation on image and label from one on coordinates."""
 
     def operation(image: Array, label: Array) -> tuple[Array, Array]:
         coordinates = function(operations.pixel_grid(SIZE, SIZE), **strength)
@@ -131,7 +131,7 @@ def _move(function: Callable, **strength) -> Operation:
 
 
 def _change(function: Callable, **strength) -> Operation:
-    """An operation on image and label, from one on intensities."""
+    """Make an operation on image and label from one on intensities."""
     return lambda image, label: (function(image=image, **strength), label)
 
 

@@ -1,4 +1,4 @@
-"""Each operation, and whole episodes, on the shipped examples."""
+"""Draw each operation, and whole episodes, on the shipped examples."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def _draw_episodes(figure: SubFigure) -> None:
 
 
 def _examples(task: str, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first support images and labels (S,H,W,1) of a shipped task."""
+    """Read the first support images and labels (S,H,W,1) of a shipped task."""
     folder = EXAMPLES / task / "support"
     names = sorted(file.name for file in (folder / "images").glob("*.png"))[:number]
     images, masks = (np.stack([Image.open(folder / kind / name) for name in names]) for kind in ("images", "masks"))
@@ -85,7 +85,7 @@ def _examples(task: str, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _show(axes: Axes, image: Array, label: Array) -> None:
-    """An image, with the label over it in colour."""
+    """Show an image with its label in colour."""
     weight = OPACITY * np.asarray(label)
     axes.imshow(np.clip((1 - weight) * np.asarray(image) + weight * LABEL_COLOUR, 0, 1))
     axes.axis("off")

@@ -1,7 +1,7 @@
-"""A first run from scratch, on two CPU cores.
+"""first_run: a training from scratch on two CPU cores.
 
-Claim: the released network, small images first and then larger ones, learns in 5400 steps to segment tasks that it
-never saw about as well as open-v0 (experiments/results/first_run/).
+Claim: in 5400 steps, on small images first and larger ones later, the released network learns to segment unseen tasks
+about as well as open-v0 (experiments/results/first_run/).
 
     python -m experiments.train experiments/configs/first_run.py --corpus CORPUS --out RUN
 
@@ -11,7 +11,7 @@ Expected time: an hour on two quiet CPU cores.
 from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.train.config import Stage, TrainConfig
 
-# Milder than the paper's: a short training cannot learn all that its augmentation asks for.
+# Milder than the paper's: a short training cannot learn everything that the paper's augmentation demands.
 POLICY = Policy(
     task=Variation(
         affine=0.3, rotation=(-180.0, 180.0), brightness_contrast=0.3, elastic=0.15, blur=0.2, noise=0.2, sharpness=0.2

@@ -1,11 +1,12 @@
-"""One dataset alone, as it is: whether the network can learn a task at all.
+"""one_task: train on one dataset alone, to see whether the network can learn its task at all.
 
-Claim: what open-v1 does badly on a dataset it was trained on, the same network learns in two hundred steps when nothing
-else is asked of it (experiments/results/open_v1/). For diagnosis: such weights know one task.
+Claim: a dataset that open-v1 was trained on and does badly, the same network learns in two hundred steps if it is alone
+(experiments/results/open_v1/). This is a diagnosis: such weights know one task.
 
     python -m experiments.train experiments/configs/one_task.py --corpus CORPUS --out RUN
 
-CORPUS holds one dataset; its path in a larger corpus will not do, but a folder with a link to it will.
+CORPUS holds one dataset. For a dataset of a larger corpus, make a folder with a link to it. docs/weights.md says where
+open-v1 is; pass its folder with `--set weights FOLDER`.
 
 Expected time: two minutes on two quiet CPU cores.
 """

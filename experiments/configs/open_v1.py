@@ -1,18 +1,19 @@
-"""The weights open-v1: a longer training, on from the first run's weights, with Muon.
+"""open_v1: a longer training with Muon, starting from the first run's weights.
 
-Claim: going on for 7200 steps, on all images of the training tasks and with kernels updated by Muon, raises the mean
-Dice on held-out tasks a little (experiments/results/open_v1/).
+Claim: 7200 more steps, on all images of the training tasks and with Muon for the kernels, raise the mean Dice on
+held-out tasks a little (experiments/results/open_v1/).
 
+    python -m experiments.train experiments/configs/first_run.py --corpus CORPUS --out run0
     python -m experiments.train experiments/configs/open_v1.py --corpus CORPUS --out RUN
 
-Expected time: an hour and ten minutes on two quiet CPU cores, beside the half hour of the first run.
+Expected time: an hour and ten minutes on two quiet CPU cores, after the first run.
 """
 
 from experiments.configs.first_run import POLICY
 from universeg_jax.train.config import Stage, TrainConfig
 
 config = TrainConfig(
-    weights="experiments/results/first_run/weights",
+    weights="run0/last",
     stages=(
         Stage(
             size=64,

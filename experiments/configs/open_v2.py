@@ -1,12 +1,12 @@
-"""The weights open-v2: the last of four runs, at 128 px and with images more as they are.
+"""open_v2: the last of four runs to open-v2, at 128 px and with milder augmentation.
 
-Claim: augmentation that was useful for learning to go by the examples is better weakened at the end; these weights are
+Claim: strong augmentation teaches the network to use the examples, and should be weakened at the end. These weights are
 better than open-v1 on held-out datasets (experiments/results/open_v2/).
 
     python -m experiments.train experiments/configs/open_v2.py --corpus CORPUS --out run4
 
-Expected time: half an hour on two quiet CPU cores. run3/best is of its last step, as the Dice of tasks kept from
-training rose to the end.
+Expected time: half an hour on two quiet CPU cores. run3/best holds the last step of run3, because its Dice on
+validation tasks rose to the end.
 """
 
 from dataclasses import replace

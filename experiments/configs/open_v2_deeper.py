@@ -1,13 +1,13 @@
-"""The first of four runs to open-v2: six stages instead of four, without the smallest labels.
+"""open_v2_deeper: the first of four runs to open-v2, with six stages instead of four, without the smallest labels.
 
-Claim: a receptive field of the whole image and 8700 further steps on larger structures leave the mean Dice on held-out
-datasets where it was, .685, but make later runs better (experiments/results/open_v2/).
+Claim: a receptive field of the whole image and 8700 more steps on larger structures do not change the mean Dice on
+held-out datasets, but make later runs better (experiments/results/open_v2/).
 
     python -m experiments.deepen open-v1 --stages 6 --out deeper
     python -m experiments.train experiments/configs/open_v2_deeper.py --corpus CORPUS --out run1
 
-Expected time: an hour and twenty minutes on two quiet CPU cores. In the run that was measured the first 1933
-steps learned from all labels.
+Expected time: an hour and twenty minutes on two quiet CPU cores. The measured run learned from all labels in its first
+1933 steps. docs/weights.md says where open-v1 is.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ from dataclasses import replace
 from experiments.configs.first_run import POLICY
 from universeg_jax.train.config import Stage, TrainConfig
 
-# Place, size and brightness say less about the task than in the first run's, outlines more.
+# Place, size and brightness say less about the task than in the first run; outlines say more.
 LESS_BY_PLACE = replace(
     POLICY,
     in_task=replace(POLICY.in_task, affine=0.5, rotation=(-20.0, 20.0), scale=(0.8, 1.25), brightness_contrast=0.3),

@@ -1,7 +1,7 @@
-"""The second of four runs to open-v2: half synthetic, most of that told apart by outlines.
+"""open_v2_outlined: the second of four runs to open-v2, half synthetic, mostly with outlines.
 
-Claim: synthetic outlines do not change the mean Dice on held-out datasets, .683, but the mean of these weights and the
-ones before is better than both, .692 (experiments/results/open_v2/).
+Claim: synthetic outlines do not change the mean Dice on held-out datasets, but the mean of these weights and the ones
+before is better than both (experiments/results/open_v2/).
 
     python -m experiments.train experiments/configs/open_v2_outlined.py --corpus CORPUS --out run2
     python -m experiments.average run1/last run2/last --out mean

@@ -1,7 +1,7 @@
-"""The third of four runs to open-v2: four tenths of the episodes are of superpixels.
+"""open_v2_superpixels: the third of four runs to open-v2, with superpixels in four tenths of the episodes.
 
-Claim: tasks made of real images without their annotations are the variety that annotated sets of twenty images lack
-(experiments/results/open_v2/).
+Claim: tasks made from real images without annotations add the variety that annotated sets of twenty images lack
+(experiments/results/open_v2/). The weights "mean" come from the last command of open_v2_outlined.py.
 
     python -m experiments.train experiments/configs/open_v2_superpixels.py --corpus CORPUS --out run3
 

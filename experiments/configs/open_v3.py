@@ -1,7 +1,7 @@
-"""The weights open-v3: the second of two runs, at 128 px and with images more as they are.
+"""open_v3: the second of two runs to open-v3, at 128 px and with milder augmentation.
 
-Claim: 2400 more steps like the last of open-v2, from the mean of open-v2 and the run with zoom, are better than open-v2
-on held-out datasets (experiments/results/open_v3/).
+Claim: 2400 more steps like the last of open-v2, starting from the mean of open-v2 and the run with zoom, are better
+than open-v2 on held-out datasets (experiments/results/open_v3/). open_v3_zoom.py makes the weights "mean".
 
     python -m experiments.train experiments/configs/open_v3.py --corpus CORPUS --out run6
 

@@ -1,7 +1,7 @@
-"""After open-v3: 3600 more steps at 128 px, with labels of the same images joined to new structures.
+"""open_v3_joined: 3600 more steps at 128 px after open-v3, with joined labels of the same image.
 
-Claim: neither more steps of the last kind nor joined labels raise the mean Dice on held-out datasets further: .718 as
-before (experiments/results/open_v3/).
+Claim: neither more steps nor joined labels raise the mean Dice on held-out datasets further
+(experiments/results/open_v3/). docs/weights.md says where open-v3 is.
 
     python -m experiments.train experiments/configs/open_v3_joined.py --corpus CORPUS --out run7
 

@@ -1,7 +1,7 @@
-"""The first of two runs from open-v2 to open-v3: superpixels again, and tasks that are zoomed and shifted as a whole.
+"""open_v3_zoom: the first of two runs to open-v3, with superpixels and tasks zoomed and shifted as a whole.
 
-Claim: alone it makes open-v2 worse on images of 128 px, but the mean of the two is a better start for a last run
-(experiments/results/open_v3/).
+Claim: alone it makes open-v2 worse on images of 128 px, but the mean of both is a better start for a last run
+(experiments/results/open_v3/). docs/weights.md says where open-v2 is.
 
     python -m experiments.train experiments/configs/open_v3_zoom.py --corpus CORPUS --out run5
     python -m experiments.average open-v2 run5/last --out mean

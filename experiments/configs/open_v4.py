@@ -1,7 +1,7 @@
-"""The weights open-v4: the second of two runs, at 128 px and with images more as they are.
+"""open_v4: the second of two runs to open-v4, at 128 px and with milder augmentation.
 
 Claim: its mean Dice on held-out datasets is five hundredths above open-v0's, and no task is below
-(experiments/results/open_v4/).
+(experiments/results/open_v4/). open_v4_walled.py makes the weights "mean8".
 
     python -m experiments.train experiments/configs/open_v4.py --corpus CORPUS --out run9
 

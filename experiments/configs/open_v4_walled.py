@@ -1,13 +1,15 @@
-"""The first of two runs from open-v3 to open-v4: synthetic labels with walls and cores, and whole lesions.
+"""open_v4_walled: the first of two runs to open-v4, with synthetic walls around cores, and whole lesions.
 
-Claim: after it, a last run at 128 px is better than open-v3 on held-out datasets, most in what is a ring: the heart's
-wall and cytoplasm (experiments/results/open_v4/).
+Claim: a last run after it is better than open-v3 on held-out datasets, most for rings: the heart's wall and cytoplasm
+(experiments/results/open_v4/).
 
     python -m experiments.average open-v3 run7/last --out mean
     python -m experiments.train experiments/configs/open_v4_walled.py --corpus CORPUS --out run8
     python -m experiments.average mean run8/last --out mean8
 
-run7 is that of open_v3_joined.py. Expected time: three quarters of an hour on two quiet CPU cores.
+open_v3_joined.py makes run7, and docs/weights.md says where open-v3 is.
+
+Expected time: three quarters of an hour on two quiet CPU cores.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""small: a run to look at, on any corpus with two labels or more.
+"""small: a short run to look at, on any corpus with two labels or more.
 
-Claim: within a minute or two on the CPU of a laptop a small network learns to look at its examples: the Dice of
-the training episodes rises well above that of the first steps.
+Claim: in a minute or two on the CPU of a laptop, a small network learns to use its examples: the Dice of the training
+episodes rises well above its first values.
 
     python -m experiments.train experiments/configs/small.py --corpus CORPUS --out RUN
 

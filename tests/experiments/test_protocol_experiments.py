@@ -107,7 +107,7 @@ def test_the_steps_of_the_demo(monkeypatch):
     found = steps(Exact(), images, images.take(slice(5)), rng)
     assert all(value == 1 for values in found.values() for value in values)
     assert len(found["their ensemble"]) == 5
-    assert len(found["cytoplasm by 64, 3 test images"]) == 3
+    assert len(found["cytoplasm from 64, 3 test images"]) == 3
     assert leave_one_out(Exact(), images.take(slice(3))) == [1, 1, 1]
     assert plot(found).axes
     half = table({**found, "half": [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]}, title="w, 5 test images")
@@ -250,23 +250,7 @@ def test_all_experiments_stop_at_one_that_fails(monkeypatch, tmp_path):
 
     monkeypatch.setattr(all_evaluations.subprocess, "run", run)
     monkeypatch.setattr("sys.argv", ["all_evaluations", "--corpus", "corpus", "--out", str(tmp_path)])
-    with pytest.raises(InputError, match=r"experiments\.small_sets left with exit code 2; what it said is above"):
+    with pytest.raises(InputError, match=r"experiments\.small_sets ended with exit code 2; its messages are above"):
         all_evaluations.main()
     assert len(started) == 2
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_page_of_all_experiments(tmp_path):
-    folder = tmp_path / "bounds"
-    folder.mkdir()
-    machine = {"processor": "p", "cores": 2, "python": "3", "versions": {"jax": "0.1", "torch": None}}
-    (folder / "results.json").write_text(json.dumps({"command": "the command", "machine": machine}))
-    (folder / "tables.md").write_text("# Evaluation\n\n`the command`\n\n**a table**\n\n| a |\n")
-    (folder / "datasets.png").touch()
-    text = all_evaluations.page(tmp_path)
-    assert "## Bounds\n\n*By 32 examples Dice is above" in text
-    assert text.count("the command") == 1
-    assert "p, 2 cores; Python 3, jax 0.1." in text
-    assert "**a table**" in text
-    assert "![datasets](bounds/datasets.png)" in text
-    assert "Robustness" not in text

@@ -42,7 +42,7 @@ def run(out: Path, compiled: Path) -> None:
 
 def started(out: Path, compiled: Path) -> multiprocessing.Process:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["array_run"])
+    context.set_forkserver_preload(["tests.helpers.array_run"])
     process = context.Process(target=run, args=(out, compiled))
     process.start()
     return process
