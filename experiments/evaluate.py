@@ -4,8 +4,8 @@
 
 `universeg-jax prepare` makes CORPUS from public sources: WBC (zxaoyou/segmentation_WBC, JTSC), ACDC, dental panoramic
 X-rays and HC18. The protocol is `universeg_jax.evaluate.runner.EvaluationProtocol` at a reduced scale: 16 targets a
-task and 2 draws of the support. The headline is the mean Dice over the 7 tasks of these 4 datasets. A killed run resumes
-when it is started again. Two quiet CPU cores take four minutes.
+task and 2 draws of the support. The headline is the mean Dice over the 7 tasks of these 4 datasets. A killed run
+resumes when it is started again. Two quiet CPU cores take four minutes.
 """
 
 from dataclasses import replace
