@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
-from universeg_jax.evaluate.data import generator
+from universeg_jax.util.random import generator
 
 SMALLEST = 0.002  # fraction of the image that a label covers at least
 FEWEST_SUBJECTS = 6  # below which a prefix of the name is not taken for a subject

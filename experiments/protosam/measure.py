@@ -12,12 +12,12 @@ import numpy as np
 
 from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.errors import SegmentationWarning
-from universeg_jax.evaluate.data import generator
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.models.sam.image_encoder import Features
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.util.random import generator
 
 SMALLEST = 1e-3  # fraction of the image that a label covers at least, 16 pixels at 128
 VOLUMES = ("sa_ct_liver", "sa_whole_heart_hvsmr_2_0", "sa_kits19_kidney_tumor", "sa_liver_tumor")

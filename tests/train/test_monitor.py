@@ -76,8 +76,8 @@ def test_the_bar_shows_averages_and_not_the_time_of_compiling(tmp_path, capsys):
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "metrics.unfinished").mkdir()
-    with pytest.raises(InputError, match=r"metrics.jsonl: cannot be written: Is a directory; .* Make room"):
+    (tmp_path / "tensorboard").write_text("")
+    with pytest.raises(InputError, match=r"metrics.jsonl: cannot be written: File exists; .* Make room"):
         Watch(tmp_path, first=0, steps=4, quiet=True)
 
 

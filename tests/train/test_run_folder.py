@@ -16,7 +16,7 @@ def test_one_run_at_a_time(tmp_path):
 
 def test_what_a_kill_left_behind_is_cleared_away(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / ".best-0123abcd" / "parameters").mkdir(parents=True)
+    (tmp_path / ".uj-0123abcd" / "parameters").mkdir(parents=True)
     (tmp_path / ".mine").mkdir()
     with own_folder(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == [".mine", "checkpoints"]

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.segment.folder import Options, make_section, output_files, predict_targets
     from universeg_jax.segment.report import dice_table, environment, task_report, warnings_on_stderr, write_report
     from universeg_jax.segment.segmenter import Segmenter
-    from universeg_jax.util.files import check_outputs, complete_or_nothing
+    from universeg_jax.util.outputs import check_outputs, complete_or_nothing
 
     options, sections, reports, tables = Options(), [], {}, []
     with warnings_on_stderr() as warned, as_file(files("universeg_jax") / "assets" / "examples") as examples:
@@ -51,9 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
             for about, support, targets in tasks
             for file in output_files(support, targets, options)
         ]
-        check_outputs(arguments.out, [*outputs, "overview.png", "report.json"], overwrite=arguments.overwrite)
+        outputs += ["overview.png", "report.json"]
+        check_outputs(arguments.out, outputs, overwrite=arguments.overwrite)
         segmenter = Segmenter(arguments.weights)
-        with complete_or_nothing(arguments.out) as folder:
+        with complete_or_nothing(arguments.out, new=() if arguments.overwrite else outputs) as folder:
             for about, support, targets in tasks:
                 place = folder / about["folder"]
                 records = predict_targets(segmenter, support, targets, place, options, progress=not arguments.quiet)

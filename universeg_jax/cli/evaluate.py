@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.evaluate.runner import EvaluationProtocol, with_defaults
     from universeg_jax.segment.model import load_in_context
     from universeg_jax.segment.report import environment, warnings_on_stderr
-    from universeg_jax.util.files import check_apart, check_outputs, complete_or_nothing
+    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
 
     protocol = EvaluationProtocol(
         support_sizes=tuple(arguments.support),

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     # Imported here so that --help need not wait for JAX.
     from universeg_jax.deploy.artifact import JAX, ONNX, check_installed, output_files, write_export
     from universeg_jax.errors import InputError
-    from universeg_jax.util.files import check_apart, check_outputs, complete_or_nothing
+    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
     from universeg_jax.weights.loading import universeg
 
     formats = {"jax": (JAX,), "onnx": (ONNX,), "both": (JAX, ONNX)}[arguments.format]
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_installed(formats)
     model = universeg(pretrained=arguments.weights)  # which refuses other networks
     size = model.input_size if arguments.size is None else arguments.size
-    with complete_or_nothing(arguments.out) as folder:
+    with complete_or_nothing(arguments.out, new=() if arguments.overwrite else files) as folder:
         write_export(folder, model, arguments.weights, formats, size=size)
     if not arguments.quiet:
         written = " and ".join(kind.file for kind in formats)

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.train.finetune.before_after import compare, markdown, model_card, section
     from universeg_jax.train.finetune.run import REPORTS, FineTuning, FineTuningRun
     from universeg_jax.train.loop import STOPPED, Stopped
-    from universeg_jax.util.files import check_apart, complete_or_nothing
+    from universeg_jax.util.outputs import check_apart, complete_or_nothing
 
     options = FineTuning(
         weights=arguments.weights,

@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.segment.folder import Options, make_section, output_files, predict_targets
     from universeg_jax.segment.report import dice_table, environment, task_report, warnings_on_stderr, write_report
     from universeg_jax.segment.segmenter import Segmenter
-    from universeg_jax.util.files import check_apart, check_outputs, complete_or_nothing
+    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
 
     options = Options(
         threshold=arguments.threshold,
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
         weights = arguments.weights or DEFAULT_WEIGHTS[arguments.model]
         model = _load(arguments.model, weights, arguments.features)
         segmenter = Segmenter(model, window=arguments.window, dtype=dtype)
-        with complete_or_nothing(arguments.out) as folder:
+        with complete_or_nothing(arguments.out, new=() if arguments.overwrite else files) as folder:
             records = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
             title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
             section = make_section(title, support, targets, records, folder)

@@ -1,6 +1,5 @@
 """What is evaluated on: the tasks of some data, the labelled images and the cases of each, and how they are split."""
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -10,6 +9,7 @@ import numpy as np
 from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.errors import InputError
 from universeg_jax.shapes import Array, Float
+from universeg_jax.util.random import generator
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,3 @@ def make_folds(
     chosen = {available[i] for i in order[:targets]}
     made = [Fold(tuple(fold.support), tuple(c for c in fold.cases if c.name in chosen)) for fold in made]
     return [fold for fold in made if fold.cases]
-
-
-def generator(*key: str | int) -> np.random.Generator:
-    """Random numbers that depend on nothing but the key."""
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest))

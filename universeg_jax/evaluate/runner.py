@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.errors import InputError
-from universeg_jax.evaluate.data import Case, Data, Fold, SupportPool, generator, make_folds, read_cached
+from universeg_jax.evaluate.data import Case, Data, Fold, SupportPool, make_folds, read_cached
 from universeg_jax.evaluate.methods import Method
 from universeg_jax.evaluate.metrics import Scores, as_array, score
 from universeg_jax.evaluate.records import Key, Record, Records
+from universeg_jax.util.random import generator
 
 
 @dataclass(frozen=True)

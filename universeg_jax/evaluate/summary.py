@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from universeg_jax.evaluate.data import generator
 from universeg_jax.evaluate.records import Key, Record
+from universeg_jax.util.random import generator
 
 RESAMPLES = 2000
 INTERVAL = (2.5, 97.5)  # percentiles

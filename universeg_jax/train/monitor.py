@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from universeg_jax.errors import InputError
 from universeg_jax.train.run_folder import METRICS, TENSORBOARD
+from universeg_jax.util.files import write_whole
 
 SMOOTHING = 0.9
 """Of what the bar shows: the share of the values before in a moving average."""
@@ -144,6 +145,4 @@ def read_metrics(file: Path) -> list[dict]:
 
 def _drop_after(file: Path, step: int) -> None:
     lines = [line for line in read_metrics(file) if line["step"] <= step]
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    unfinished.replace(file)
+    write_whole(file, "".join(json.dumps(line) + "\n" for line in lines))

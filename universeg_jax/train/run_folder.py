@@ -1,7 +1,6 @@
 """Protect a run folder from being resumed or overwritten by a different run."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,11 +11,8 @@ import jax
 
 from universeg_jax.errors import InputError
 from universeg_jax.train.config import TrainConfig
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from universeg_jax.util.files import locked, remove_left
+from universeg_jax.util.json_files import read_json, write_json
 
 CHECKPOINTS, METRICS, TENSORBOARD, PICTURES = "checkpoints", "metrics.jsonl", "tensorboard", "pictures"
 BEST, LAST = "best", "last"
@@ -43,32 +39,9 @@ def own_folder(folder: Path) -> Iterator[None]:
             "another --out, or move them away"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        # A kill while weights were replaced leaves them behind.
-        for name in (BEST, LAST):
-            for rest in folder.glob(f".{name}-*"):
-                shutil.rmtree(rest, ignore_errors=True)
+    with locked(folder):
+        remove_left(folder)
         yield
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """The lock is the system's, so it goes with the process however that ends."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(f"{folder}: another run is writing to it; wait for it, or choose another --out") from None
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def claim(out: Path, file: str, identity: Mapping[str, Any], *, written: Sequence[str], overwrite: bool) -> None:
@@ -97,16 +70,11 @@ def claim(out: Path, file: str, identity: Mapping[str, Any], *, written: Sequenc
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists and holds no run of this command; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    unfinished = owner.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(owner)
+    write_json(owner, identity)
 
 
 def _check_equal(owner: Path, identity: Mapping[str, Any]) -> None:
-    try:
-        before = json.loads(owner.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{owner}: is damaged ({error}); pass --overwrite to begin anew, or another --out") from None
+    before = read_json(owner, advice="pass --overwrite to start again, or another --out")
     differing = [name for name in identity if identity[name] != before.get(name)]
     if differing:
         told = "; ".join(f"{name} was {before.get(name)!r}, is {identity[name]!r}" for name in differing)

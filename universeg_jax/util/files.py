@@ -1,97 +1,193 @@
-"""Write files and folders whole or not at all, and compute digests of files."""
+"""Write files and folders whole or not at all, lock folders, and compute digests of files."""
 
 import hashlib
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from universeg_jax.errors import InputError, listing
+from universeg_jax.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 
-def check_outputs(out: Path, files: Sequence[str], *, overwrite: bool) -> None:
-    """Refuse, before any work, a folder that the outputs cannot be put in.
+def check_regular(path: str | os.PathLike, *, error: type[InputError] = InputError) -> int:
+    """Check that a path leads to a regular file, before it is opened: to open a pipe can take for ever.
 
-    Args:
-        out: the folder, which need not exist.
-        files: the paths of all outputs, relative to it.
-        overwrite: whether outputs of an earlier run may be replaced.
-
-    Raises:
-        InputError: the folder is a file, outputs exist (they are named), or other things are in their way.
-    """
-    for place in (out, *out.parents):
-        if place.exists() and not place.is_dir():
-            raise InputError(f"{place}: is a file; the output folder must be a folder or not exist yet")
-    for folder in {str(Path(file).parent) for file in files}:
-        if os.path.lexists(out / folder) and not (out / folder).is_dir():
-            raise InputError(f"{out / folder}: is a file, where a folder of that name is to be written: move it away")
-    for file in files:
-        if (out / file).is_dir():
-            raise InputError(f"{out / file}: is a folder, where a file of that name is to be written: move it away")
-    existing = [file for file in files if os.path.lexists(out / file)]
-    if existing and not overwrite:
-        raise InputError(
-            f"{out}: already holds {listing(existing)}; pass --overwrite to replace them, or another --out"
-        )
-
-
-def check_apart(out: Path, inputs: Sequence[Path], files: Sequence[str]) -> None:
-    """Refuse an output folder inside an input folder, and inputs that lie where outputs are written.
+    Returns:
+        The size of the file in bytes.
 
     Raises:
-        InputError: naming the two.
+        InputError: nothing is there, or something else than a file; of the class `error`.
     """
-    written = {(out / file).parent.resolve() for file in files} - {out.resolve()}
-    for given in inputs:
-        if given.is_dir() and out.resolve().is_relative_to(given.resolve()):
-            raise InputError(f"--out {out} lies in {given}, which holds inputs; choose a folder outside of it")
-        if any(given.resolve().is_relative_to(place) for place in written):
-            raise InputError(f"--out {out} would write where the input {given} lies; choose another --out")
+    try:
+        found = os.stat(path)
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror}") from None
+    except ValueError as problem:  # a name with a zero byte
+        raise error(f"{path!r}: cannot be read: {problem}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise error(f"{path}: is {_KINDS.get(stat.S_IFMT(found.st_mode), 'no file')}; pass a regular file")
+    return found.st_size
+
+
+TEMPORARY = ".uj-"
+"""Start of the names of unfinished files and folders. They are short, so that they fit where the final name does."""
 
 
 @contextmanager
-def complete_or_nothing(out: Path, *, outputs: Sequence[str] = ()) -> Iterator[Path]:
-    """A temporary folder whose files move into `out` when the block is left without an exception.
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a path to write to, in the folder of `path`; the file takes its name when the block ends.
 
-    It lies in `out`, or beside it if `out` is new, so that moving is renaming. On any exception, Ctrl-C
-    included, it is removed and `out` is as it was. Files of the same name in `out` are replaced, others stay.
+    On any exception, Ctrl-C included, the temporary file is removed, and a file at `path` is as it was.
+    """
+    path = Path(path)
+    unfinished = _temporary_in(path.parent)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: str | os.PathLike, text: str) -> None:
+    """Write a text file (UTF-8) that is never seen half written."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a path to make a folder at; the folder takes its name when the block ends, and replaces an older one.
+
+    On any exception, Ctrl-C included, nothing is left of the new folder, and the older one is as it was.
+    """
+    path = Path(path).absolute()
+    parent = next(place for place in path.parents if place.exists())
+    with temporary_folder(parent) as temporary:
+        new, old = temporary / "new", temporary / "old"
+        try:
+            yield new
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
+        finally:
+            if old.exists() and not path.exists():
+                old.rename(path)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder in `parent`, and remove it when the block ends. Remove those that killed processes left there."""
+    remove_left(parent)
+    while True:
+        folder = _temporary_in(parent)
+        folder.mkdir()
+        handle = _try_lock(folder)
+        if handle is None or _is_open_at(handle, folder):
+            break  # another process that cleans up may have removed it before it was locked
+        os.close(handle)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def remove_left(parent: Path) -> None:
+    """Remove the temporary folders in `parent` that no living process has locked."""
+    for folder in parent.glob(f"{TEMPORARY}*"):
+        if not folder.is_dir() or folder.is_symlink():
+            continue
+        handle = _try_lock(folder)
+        if handle is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = False, again: bool = False) -> Iterator[None]:
+    """Keep others out of this block for the same folder, which must exist.
+
+    The lock belongs to the system: it ends with the process. There is none on Windows, nor on a file system without
+    locks.
 
     Args:
-        outputs: files, relative to `out`, that an earlier run may have left: those not made now are removed.
+        wait: wait for the other process, instead of raising.
+        again: enter too if this process holds the lock.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the lock is held.
     """
-    parent = next(place for place in (out.absolute(), *out.absolute().parents) if place.is_dir())
-    staging = parent / f".{out.name}-{uuid.uuid4().hex[:8]}"
-    try:
-        staging.mkdir()
-    except OSError as error:
-        raise InputError(f"{parent}: cannot write there ({error.strerror}); choose another --out") from None
-    try:
-        yield staging
-        left = [file for file in outputs if not (staging / file).exists()]
-        _move(staging, out)
-        for file in left:
-            (out / file).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _move(staging: Path, out: Path) -> None:
-    if not out.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staging.rename(out)
+    identity = _identity(folder)
+    if fcntl is None or (again and identity in _HELD):
+        yield
         return
-    for file in sorted(path for path in staging.rglob("*") if path.is_file()):
-        place = out / file.relative_to(staging)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(place)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise InputError(f"{folder}: another run is writing to it; wait for it, or choose another --out") from None
+        except OSError:  # a file system without locks
+            pass
+        _HELD.add(identity)
+        yield
+    finally:
+        _HELD.discard(identity)
+        os.close(handle)
+
+
+_HELD: set[tuple[int, int]] = set()
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def _temporary_in(parent: Path) -> Path:
+    return parent / f"{TEMPORARY}{uuid.uuid4().hex[:8]}"
+
+
+def _try_lock(folder: Path) -> int | None:
+    """Lock a folder and return the open handle; None where another process holds it or there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _is_open_at(handle: int, folder: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(handle), folder.stat())
+    return False
 
 
 @dataclass(frozen=True)

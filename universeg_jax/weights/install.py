@@ -5,9 +5,9 @@ from pathlib import Path
 
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
+from universeg_jax.util.files import locked
 from universeg_jax.weights import store
 from universeg_jax.weights.catalogue import Release, release_of
-from universeg_jax.weights.fetch import alone_in
 from universeg_jax.weights.mapping import blueprint
 from universeg_jax.weights.networks import Model, architecture_of, converter_for, looks_like
 from universeg_jax.weights.torch_io.file import load_torch
@@ -46,7 +46,8 @@ def _install(release: Release, folder: Path) -> None:
     """Download a release, unless its file was put in the cache folder by hand, and convert it."""
     file = folder.parent / release.file_name
     try:
-        with alone_in(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder.parent, wait=True):
             if folder.exists():  # made by another process while this one waited
                 return
             downloaded = not file.exists()

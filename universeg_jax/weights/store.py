@@ -5,10 +5,7 @@ FOLDER/parameters/      an Orbax checkpoint of {name: array}
 """
 
 import hashlib
-import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -19,6 +16,8 @@ import jax
 import numpy as np
 
 from universeg_jax.errors import WeightsError
+from universeg_jax.util.files import whole_folder
+from universeg_jax.util.json_files import read_json, write_json
 from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
 from universeg_jax.weights.networks import ARCHITECTURES, Model, ModelConfig, Network, architecture_of
 
@@ -64,7 +63,7 @@ def save(
         # It tells where the folder was written, which is nobody's business and soon wrong; nothing reads it.
         (new / PARAMETERS / "commit_success.txt").unlink(missing_ok=True)
         description["sha256"] = _sha256(new / PARAMETERS)
-        (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        write_json(new / DESCRIPTION, description)
 
 
 def load(folder: str | os.PathLike) -> Model:
@@ -102,12 +101,9 @@ def read_description(folder: str | os.PathLike) -> dict[str, Any]:
         WeightsError: it is not such a folder, or of a later format.
     """
     path = Path(folder) / DESCRIPTION
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WeightsError(f"{folder}: is not a folder of weights: {DESCRIPTION}: {error.strerror}") from error
-    except ValueError as error:
-        raise WeightsError(f"{path}: is damaged: {error}") from error
+    if not os.path.lexists(path):
+        raise WeightsError(f"{folder}: is not a folder of weights: it holds no {DESCRIPTION}")
+    description = read_json(path, advice="copy or convert the weights again", error=WeightsError)
     if not isinstance(description, dict):
         raise WeightsError(f"{path}: is damaged: it holds a {type(description).__name__}")
     _architecture(description.get("model"), path)
@@ -133,21 +129,11 @@ def new_folder(folder: str | os.PathLike, *, overwrite: bool = False) -> Iterato
             raise WeightsError(f"{folder}: exists; choose another folder, or pass overwrite to replace it")
         if not (folder / DESCRIPTION).is_file():
             raise WeightsError(f"{folder}: holds no weights, so it is not replaced; choose another folder")
-    parent = next(place for place in folder.parents if place.exists())
-    new, old = (parent / f".{folder.name}-{uuid.uuid4().hex[:8]}" for _ in range(2))
     try:
-        yield new
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if overwrite and folder.exists():
-            folder.rename(old)
-        new.rename(folder)
+        with whole_folder(folder) as new:
+            yield new
     except OSError as error:
         raise WeightsError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _sha256(folder: Path) -> dict[str, str]:

@@ -6,7 +6,6 @@ CORPUS/NAME/sheet.png       a picture of every task
 CORPUS/NAME/64 128 256/     the images, as tensorflow-datasets stores them, in array_record
 """
 
-import json
 import threading
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.errors import InputError
+from universeg_jax.util.json_files import read_json
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,7 @@ def tasks_of(dataset: str, classes: list[str], index: dict[str, np.ndarray]) -> 
 
 def read_about(file: Path) -> dict:
     """What a dataset.json tells."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); prepare the dataset again") from None
+    return read_json(file, advice="prepare the dataset again")
 
 
 def _read_index(file: Path) -> dict[str, np.ndarray]:

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import io
 import json
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from universeg_jax.data.corpus.slices import class_values, resize, slices
 from universeg_jax.data.corpus.workers import Beam, Processes
 from universeg_jax.data.readers.source import Item, Scan, Source
 from universeg_jax.errors import InputError
+from universeg_jax.util.files import whole_file
 
 VERSION = "1.0.0"
 
@@ -228,10 +228,5 @@ def _arrays(scans: list[Scan], name: str) -> dict[str, np.ndarray]:
 
 
 def _write(file: Path, write) -> None:
-    unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with unfinished.open("wb") as stream:
-            write(stream)
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(file) as unfinished, unfinished.open("wb") as stream:
+        write(stream)

@@ -4,7 +4,6 @@ A source of episodes gives any of them by its number, without those before it. S
 hosts and worker processes, stopped, and taken up anywhere, and stays the same stream (see `stream.py`).
 """
 
-import hashlib
 import operator
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.data.corpus.select import HELD_OUT, make_pools, refuse_held_out
 from universeg_jax.errors import InputError
 from universeg_jax.shapes import Array, Bool, Float, Int
+from universeg_jax.util.random import generator
 
 NUMBER = np.iinfo(np.int32).max  # of episodes in a source: as many as an int32 counts, so without end
 
@@ -221,8 +221,7 @@ class Episodes:
         return options[order[place]], rounds
 
     def _generator(self, *key: str | int) -> np.random.Generator:
-        digest = hashlib.sha256(repr((self._seed, *key)).encode()).digest()
-        return np.random.default_rng(int.from_bytes(digest))
+        return generator(self._seed, *key)
 
     def _read(self, draw: Draw, image: int) -> tuple[np.ndarray, np.ndarray]:
         pixels, label = self._corpus.read(draw.task, image)

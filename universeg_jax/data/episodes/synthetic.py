@@ -1,6 +1,5 @@
 """Synthetic tasks as a source of episodes, or as files for `universeg-jax prepare`."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.data.episodes.draw import NUMBER, Episode, checked_number
 from universeg_jax.data.episodes.synthetic_images import LABELS, synthetic_images
 from universeg_jax.errors import InputError
+from universeg_jax.util.files import whole_file
+from universeg_jax.util.json_files import read_json, write_json
 
 SMALLEST_AREA = 0.001  # of the image, for a label to be learnt from
 
@@ -103,16 +104,14 @@ def write_synthetic(folder: Path | str, *, seed: int, tasks: int = 1000, subject
         if _is_written(file, about):
             continue
         images, classes = synthetic_images(seed, task, np.arange(subjects), size=size)
-        file.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        unfinished = file.with_suffix(".unfinished")
-        with unfinished.open("wb") as stream:
+        write_json(file.with_suffix(".json"), about)
+        with whole_file(file) as unfinished, unfinished.open("wb") as stream:
             np.savez_compressed(
                 stream,
                 images=np.round(255 * np.asarray(images)[..., 0]).astype(np.uint8),
                 labels=np.asarray(classes).astype(np.uint8),
                 ids=np.array([f"{i:03d}" for i in range(subjects)]),
             )
-        unfinished.replace(file)
 
 
 def _is_written(file: Path, about: dict) -> bool:
@@ -120,8 +119,8 @@ def _is_written(file: Path, about: dict) -> bool:
     if not file.exists() and not record.exists():
         return False
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(record)
+    except InputError:
         found = None
     if found != about:
         raise InputError(f"{record}: does not tell of {about['source']}; write to another folder")

@@ -13,7 +13,6 @@ import math
 import os
 import pickle
 import struct
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from universeg_jax.errors import WeightsError
+from universeg_jax.util.files import whole_file
 from universeg_jax.weights.torch_io.unpickle import STORAGE_DTYPES, Storage, Tensor, load_pickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -240,14 +240,11 @@ def save_torch(state_dict: Mapping[str, ArrayLike], path: str | os.PathLike) -> 
 
     members = {"data.pkl": _pickle(arrays), "byteorder": b"little", "version": b"3\n"}
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            temporary = Path(folder) / "weights.pt"
-            with zipfile.ZipFile(temporary, "w") as archive:
-                for name, content in members.items():
-                    archive.writestr(_member(name), content)
-                for index, array in enumerate(arrays.values()):
-                    archive.writestr(_member(f"data/{index}"), array.tobytes())
-            os.replace(temporary, path)
+        with whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(_member(name), content)
+            for index, array in enumerate(arrays.values()):
+                archive.writestr(_member(f"data/{index}"), array.tobytes())
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -1,0 +1,118 @@
+"""Put the results of a command in a folder: checked before any work, all of them or none, one process at a time."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from universeg_jax.errors import InputError, listing
+from universeg_jax.util.files import locked, temporary_folder
+
+UNFINISHED = "unfinished-results"
+"""Folder in OUT of complete results that a killed run was moving to their places. The next run finishes it."""
+
+_REMOVE = ".remove"  # in it: outputs of the run before that the killed run was removing
+
+
+def check_outputs(out: Path, files: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse, before any work, a folder that the outputs cannot be put in.
+
+    Args:
+        out: the folder, which need not exist.
+        files: the paths of all outputs, relative to it.
+        overwrite: whether outputs of an earlier run may be replaced.
+
+    Raises:
+        InputError: the folder is a file, outputs exist (they are named), or other things are in their way.
+    """
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{place}: is a file; the output folder must be a folder or not exist yet")
+    if (out / UNFINISHED).is_dir():
+        with locked(out, again=True):
+            _finish(out)
+    for folder in {str(Path(file).parent) for file in files}:
+        if os.path.lexists(out / folder) and not (out / folder).is_dir():
+            raise InputError(f"{out / folder}: is a file, where a folder of that name is to be written: move it away")
+    for file in files:
+        if (out / file).is_dir():
+            raise InputError(f"{out / file}: is a folder, where a file of that name is to be written: move it away")
+    if not overwrite:
+        _check_new(out, files)
+
+
+def check_apart(out: Path, inputs: Sequence[Path], files: Sequence[str]) -> None:
+    """Refuse an output folder inside an input folder, and inputs that lie where outputs are written.
+
+    Raises:
+        InputError: naming the two.
+    """
+    written = {(out / file).parent.resolve() for file in files} - {out.resolve()}
+    for given in inputs:
+        if given.is_dir() and out.resolve().is_relative_to(given.resolve()):
+            raise InputError(f"--out {out} lies in {given}, which holds inputs; choose a folder outside of it")
+        if any(given.resolve().is_relative_to(place) for place in written):
+            raise InputError(f"--out {out} would write where the input {given} lies; choose another --out")
+
+
+@contextmanager
+def complete_or_nothing(out: Path, *, new: Sequence[str] = (), outputs: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield a temporary folder whose files move into `out` when the block ends without an exception.
+
+    On any exception, Ctrl-C included, `out` is as it was. A killed process leaves all old files, or the folder
+    `UNFINISHED`, which says that results are incomplete; the next run finishes it. Files of the same name in `out` are
+    replaced, others stay. As long as the block lasts, no other process can write to `out` in this way.
+
+    Args:
+        new: files, relative to `out`, that must not exist.
+        outputs: files, relative to `out`, that an earlier run may have left: those not made now are removed.
+
+    Raises:
+        InputError: the folder cannot be made, another process is writing to it, or `new` files exist.
+    """
+    absent = [place for place in (out, *out.parents) if not place.exists()]
+    with ExitStack() as stack:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(out, again=True))
+            stack.callback(_remove_empty, absent)
+            _finish(out)
+            _check_new(out, new)
+            folder = stack.enter_context(temporary_folder(out))
+        except OSError as error:
+            raise InputError(f"{out}: cannot write there ({error.strerror}); choose another --out") from None
+        yield folder
+        left = [file for file in outputs if not (folder / file).exists()]
+        (folder / _REMOVE).write_text("\n".join(left), encoding="utf-8")
+        folder.rename(out / UNFINISHED)  # from here on, the results are the new ones
+        _finish(out)
+
+
+def _finish(out: Path) -> None:
+    """Move complete results to their places. Every step can be repeated, so a kill at any moment does no harm."""
+    results = out / UNFINISHED
+    if not (results / _REMOVE).is_file():
+        return
+    for file in sorted(path for path in results.rglob("*") if path.is_file() and path != results / _REMOVE):
+        place = out / file.relative_to(results)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(place)
+    for name in (results / _REMOVE).read_text(encoding="utf-8").splitlines():
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(results)
+
+
+def _check_new(out: Path, files: Sequence[str]) -> None:
+    existing = [file for file in files if os.path.lexists(out / file)]
+    if existing:
+        raise InputError(
+            f"{out}: already holds {listing(existing)}; pass --overwrite to replace them, or another --out"
+        )
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that this run made, from the innermost on, where nothing was put into them."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
