@@ -100,5 +100,5 @@ def test_what_computes_something_else_when_read_again_is_not_kept(file, tmp_path
 
     monkeypatch.setattr(store, "load", damaged)
     assert main(["convert", "universeg", str(file), "--out", str(tmp_path / "new")]) == 2
-    assert "computes something else" in capsys.readouterr().err
+    assert "compute something else" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [file]

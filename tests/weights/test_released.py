@@ -161,11 +161,11 @@ def test_a_cache_folder_that_cannot_be_is_named(server, cache):
 @pytest.mark.slow
 def test_two_processes_download_once(server, cache):
     program = (
-        "import sys; from dataclasses import replace; from universeg_jax.weights import named; "
+        "import sys; from dataclasses import replace; from universeg_jax.weights import loading; "
         "from universeg_jax.models.universeg import UniverSegConfig; "
-        "from universeg_jax.weights.digest import GitBlobId; from universeg_jax.weights.sources import Address; "
+        "from universeg_jax.util.files import GitBlobId; from universeg_jax.weights.fetch import Address; "
         "loading.RELEASES = (replace(loading.RELEASES[0], source=Address(sys.argv[1]), digest=GitBlobId(sys.argv[2]), "
-        "config=UniverSegConfig(((2, 3), (4, 5), (3, 2)))),); load.load('universeg-v1')"
+        "config=UniverSegConfig(((2, 3), (4, 5), (3, 2)))),); loading.load('universeg-v1')"
     )
     arguments = [sys.executable, "-W", "error", "-c", program, server.url, loading.RELEASES[0].digest.value]
     processes = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(2)]
