@@ -1,6 +1,8 @@
 """Slices of DICOM files: a file holds one, or as a multi-frame object many."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -8,49 +10,70 @@ import pydicom
 
 from universeg_jax.errors import InputError
 
+TWELVE_BITS = "1.2.840.10008.1.2.4.51"  # JPEG Extended, which GDCM reads with 8 bits only
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class DicomSlice:
     """One slice, and its place in the patient.
 
     Attributes:
+        dataset: the header of its file; pixels are read when they are asked for.
+        path: the file.
         index: its number in the file.
     """
 
     dataset: pydicom.Dataset
+    path: Path
     index: int = 0
 
     @property
     def file(self) -> str:
-        return str(self.dataset.filename)
+        """The path, for messages."""
+        return str(self.path)
 
     @property
     def position(self) -> np.ndarray:
-        """Of the centre of the first pixel: millimetres to the left, back and head."""
-        return np.array(self._tag("PlanePositionSequence", "ImagePositionPatient"), float)
+        """Centre of the first pixel: millimetres to the left, back and head."""
+        return self._numbers("PlanePositionSequence", "ImagePositionPatient", 3)
 
     @property
     def directions(self) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors along a row and along a column."""
-        cosines = np.array(self._tag("PlaneOrientationSequence", "ImageOrientationPatient"), float)
+        cosines = self._numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6)
         return cosines[:3], cosines[3:]
 
     @property
     def spacing(self) -> np.ndarray:
         """Millimetres from row to row, and from column to column."""
-        return np.array(self._tag("PixelMeasuresSequence", "PixelSpacing"), float)
+        return self._numbers("PixelMeasuresSequence", "PixelSpacing", 2)
 
     @property
     def segment(self) -> int:
-        """The number of the segment that it shows; 0 of images."""
+        """Number of the segment that it shows; 0 for images."""
         return int(self._tag("SegmentIdentificationSequence", "ReferencedSegmentNumber", 0))
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
         return int(self.dataset.Rows), int(self.dataset.Columns)
 
+    @property
+    def inverted(self) -> bool:
+        """Whether low values are shown white, and the values have no unit that forbids to invert them."""
+        units = str(self.dataset.get("RescaleType", "")) == "HU" or self.dataset.get("Modality") == "CT"
+        return self.dataset.get("PhotometricInterpretation") == "MONOCHROME1" and not units
+
+    @property
+    def stored_range(self) -> tuple[int, int] | None:
+        """Lowest and highest value that can be stored; None where the header rescales values."""
+        if self.dataset.get("ModalityLUTSequence") or self._rescaling != (1.0, 0.0):
+            return None
+        bits = int(self.dataset.BitsStored)
+        return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if self.dataset.PixelRepresentation else (0, 2**bits - 1)
+
     def missing(self, *, placed: bool) -> list[str]:
-        """The tags that it lacks; `placed` asks for its place too."""
+        """List the tags that it lacks; `placed` asks for its place too."""
         found = {name: self.dataset.get(name) for name in ("Rows", "Columns")}
         if placed:
             found["ImagePositionPatient"] = self._tag("PlanePositionSequence", "ImagePositionPatient")
@@ -59,58 +82,119 @@ class DicomSlice:
         return [name for name, value in found.items() if not value]
 
     def pixels(self, *, rescale: bool) -> np.ndarray:
-        """(rows, columns) float32, in the units of the modality when rescaled.
+        """Read the pixels: (rows, columns), or (rows, columns, 3) of a colour picture.
+
+        Args:
+            rescale: give values in the units of the modality, float32 where the header changes them.
 
         Raises:
-            InputError: pixels that cannot be decoded, or have colours.
+            InputError: pixels that cannot be decoded.
         """
         try:
-            pixels = self.dataset.pixel_array
-        except Exception as error:  # damaged or missing pixels, or a compression that pydicom has no decoder for
-            raise InputError(
-                f"{self.file}: its pixels cannot be decoded ({error}); "
-                "decompress the series, for instance with gdcmconv --raw"
-            ) from None
-        if self.dataset.get("SamplesPerPixel", 1) != 1:
-            raise InputError(f"{self.file}: has colours; grey slices are read")
-        pixels = (pixels[self.index] if pixels.ndim == 3 else pixels).astype(np.float32)
-        if not rescale:
+            dataset = _dataset(self.path, self.path.stat().st_mtime_ns)
+            pixels = pydicom.pixels.pixel_array(dataset, index=self.index)
+            if self.dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+                return pydicom.pixels.apply_color_lut(pixels, dataset)
+            if self.dataset.get("ModalityLUTSequence") and rescale:
+                return pydicom.pixels.apply_modality_lut(pixels, dataset).astype(np.float32)
+        except Exception as error:  # damaged or missing pixels, or a compression without a decoder
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(f"{self.file}: its pixels cannot be decoded ({reason}); {self._remedy()}") from None
+        slope, intercept = self._rescaling
+        if not rescale or pixels.ndim == 3 or (slope, intercept) == (1.0, 0.0):
             return pixels
-        if self.dataset.get("PhotometricInterpretation") == "MONOCHROME1":  # low values are white
-            pixels = pixels.max() - pixels
-        slope = self._tag("PixelValueTransformationSequence", "RescaleSlope", 1)
-        return pixels * float(slope) + float(self._tag("PixelValueTransformationSequence", "RescaleIntercept", 0))
+        return pixels * np.float32(slope) + np.float32(intercept)
+
+    @property
+    def _rescaling(self) -> tuple[float, float]:
+        sequence = "PixelValueTransformationSequence"
+        try:
+            names = {"RescaleSlope": 1, "RescaleIntercept": 0}
+            found = tuple(float(self._tag(sequence, name, default)) for name, default in names.items())
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.file}: its RescaleSlope or RescaleIntercept is no number ({error})") from None
+        if not np.isfinite(found).all() or found[0] == 0:
+            raise InputError(f"{self.file}: rescales values by {found[0]} and {found[1]}; repair the header")
+        return found
+
+    def _remedy(self) -> str:
+        if self.dataset.file_meta.get("TransferSyntaxUID") == TWELVE_BITS:
+            return "12-bit JPEG needs pip install pylibjpeg pylibjpeg-libjpeg"
+        return "decompress the series, for instance with gdcmconv --raw"
+
+    def _numbers(self, sequence: str, name: str, length: int) -> np.ndarray:
+        value = self._tag(sequence, name)
+        try:
+            numbers = np.array(value, float)
+        except (TypeError, ValueError):
+            numbers = np.zeros(0)
+        if numbers.shape != (length,) or not np.isfinite(numbers).all():
+            raise InputError(f"{self.file}: its {name} must be {length} numbers; it is {value}")
+        return numbers
 
     def _tag(self, sequence: str, name: str, default=None):
-        """A tag of this frame, of all frames of the file, or as files of one frame have it."""
-        own = self.dataset.get("PerFrameFunctionalGroupsSequence", [])[self.index : self.index + 1]
-        for group in (*own, *self.dataset.get("SharedFunctionalGroupsSequence", [])):
+        """Find a tag of this frame, of all frames of the file, or as files of one frame have it."""
+        own = (self.dataset.get("PerFrameFunctionalGroupsSequence") or [])[self.index : self.index + 1]
+        for group in (*own, *(self.dataset.get("SharedFunctionalGroupsSequence") or [])):
             if group.get(sequence):
                 return group[sequence][0].get(name, default)
-        return self.dataset.get(name, default)
+        value = self.dataset.get(name, default)
+        return default if value is None else value
 
 
-def read_frames(files: list[Path]) -> list[DicomSlice]:
-    """All frames of some files.
+def read_frames(files: Sequence[Path]) -> list[DicomSlice]:
+    """Read the headers of some files: one entry per frame.
 
     Raises:
         InputError: a file that is no DICOM.
     """
-    datasets = [_read(file) for file in files]
-    return [DicomSlice(dataset, i) for dataset in datasets for i in range(int(dataset.get("NumberOfFrames") or 1))]
+    frames = []
+    for file in files:
+        dataset = _read(file, stop_before_pixels=True)
+        try:
+            number = int(dataset.get("NumberOfFrames") or 1)
+            _ = [int(dataset.get(name) or 0) for name in ("Rows", "Columns", "BitsStored", "SamplesPerPixel")]
+        except (TypeError, ValueError) as error:  # values that are no numbers
+            raise InputError(f"{file}: cannot be read as DICOM ({error})") from None
+        frames += [DicomSlice(dataset, Path(file), i) for i in range(number)]
+    return frames
 
 
 def is_dicom(file: Path) -> bool:
-    """Whether a file begins as DICOM files do."""
+    """Tell whether a file begins as DICOM files do, with the preamble or without."""
     try:
         with file.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            start = stream.read(132)
     except OSError:
         return False
+    return start[128:] == b"DICM" or _begins_with_a_tag(start)
 
 
-def _read(file: Path) -> pydicom.Dataset:
+def _begins_with_a_tag(start: bytes) -> bool:
+    """Tell whether bytes are a first element of group 2 or 8, as files without preamble begin."""
+    if len(start) < 12 or start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3] != 0:
+        return False
+    explicit = start[4:6].isalpha() and start[4:6].isupper()
+    return explicit or 0 < int.from_bytes(start[4:8], "little") <= 64
+
+
+def _read(file: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
     try:
-        return pydicom.dcmread(file)
+        dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, force=is_dicom(Path(file)))
+        if not len(dataset):
+            raise ValueError("it holds no element")
+        if "TransferSyntaxUID" not in dataset.file_meta:  # without preamble: the default of the standard
+            little = dataset.original_encoding
+            syntax = pydicom.uid.ImplicitVRLittleEndian if little[0] else pydicom.uid.ExplicitVRLittleEndian
+            dataset.file_meta.TransferSyntaxUID = syntax
+        return dataset
+    except FileNotFoundError:
+        raise InputError(f"{file}: there is no such file") from None
     except Exception as error:  # damaged files make pydicom raise almost anything
         raise InputError(f"{file}: cannot be read as DICOM ({error})") from None
+
+
+@lru_cache(maxsize=1)
+def _dataset(file: Path, changed: int) -> pydicom.Dataset:
+    """A whole file, kept while its frames are read one after the other."""
+    return _read(file)

@@ -1,79 +1,197 @@
-"""What NIfTI and DICOM volumes share: voxels with their place in the patient."""
+"""Volumes: voxels with their place in the patient, in memory. See `volume_files` for the files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
 
-from universeg_jax.data.readers.source import AXES, Scan
 from universeg_jax.errors import InputError
 
+AXES = ("sagittal", "coronal", "axial")
+"""Names of the slices across x, y and z of a volume whose axes run right, front and head."""
+
 MAX_VOXELS = 2**30  # a whole-body CT has about 5e8; more is a damaged or hostile header
+MAX_LABELS = 64
+WHOLE = 1e-3  # labels saved through a slope are off by rounding
+REMEDY = "resample the mask to the image, or copy the image's header if the voxels do match"
+OFF = 0.1  # part of a voxel that headers may disagree by: they are written with few digits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxels (X,Y,Z) or (X,Y,Z,C) and the affine from indices to millimetres (right, front, head).
+    """Voxels and their place.
 
     Attributes:
         name: the file or folder, for messages.
+        voxels: (X,Y,Z), or (X,Y,Z,C) with channels.
+        affine: (4,4), from voxel indices to millimetres to the right, front and head.
+        modality: "CT", "MR", ...; "" where the file does not say.
     """
 
     name: str
     voxels: np.ndarray
     affine: np.ndarray
+    modality: str = ""
 
-    def upright(self) -> "Volume":
-        """The same voxels, with axes permuted and flipped so that they run right, front and head.
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along the three axes."""
+        return self.voxels.shape[:3]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Millimetres from voxel to voxel along the three axes.
 
         Raises:
             InputError: an affine that gives voxels no size.
         """
         sizes = nibabel.affines.voxel_sizes(self.affine)
-        if not (np.isfinite(sizes).all() and sizes.min() > 0):
+        if not (np.isfinite(self.affine).all() and sizes.min() > 0 and abs(np.linalg.det(self.affine[:3, :3])) > 0):
             raise InputError(f"{self.name}: its header gives voxels the sizes {sizes.tolist()} mm; repair the header")
-        orientation = nibabel.orientations.io_orientation(self.affine)
+        return tuple(sizes.tolist())
+
+    @property
+    def orientation(self) -> np.ndarray:
+        """(3,2) axis and direction of each voxel axis, as nibabel's `io_orientation` gives them."""
+        _ = self.spacing  # refuses affines that have no orientation
+        return nibabel.orientations.io_orientation(self.affine)
+
+    def turned(self, orientation: np.ndarray) -> "Volume":
+        """Permute and flip axes; the voxels keep their places."""
         voxels = nibabel.orientations.apply_orientation(self.voxels, orientation)
-        turn = nibabel.orientations.inv_ornt_aff(orientation, self.voxels.shape)
-        return Volume(self.name, voxels, self.affine @ turn)
+        turn = nibabel.orientations.inv_ornt_aff(orientation, self.shape)
+        return replace(self, voxels=voxels, affine=self.affine @ turn)
+
+    def upright(self) -> "Volume":
+        """Turn the axes so that they run right, front and head.
+
+        Raises:
+            InputError: an affine that gives voxels no size.
+        """
+        return self.turned(self.orientation)
+
+    def channel(self, index: int) -> "Volume":
+        """Take one channel; of a volume without channels, channel 0 is the volume itself.
+
+        Raises:
+            InputError: a channel that the volume lacks.
+        """
+        channels = self.voxels.shape[3] if self.voxels.ndim == 4 else 1
+        if not 0 <= index < channels:
+            raise InputError(f"{self.name}: has {channels} channels, numbered from 0; there is no channel {index}")
+        return self if self.voxels.ndim == 3 else replace(self, voxels=self.voxels[..., index])
 
 
-def check_header(name: str, shape: tuple[int, ...]) -> None:
-    """Refuse what is no volume, and what is too large to be one, before any voxel is read."""
-    if len(shape) not in (3, 4) or min(shape) < 1:
+def check_header(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse a shape that no volume has, before any voxel is read.
+
+    Returns:
+        The shape without axes of length 1 behind the third: (X,Y,Z) or (X,Y,Z,C).
+    """
+    kept = (*shape[:3], *(length for length in shape[3:] if length != 1))
+    if len(kept) not in (3, 4) or min(kept) < 1:
         raise InputError(f"{name}: has the shape {shape}; a volume has 3 dimensions, or 4 with channels last")
-    if np.prod(shape, dtype=float) > MAX_VOXELS:
-        raise InputError(f"{name}: has {'x'.join(map(str, shape))} voxels; at most {MAX_VOXELS:,} are read")
+    if np.prod(kept, dtype=float) > MAX_VOXELS:
+        raise InputError(f"{name}: has {'x'.join(map(str, kept))} voxels; at most {MAX_VOXELS:,} are read")
+    return kept
 
 
-def volume_scan(
-    image: Volume, mask: Volume, class_names: dict[int, str], modality: str, *, axes: tuple[str, ...] = AXES
-) -> Scan:
-    """One scan of one channel, upright.
+def check_bytes(file: Path, voxels: tuple[int, ...], itemsize: int) -> None:
+    """Refuse a header that promises more than its file can hold, before memory is taken for it.
 
     Raises:
-        InputError: NaN or infinity, masks that are not whole numbers or do not lie on the image voxel by voxel.
+        InputError: more bytes than the file unpacks to; deflate shrinks data at most 1032 times.
     """
-    image, mask = image.upright(), mask.upright()
-    bad = np.count_nonzero(~np.isfinite(image.voxels))
-    if bad:
-        raise InputError(f"{image.name}: {bad} of {image.voxels.size} voxels are NaN or infinite: replace them")
-    if image.voxels.shape != mask.voxels.shape:
+    size = file.stat().st_size
+    if np.prod(voxels, dtype=float) * itemsize > 1032.0 * size:
         raise InputError(
-            f"{mask.name}: is {mask.voxels.shape}, but the image {image.name} is {image.voxels.shape}; "
+            f"{file}: cannot be read; its header promises {'x'.join(map(str, voxels))} voxels, but the file has only "
+            f"{size} bytes; it is damaged or cut short"
+        )
+
+
+def check_finite_voxels(volume: Volume) -> None:
+    """Refuse NaN and infinity."""
+    if volume.voxels.dtype.kind != "f":
+        return
+    bad = sum(np.count_nonzero(~np.isfinite(plane)) for plane in volume.voxels)  # by plane: no mask of a whole CT
+    if bad:
+        raise InputError(f"{volume.name}: {bad} of {volume.voxels.size} voxels are NaN or infinite: replace them")
+
+
+def class_labels(mask: Volume) -> Volume:
+    """Read the voxels of a mask as classes: whole numbers from 0, as the smallest integers that hold them.
+
+    Raises:
+        InputError: channels, values that are not whole, negative or very large ones, or more than 64 of them.
+    """
+    voxels = mask.voxels
+    if voxels.ndim != 3:
+        raise InputError(f"{mask.name}: has the shape {voxels.shape}; a mask has 3 dimensions and one class per voxel")
+    if voxels.dtype.kind == "f":
+        check_finite_voxels(mask)
+        whole = np.rint(voxels)
+        far = np.abs(voxels - whole) > WHOLE
+        if far.any():
+            raise InputError(f"{mask.name}: mask values must be whole numbers; it holds {voxels[far][0]:.6g}")
+        voxels = whole
+    low, high = (voxels.min(), voxels.max()) if voxels.size else (0, 0)
+    if low < 0 or high > 65535:
+        raise InputError(f"{mask.name}: mask values run from {low:g} to {high:g}; classes lie between 0 and 65535")
+    labels = voxels.astype(np.uint8 if high < 256 else np.uint16, copy=False)
+    found = values_of(labels)
+    if len(found) > MAX_LABELS:
+        raise InputError(
+            f"{mask.name}: holds {len(found)} different values up to {high:g}, at most {MAX_LABELS} are classes; "
+            "is it an image, or a map of instances? Of instances, save label > 0"
+        )
+    return replace(mask, voxels=labels)
+
+
+def values_of(labels: np.ndarray) -> list[int]:
+    """The values in an array of unsigned integers, ascending; faster than `np.unique` where there are few."""
+    if labels.dtype.kind != "u" or labels.dtype.itemsize > 2:
+        return np.unique(labels).tolist()
+    counts = np.zeros(1 << 8 * labels.dtype.itemsize, np.int64)
+    for plane in labels if labels.ndim > 1 else labels[None]:
+        counts += np.bincount(plane.ravel(), minlength=len(counts))
+    return np.flatnonzero(counts).tolist()
+
+
+def place_on(mask: Volume, image: Volume) -> Volume:
+    """Turn a mask onto the voxels of its image, axis for axis.
+
+    The two headers decide the turn together. Each on its own may be turned otherwise where rounding makes an oblique
+    volume lean to another axis.
+
+    Raises:
+        InputError: a mask whose voxels do not lie on the voxels of the image; it names the axis and the distance.
+    """
+    spacing = np.array(image.spacing)
+    _ = mask.spacing
+    move = np.linalg.inv(image.affine) @ mask.affine  # from voxels of the mask to voxels of the image
+    nearest = np.abs(move[:3, :3]).argmax(axis=0)
+    if sorted(nearest.tolist()) != [0, 1, 2]:
+        raise InputError(
+            f"{mask.name}: its axes run in other directions than those of the image {image.name}; {REMEDY}"
+        )
+    directions = np.sign(move[nearest, range(3)])
+    turned = mask.turned(np.stack([nearest, directions], axis=1))
+    if turned.shape != image.shape:
+        raise InputError(
+            f"{mask.name}: is {turned.shape}, but the image {image.name} is {image.shape}; "
             "a mask must have the voxels of its image"
         )
-    # A tenth of a voxel: headers are written with few digits.
-    tolerance = 0.1 * nibabel.affines.voxel_sizes(image.affine).min()
-    corners = np.array([[0, 0, 0, 1], [*(n - 1 for n in image.voxels.shape), 1]])
-    distance = np.abs(corners @ (image.affine - mask.affine).T).max()
-    if distance > tolerance:
+    corners = np.array(np.meshgrid(*((0, n - 1) for n in image.shape), [1], indexing="ij")).reshape(4, -1)
+    apart = (np.linalg.inv(image.affine) @ turned.affine @ corners - corners)[:3]  # in voxels of the image
+    distance = np.abs((image.affine - turned.affine)[:3] @ corners).max()
+    if distance > OFF * spacing.min():
+        axis = int((np.abs(apart).max(axis=1) * spacing).argmax())
+        mine, own = turned.spacing[axis], spacing[axis]
+        why = f"most along axis {axis} ({np.abs(apart[axis]).max():.3g} voxels"
+        why += f"; it has {mine:.5g} mm there, the image {own:.5g} mm)" if abs(mine - own) > 1e-3 * own else ")"
         raise InputError(
-            f"{mask.name}: lies {distance:.3g} mm from the image {image.name} by their headers; "
-            "resample the mask to the image, or copy the image's header if the voxels do match"
+            f"{mask.name}: lies {distance:.3g} mm from the image {image.name} by their headers, {why}; {REMEDY}"
         )
-    labels = np.round(mask.voxels).astype(np.int32)
-    if not np.array_equal(labels, mask.voxels):
-        raise InputError(f"{mask.name}: mask values must be whole numbers")
-    spacing = tuple(nibabel.affines.voxel_sizes(image.affine).tolist())
-    return Scan(image.voxels.astype(np.float32), labels, class_names, modality, spacing, axes)
+    return replace(turned, affine=image.affine)

@@ -70,7 +70,7 @@ def test_a_single_picture(tmp_path, labels):
     scan = read(tmp_path)
     assert (scan.modality, scan.spacing) == ("DX", None)
     np.testing.assert_array_equal(scan.labels, labels[..., 2])
-    np.testing.assert_array_equal(scan.image, 1 - labels[..., 2])  # MONOCHROME1 shows low values white
+    np.testing.assert_array_equal(scan.image, -1 - labels[..., 2])  # MONOCHROME1 shows low values white
 
 
 def test_a_given_modality_wins(tmp_path, labels, series):
@@ -89,7 +89,7 @@ def test_two_series_in_a_folder_are_refused(tmp_path, labels, series):
     dicom_series(tmp_path / "masks" / "p1", labels)
     extra = dicom_series(tmp_path / "extra", labels)
     extra[0].rename(tmp_path / "images" / "p1" / "other.dcm")
-    with pytest.raises(InputError, match="several series"):
+    with pytest.raises(InputError, match="slices of 2 series"):
         read(tmp_path)
 
 
@@ -159,11 +159,11 @@ def test_contours_are_refused(tmp_path, labels, series):
         read(tmp_path)
 
 
-def test_colours_are_refused(tmp_path, labels):
+def test_colours_are_read_as_colour_pictures(tmp_path, labels):
     frames = labels[..., :3].astype(np.uint8)
     (tmp_path / "images").mkdir()
-    dicom_frames(tmp_path / "images" / "a.dcm", frames, [0], SamplesPerPixel=3, PlanarConfiguration=1)
+    about = dict(SamplesPerPixel=3, PlanarConfiguration=1, PhotometricInterpretation="RGB")
+    dicom_frames(tmp_path / "images" / "a.dcm", frames, [0], **about)
     (tmp_path / "masks").mkdir()
     save(tmp_path / "masks" / "a.png", labels[..., 2])
-    with pytest.raises(InputError, match="has colours"):
-        read(tmp_path)
+    np.testing.assert_array_equal(read(tmp_path).image, frames)

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.make_sources import ball, nifti, nifti_pairs
-from universeg_jax.data.readers.nifti import find, read_volume
+from universeg_jax.data.readers.nifti import find
 from universeg_jax.errors import InputError
+from universeg_jax.io.nifti import read_nifti
 from universeg_jax.io.volumes import Volume
 
 DECATHLON = {
@@ -28,7 +29,7 @@ def test_decathlon_folder_of_tasks(tmp_path):
     assert scan.class_names == {0: "background", 1: "Anterior", 2: "Posterior"}
     flair, t1 = brain.read(brain.items[0])
     assert (flair.modality, t1.modality) == ("FLAIR", "T1w")
-    stored = read_volume(tmp_path / "Task01_BrainTumour" / "imagesTr" / "scan_000.nii.gz").voxels
+    stored = read_nifti(tmp_path / "Task01_BrainTumour" / "imagesTr" / "scan_000.nii.gz").voxels
     np.testing.assert_array_equal(t1.image, stored[..., 1])
 
 
@@ -107,7 +108,7 @@ def test_damaged_files_are_refused(tmp_path, length):
     file = nifti(tmp_path / "a.nii.gz", noise)
     file.write_bytes(file.read_bytes()[:length])
     with pytest.raises(InputError, match=r"a\.nii\.gz: cannot be read"):
-        read_volume(file)
+        read_nifti(file)
 
 
 def test_a_hostile_size_is_refused_before_it_is_read(tmp_path):
@@ -116,7 +117,7 @@ def test_a_hostile_size_is_refused_before_it_is_read(tmp_path):
     header[42:48] = np.array([30000, 30000, 30000], "<i2").tobytes()
     file.write_bytes(header)
     with pytest.raises(InputError, match="30000x30000x30000 voxels; at most"):
-        read_volume(file)
+        read_nifti(file)
 
 
 def test_bad_dataset_json_is_refused(tmp_path):

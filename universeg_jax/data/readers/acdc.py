@@ -8,8 +8,9 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
-from universeg_jax.data.readers.nifti import list_volumes, read_pair
+from universeg_jax.data.readers.nifti import read_pair
 from universeg_jax.data.readers.source import Source, pair_up
+from universeg_jax.io.volume_files import list_volume_files
 
 CLASSES = {1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
 
@@ -26,7 +27,7 @@ def find(folder: Path, modality: str | None = None) -> list[Source]:
     """
     items = []
     for patient in _patients(folder):
-        volumes = list_volumes(patient)
+        volumes = list_volume_files(patient)
         masks = {name.removesuffix("_gt"): file for name, file in volumes.items() if name.endswith("_gt")}
         images = {name: (file,) for name, file in volumes.items() if not name.endswith(("_gt", "_4d"))}
         items += [dataclasses.replace(item, subject=patient.name) for item in pair_up(images, masks)]

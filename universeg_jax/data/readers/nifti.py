@@ -1,4 +1,4 @@
-"""Folders of NIfTI volumes: any pairs, nnU-Net's layout, and the Medical Segmentation Decathlon.
+"""Folders of NIfTI, NRRD or MetaImage volumes: any pairs, nnU-Net's layout, and the Medical Segmentation Decathlon.
 
 SOURCE/imagesTr/a.nii.gz ...    or images/; with a_0000.nii.gz, a_0001.nii.gz, ... one file per channel,
                                 or with the channels of a 4-D volume
@@ -11,12 +11,10 @@ import re
 from functools import partial
 from pathlib import Path
 
-import nibabel
-import numpy as np
-
-from universeg_jax.data.readers.source import AXES, Item, Scan, Source, pair_up
+from universeg_jax.data.readers.source import AXES, Item, Scan, Source, pair_up, volume_scan
 from universeg_jax.errors import InputError
-from universeg_jax.io.volumes import Volume, check_header, volume_scan
+from universeg_jax.io.volume_files import list_volume_files, read_channels
+from universeg_jax.io.volumes import Volume
 
 DECATHLON = (
     "Task01_BrainTumour",
@@ -35,7 +33,7 @@ IMAGE_FOLDERS, MASK_FOLDERS = ("imagesTr", "images"), ("labelsTr", "labels", "ma
 
 def matches(folder: Path) -> bool:
     """Whether volumes lie in one of the image folders, here or in Decathlon's Task folders."""
-    return any(list_volumes(place / name) for place in _places(folder) for name in IMAGE_FOLDERS)
+    return any(list_volume_files(place / name) for place in _places(folder) for name in IMAGE_FOLDERS)
 
 
 def find(folder: Path, modality: str | None = None) -> list[Source]:
@@ -52,8 +50,8 @@ def _places(folder: Path) -> list[Path]:
 
 
 def _find_one(folder: Path, modality: str | None) -> Source:
-    images = next((found for name in IMAGE_FOLDERS if (found := list_volumes(folder / name))), {})
-    masks = next((found for name in MASK_FOLDERS if (found := list_volumes(folder / name))), {})
+    images = next((found for name in IMAGE_FOLDERS if (found := list_volume_files(folder / name))), {})
+    masks = next((found for name in MASK_FOLDERS if (found := list_volume_files(folder / name))), {})
     if not images or not masks:
         raise InputError(f"{folder}: needs NIfTI volumes in imagesTr/ (or images/) and in labelsTr/ (labels/, masks/)")
     about = _read_about(folder / "dataset.json")
@@ -83,8 +81,8 @@ def read_pair(
 ) -> list[Scan]:
     """Read the channels of a volume (one file each, or one 4-D file) and its mask: one scan per channel."""
     *image_files, mask_file = item.files
-    mask = read_volume(mask_file)
-    volumes = [channel for file in image_files for channel in _channels(read_volume(file))]
+    mask = read_channels(mask_file)
+    volumes = [channel for file in image_files for channel in _channels(read_channels(file))]
     if len(volumes) != len(channels):
         raise InputError(f"{image_files[0]}: has {len(volumes)} channels, not {len(channels)} ({', '.join(channels)})")
     return [
@@ -93,37 +91,8 @@ def read_pair(
     ]
 
 
-def list_volumes(folder: Path) -> dict[str, Path]:
-    """The NIfTI files of a folder by name without extension, hidden ones left out; {} without the folder."""
-    files = sorted(folder.glob("*.nii")) + sorted(folder.glob("*.nii.gz"))
-    return {re.sub(r"\.nii(\.gz)?$", "", file.name): file for file in files if file.name[0] != "."}
-
-
-def read_volume(file: Path) -> Volume:
-    """Read one NIfTI file, its scale and offset applied.
-
-    Raises:
-        InputError: a missing, foreign, damaged or oversized file.
-    """
-    try:
-        image = nibabel.load(file)
-        check_header(str(file), image.shape)
-        voxels = np.asanyarray(image.dataobj)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{file}: there is no such file") from None
-    except Exception as error:  # damaged files make gzip, zlib and nibabel raise almost anything
-        raise InputError(f"{file}: cannot be read as NIfTI; the file is damaged or cut short ({error})") from None
-    if voxels.dtype.kind not in "iuf":
-        raise InputError(f"{file}: holds {voxels.dtype} voxels; numbers are needed")
-    return Volume(str(file), voxels, image.affine)
-
-
 def _channels(volume: Volume) -> list[Volume]:
-    if volume.voxels.ndim == 3:
-        return [volume]
-    return [Volume(volume.name, volume.voxels[..., c], volume.affine) for c in range(volume.voxels.shape[3])]
+    return [volume.channel(c) for c in range(volume.voxels.shape[3] if volume.voxels.ndim == 4 else 1)]
 
 
 def _by_channel(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
@@ -140,7 +109,7 @@ def _read_about(file: Path) -> dict:
     if not file.exists():
         return {}
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
+        about = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as JSON ({error})") from None
     tables = ("labels", "modality", "channel_names")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-AXES = ("sagittal", "coronal", "axial")  # slices along x, y and z of a right-anterior-superior volume
+from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, place_on
+
 PICTURE_AXIS = "2d"
 
 
@@ -117,3 +118,18 @@ def pair_up(images: Mapping[str, tuple[Path, ...]], masks: Mapping[str, Path]) -
         else:
             items.append(Item(name, name, (*images[name], masks[name])))
     return tuple(items)
+
+
+def volume_scan(
+    image: Volume, mask: Volume, class_names: dict[int, str], modality: str, *, axes: tuple[str, ...] = AXES
+) -> Scan:
+    """Make a scan of a volume and its mask, turned upright together.
+
+    Raises:
+        InputError: NaN or infinity, masks that hold no classes or do not lie on the image voxel by voxel.
+    """
+    check_finite_voxels(image)
+    mask = place_on(class_labels(mask), image)
+    orientation = image.orientation
+    image, mask = image.turned(orientation), mask.turned(orientation)
+    return Scan(image.voxels.astype(np.float32), mask.voxels, class_names, modality, image.spacing, axes)

@@ -1,0 +1,61 @@
+"""NIfTI files, read and written with the geometry of their headers."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from universeg_jax.errors import InputError
+from universeg_jax.io.volumes import Volume, check_bytes, check_header
+
+ENDINGS = (".nii", ".nii.gz")
+MILLIMETRES = {"meter": 1000.0, "micron": 0.001}  # of the units that a header can name beside mm
+
+
+def read_nifti(file: Path) -> Volume:
+    """Read one NIfTI file, its scale and offset applied, its lengths in millimetres.
+
+    Raises:
+        InputError: a missing, foreign, damaged or oversized file, or voxels that are not single numbers.
+    """
+    try:
+        image = nibabel.load(file)
+        shape = check_header(str(file), image.shape)
+        if image.get_data_dtype().kind not in "iuf":
+            raise InputError(f"{file}: holds {image.get_data_dtype()} voxels; one number per voxel is needed")
+        check_bytes(file, shape, image.get_data_dtype().itemsize)
+        voxels = _scaled(image).reshape(shape)
+        unit = image.header.get_xyzt_units()[0] if isinstance(image, nibabel.Nifti1Image) else "mm"
+        affine = np.array(image.affine, float)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{file}: there is no such file") from None
+    except Exception as error:  # damaged files make gzip, zlib and nibabel raise almost anything
+        raise InputError(f"{file}: cannot be read as NIfTI; the file is damaged or cut short ({error})") from None
+    affine[:3] *= MILLIMETRES.get(unit, 1.0)
+    return Volume(str(file), voxels, affine)
+
+
+def write_nifti(file: Path, voxels: np.ndarray, like: Volume) -> None:
+    """Write voxels (X,Y,Z) with the place of a volume; of a volume from a NIfTI file, with its very header."""
+    if like.name.endswith(ENDINGS):
+        header = nibabel.load(like.name).header.copy()
+        image = type(nibabel.load(like.name))(voxels, None, header)
+    else:
+        image = nibabel.Nifti1Image(voxels, like.affine)
+        image.header.set_xyzt_units("mm")
+    image.set_data_dtype(voxels.dtype)
+    image.header.set_slope_inter(1, 0)
+    image.header["cal_max"] = image.header["cal_min"] = 0  # the display range of the scan is not one of the mask
+    nibabel.save(image, file)
+
+
+def _scaled(image: nibabel.Nifti1Image) -> np.ndarray:
+    """Voxels as stored, or as float32 where the header scales them."""
+    slope, inter = image.dataobj.slope, image.dataobj.inter
+    if (slope, inter) == (1.0, 0.0):
+        return np.asanyarray(image.dataobj)
+    if not np.isfinite([slope, inter]).all():
+        raise InputError(f"{image.get_filename()}: its header scales voxels by {slope} and {inter}; repair the header")
+    return np.asarray(image.dataobj, np.float32)
