@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pydicom
 
 from universeg_jax.errors import InputError
+
+if TYPE_CHECKING:  # imported where it is used: other volumes are read without it
+    import pydicom
 
 TWELVE_BITS = "1.2.840.10008.1.2.4.51"  # JPEG Extended, which GDCM reads with 8 bits only
 
@@ -23,7 +26,7 @@ class DicomSlice:
         index: its number in the file.
     """
 
-    dataset: pydicom.Dataset
+    dataset: "pydicom.Dataset"
     path: Path
     index: int = 0
 
@@ -90,6 +93,8 @@ class DicomSlice:
         Raises:
             InputError: pixels that cannot be decoded.
         """
+        import pydicom
+
         try:
             dataset = _dataset(self.path, self.path.stat().st_mtime_ns)
             pixels = pydicom.pixels.pixel_array(dataset, index=self.index)
@@ -178,7 +183,9 @@ def _begins_with_a_tag(start: bytes) -> bool:
     return explicit or 0 < int.from_bytes(start[4:8], "little") <= 64
 
 
-def _read(file: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
+def _read(file: Path, *, stop_before_pixels: bool = False) -> "pydicom.Dataset":
+    import pydicom
+
     try:
         dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, force=is_dicom(Path(file)))
         if not len(dataset):
@@ -195,6 +202,6 @@ def _read(file: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
 
 
 @lru_cache(maxsize=1)
-def _dataset(file: Path, changed: int) -> pydicom.Dataset:
+def _dataset(file: Path, changed: int) -> "pydicom.Dataset":
     """A whole file, kept while its frames are read one after the other."""
     return _read(file)

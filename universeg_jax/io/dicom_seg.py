@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pydicom
 
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.dicom import DicomSlice
@@ -70,6 +69,7 @@ def write_segmentation(file: Path, labels: np.ndarray, series: Series, names: Ma
         InputError: labels without any class, or a series whose header lacks what the standard asks of a segmentation.
     """
     import highdicom
+    import pydicom
     from pydicom.sr.codedict import codes
 
     values = [value for value in names if value != 0]
