@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from experiments.command import run
-from universeg_jax import shipped
 from universeg_jax.errors import InputError
+from universeg_jax.weights import shipped
 
 # Folder, module, options. (The ablations need a corpus to learn from, so they are run separately.)
 EXPERIMENTS = (

@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from experiments.benchmark.machine import machine
-from universeg_jax import shipped
 from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.evaluate.data import CorpusData
 from universeg_jax.evaluate.evaluation import Evaluation
@@ -17,6 +16,7 @@ from universeg_jax.evaluate.report import notes, tables_of, write_report
 from universeg_jax.evaluate.runner import EvaluationProtocol
 from universeg_jax.evaluate.summary import Condition
 from universeg_jax.segment.model import load_in_context
+from universeg_jax.weights import shipped
 
 LARGE = ("*acdc*", "*dental*", "*hc18*", "*wbc*")
 """Held-out datasets with enough images for splits."""

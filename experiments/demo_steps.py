@@ -28,7 +28,6 @@ from scipy import stats
 
 from experiments.command import run
 from experiments.comparison import about_run
-from universeg_jax import shipped
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import CorpusData
@@ -36,6 +35,7 @@ from universeg_jax.evaluate.metrics import dice
 from universeg_jax.evaluate.plots import COLOURS
 from universeg_jax.evaluate.tables import Table
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.weights import shipped
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 SUPPORT, MEMBERS, OF_MEMBER, SHOWN = 48, 5, 8, 3

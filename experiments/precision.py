@@ -15,9 +15,9 @@ import numpy as np
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
-from universeg_jax import shipped
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.weights import shipped
 
 SUPPORT, TARGETS = 16, 32
 

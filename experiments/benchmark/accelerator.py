@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import universeg_jax as uj
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import episode, load_official, official_is_here
 from experiments.benchmark.work import multiply_adds
 from experiments.command import run
-from universeg_jax import weights
 from universeg_jax.models.universeg import UniverSegConfig
 
 ENTRIES, TARGETS, SIZE, RUNS = 64, (1, 4, 16), 128, 20
@@ -41,7 +41,7 @@ def median_seconds(run: Callable[[], None], wait: Callable[[], None]) -> float:
 
 
 def our_seconds(targets: int, dtype: jnp.dtype) -> float:
-    model = weights.load("open-v0")
+    model = uj.universeg()
     target, images, labels = (jnp.asarray(x, dtype) for x in episode(targets, ENTRIES, SIZE))
     return median_seconds(lambda: model(target, images, labels).block_until_ready(), lambda: None)
 

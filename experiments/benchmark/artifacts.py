@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from jax import export
 
+import universeg_jax as uj
 from experiments.benchmark.sides import episode, ours
 from experiments.benchmark.turns import in_turn, medians
-from universeg_jax import weights
 from universeg_jax.deploy.formats import INPUTS, to_jax, to_onnx
 
 ENTRIES, SIZE = 16, 128
@@ -22,7 +22,7 @@ def measure_artifacts(*, runs: int) -> list[dict]:
 
     target, images, labels = episode(1, ENTRIES, SIZE)
     arrays = target, images[0], labels[0], np.ones(ENTRIES, np.float32)
-    model = weights.load("open-v0")
+    model = uj.universeg()
     contents = {"jax": to_jax(model, size=SIZE), "onnx": to_onnx(model, size=SIZE)}
     call = jax.jit(export.deserialize(bytearray(contents["jax"])).call)
     with tempfile.TemporaryDirectory() as folder:

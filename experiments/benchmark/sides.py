@@ -20,12 +20,12 @@ def episode(targets: int, entries: int, size: int) -> tuple[np.ndarray, np.ndarr
 
 
 def ours(target: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Callable[[], np.ndarray]:
-    """A function that segments the targets with the shipped weights."""
+    """A function that segments the targets with random weights."""
     import jax.numpy as jnp
 
-    from universeg_jax import weights
+    import universeg_jax as uj
 
-    model = weights.load("open-v0")
+    model = uj.universeg()
     arrays = [jnp.asarray(x) for x in (target, images, labels)]
     return lambda: np.asarray(model(*arrays))
 
@@ -51,13 +51,13 @@ def official(target: np.ndarray, images: np.ndarray, labels: np.ndarray, *, thre
 
 
 def load_official():
-    """The official PyTorch model with the shipped weights."""
+    """The official PyTorch model with the same random weights."""
     import torch
 
-    from universeg_jax import weights
+    import universeg_jax as uj
 
     model = importlib.import_module("universeg").universeg(version="v1")
-    exported = weights.export_universeg(weights.load("open-v0"))
+    exported = uj.weights.export_universeg(uj.universeg())
     model.load_state_dict({name: torch.from_numpy(value) for name, value in exported.items()}, strict=True)
     return model.eval()
 

@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import universeg_jax as uj
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import load_official, official_is_here, processors
 from experiments.benchmark.turns import in_turn, medians, ratio
 from experiments.command import run
-from universeg_jax import weights
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.train.config import Stage, TrainConfig
 from universeg_jax.train.state import TrainState, initial_state, make_optimizer
@@ -90,7 +90,7 @@ def ours(batch: Episode, **options) -> Callable[[], tuple[float, float]]:
     size, (episodes, entries) = batch.target.shape[1], batch.support_mask.shape
     stage = Stage(size=size, steps=10**6, batch_size=episodes, support_size=entries, learning_rate=RATE)
     config = TrainConfig(stages=(stage,), **options)
-    model, optimizer = weights.load("open-v0"), make_optimizer(config)
+    model, optimizer = uj.universeg(), make_optimizer(config)
     state: list[TrainState] = [initial_state(model, optimizer)]
     take_step = on_one_device(partial(make_body, config, model.config, optimizer), lambda batch: batch)
     arrays = jax.tree.map(jnp.asarray, batch)

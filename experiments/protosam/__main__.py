@@ -22,7 +22,6 @@ from experiments.benchmark.machine import machine
 from experiments.command import run
 from experiments.protosam.measure import Contender, RememberingSAM, chosen_tasks, draws, measure
 from experiments.protosam.report import write_picture, write_table
-from universeg_jax import shipped
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.config import (
@@ -34,6 +33,7 @@ from universeg_jax.models.protosam.config import (
     RefinementConfig,
 )
 from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.weights import shipped
 from universeg_jax.weights.loading import PROTOSAM, load
 
 MAY_BE_SHOWN = ("hc18_fetal_head", "cxr_lung", "dsb2018_nuclei", "hippocampus_axial", "chasedb1_vessel")

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 import universeg_jax
-from universeg_jax import shipped
 from universeg_jax.cli.main import main
 from universeg_jax.io.task_folder import find_targets, read_support, read_target
+from universeg_jax.weights import shipped
 
 EXAMPLES = Path(universeg_jax.__path__[0]) / "assets" / "examples"
 TASKS = ("nuclei", "fetal-head")

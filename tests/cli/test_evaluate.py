@@ -5,8 +5,8 @@ import pytest
 from tests.helpers import make_sources
 from tests.helpers.corpora import prepare_all
 from tests.helpers.stand_in import refused
-from universeg_jax import shipped
 from universeg_jax.cli.main import main
+from universeg_jax.weights import shipped
 
 
 @pytest.fixture

@@ -70,14 +70,14 @@ def test_what_cannot_be_done_leaves_nothing_behind(weights, tmp_path, monkeypatc
 @pytest.mark.slow
 def test_shipped_weights_in_both_formats_segment_by_16_examples(tmp_path):
     out = tmp_path / "out"
-    assert main(["export", "--quiet", "--weights", "open-v0", "--format", "both", "--out", str(out)]) == 0
+    assert main(["export", "--quiet", "--weights", "open-v4", "--format", "both", "--out", str(out)]) == 0
 
     task = Path(universeg_jax.__path__[0]) / "assets" / "examples" / "fetal-head" / "support"
     support = read_support(task)
     images = np.stack(support.images)[..., None].astype(np.float32) / 255
     labels = (np.stack(support.labels)[..., None] > 0).astype(np.float32)
     arrays = images[:1], images, labels, np.ones(16, np.float32)
-    expected = np.asarray(load("open-v0")(images[:1], images[None], labels[None]))
+    expected = np.asarray(load("open-v4")(images[:1], images[None], labels[None]))
     largest = np.abs(expected).max()
 
     artifact = export.deserialize(bytearray((out / "universeg.jax").read_bytes()))

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.stand_in import bright_disc, predict, save, write_task
-from universeg_jax import shipped
 from universeg_jax.evaluate.metrics import dice
+from universeg_jax.weights import shipped
 
 pytestmark = pytest.mark.usefixtures("brightness")
 

@@ -4,10 +4,9 @@ import argparse
 
 import pytest
 
-from universeg_jax import shipped
 from universeg_jax.cli import weights
 from universeg_jax.errors import WeightsError
-from universeg_jax.weights import card
+from universeg_jax.weights import card, shipped
 
 
 @pytest.fixture
@@ -35,11 +34,11 @@ def test_the_list_says_what_there_is_under_which_licence_and_where(run):
 
 
 def test_a_name_gets_its_model_card(run):
-    assert run("open-v0") == card("open-v0")
+    assert run("open-v4") == card("open-v4")
 
 
 def test_shipped_weights_need_no_download(run):
-    assert run("open-v0", "--download") == "open-v0: shipped\n"
+    assert run("open-v4", "--download") == "open-v4: shipped\n"
 
 
 def test_unknown_names_and_a_download_of_nothing_are_errors(run):

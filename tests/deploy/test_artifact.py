@@ -40,7 +40,7 @@ def run_readme(path):
 @pytest.mark.parametrize("kind", [artifact.JAX, artifact.ONNX], ids=lambda kind: kind.file)
 def test_readme_runs_without_this_library(network, tmp_path, kind):
     small = network(stages=2)
-    artifact.write_export(tmp_path, small, "open-v0", [kind], size=16)
+    artifact.write_export(tmp_path, small, "open-v4", [kind], size=16)
     target, images, labels, mask, logits, masks = run_readme(tmp_path)
     expected = np.asarray(small(target, images[None], labels[None], mask[None]))
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
@@ -48,14 +48,14 @@ def test_readme_runs_without_this_library(network, tmp_path, kind):
 
 
 def test_description_tells_weights_shapes_and_checksums(network, tmp_path):
-    artifact.write_export(tmp_path, network(stages=2), "open-v0", [artifact.JAX], size=24)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(artifact.output_files("open-v0", [artifact.JAX]))
+    artifact.write_export(tmp_path, network(stages=2), "open-v4", [artifact.JAX], size=24)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(artifact.output_files("open-v4", [artifact.JAX]))
     description = json.loads((tmp_path / "export.json").read_text(encoding="utf-8"))
-    assert description["weights"] == {"name": "open-v0", "licence": "research use only"}
+    assert description["weights"] == {"name": "open-v4", "licence": "research use only"}
     assert description["inputs"]["support_images"] == "(S,24,24,1)"
     content = (tmp_path / "universeg.jax").read_bytes()
     assert description["sha256"] == {"universeg.jax": hashlib.sha256(content).hexdigest()}
-    assert (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8") == card("open-v0")
+    assert (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8") == card("open-v4")
     assert "Licence of the weights: research use only" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 

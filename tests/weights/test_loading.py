@@ -1,19 +1,13 @@
 """Weights by name and path, and the public names."""
 
-import json
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from flax import nnx
 
-import universeg_jax as uj
 from tests.helpers.official import SMALL, official_state_dict
-from universeg_jax import shipped
 from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.weights import store
+from universeg_jax.weights import shipped, store
 from universeg_jax.weights.catalogue import RELEASES
 from universeg_jax.weights.loading import card, load, universeg
 from universeg_jax.weights.names.universeg import export_universeg, universeg_from
@@ -30,8 +24,7 @@ def assert_holds(model, tensors):
 @pytest.mark.parametrize("name", shipped.NAMES)
 def test_the_shipped_weights_load_and_are_small_and_described(name):
     model = load(name)
-    stages = 4 if name in ("open-v0", "open-v1") else 6
-    assert model.config == UniverSegConfig(encoder_features=((64, 64),) * stages)
+    assert model.config == UniverSegConfig(encoder_features=((64, 64),) * 6)
     folder = shipped.FOLDER / name
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 8e6
     assert "Research use only" in card(name)
@@ -74,17 +67,12 @@ def test_untrained_networks_have_the_configuration_and_seed_asked_for():
 
 
 def test_trained_weights_come_with_their_configuration():
-    assert universeg(pretrained="open-v0").config == UniverSegConfig.v1()
+    assert universeg(pretrained="open-v4").config.encoder_features == ((64, 64),) * 6
     with pytest.raises(InputError, match="config"):
-        universeg(pretrained="open-v0", config=UniverSegConfig.v1())
+        universeg(pretrained="open-v4", config=UniverSegConfig.v1())
 
 
-def test_public_names_are_found_without_importing_jax():
-    program = (
-        "import sys, json, universeg_jax as uj; light = 'jax' not in sys.modules; "
-        "print(json.dumps([light, [getattr(uj, name).__name__ for name in uj.__all__]]))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
-    light, names = json.loads(done.stdout)
-    assert light
-    assert names == [*uj.__all__[:-1], "universeg_jax.weights"]
+def test_weights_of_earlier_versions_say_where_they_are():
+    for call in (load, card):
+        with pytest.raises(WeightsError, match=r"open-v1 is no longer shipped.* git archive 62357fe .*open-v1"):
+            call("open-v1")

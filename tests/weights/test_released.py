@@ -12,12 +12,11 @@ import pytest
 import universeg_jax as uj
 from tests.helpers.file_server import serve
 from tests.helpers.official import SMALL, official_state_dict
-from universeg_jax import shipped
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.util.files import GitBlobId, Sha256
-from universeg_jax.weights import catalogue, loading, store
+from universeg_jax.weights import catalogue, loading, shipped, store
 from universeg_jax.weights.catalogue import RELEASES, Release
 from universeg_jax.weights.fetch import Address
 from universeg_jax.weights.loading import known_weights, load

@@ -5,7 +5,7 @@ import json
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from universeg_jax import shipped
+from universeg_jax.weights import shipped
 
 
 def add_parser(subparsers) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from universeg_jax import shipped
+from universeg_jax.weights import shipped
 
 DESCRIPTION = """\
 Measure how well weights segment the tasks of labelled images that they are shown examples of.

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from universeg_jax import shipped
+from universeg_jax.weights import shipped
 
 DESCRIPTION = """\
 Write a trained network as a file that runs without this library, on any number of images and examples.

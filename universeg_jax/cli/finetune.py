@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from universeg_jax import shipped
+from universeg_jax.weights import shipped
 
 DESCRIPTION = """\
 Train weights further on the labelled images of one task, and tell whether that helped.

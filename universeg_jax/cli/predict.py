@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from universeg_jax import shipped
+from universeg_jax.weights import shipped
 
 DESCRIPTION = """\
 Segment images of a task that is shown by labelled examples; nothing is trained.

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 
-from universeg_jax import shipped
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.segment.diagnose import diagnose_results, diagnose_support, diagnose_targets
 from universeg_jax.segment.labels import Classes
 from universeg_jax.segment.model import InContextModel, Predictor, load_in_context
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.support import Support, pad
+from universeg_jax.weights import shipped
 
 # Numbers of targets that a model is called with. A batch is padded to the next, so that models compile for few shapes.
 BATCH_SIZES = (1, 2, 4, 8, 16)

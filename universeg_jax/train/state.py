@@ -12,11 +12,11 @@ import optax
 from flax import nnx
 from optax.contrib import MuonDimensionNumbers, muon
 
-from universeg_jax import shipped
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.shapes import Array, Int
 from universeg_jax.train.config import TrainConfig
+from universeg_jax.weights import shipped
 from universeg_jax.weights.loading import load
 from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
 

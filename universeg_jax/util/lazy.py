@@ -17,13 +17,13 @@ def lazy_names(
         names: module, relative to the package -> the public names that it defines. A module with no names is
             public itself.
     """
-    homes = {name: module for module, defined in names.items() for name in defined or (module,)}
+    homes = {name: f"{package}.{module}" for module, defined in names.items() for name in defined or (module,)}
     public = sorted(homes)
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(f"{package}.{homes[name]}")
-        return module if name == homes[name] else getattr(module, name)
+        module = import_module(homes[name])
+        return module if homes[name] == f"{package}.{name}" else getattr(module, name)
 
     return public, get, lambda: public

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from flax import nnx
 
-from universeg_jax import shipped
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.dinov2 import DINOv2
@@ -15,7 +14,7 @@ from universeg_jax.models.protosam.encoder import DINOv2Features
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.weights import store
+from universeg_jax.weights import shipped, store
 from universeg_jax.weights.catalogue import LITE_MEDSAM, RELEASES, Release
 from universeg_jax.weights.install import load_release
 from universeg_jax.weights.networks import Model, model_from
@@ -58,7 +57,11 @@ def card(name: str) -> str:
         return (shipped.FOLDER / name / "MODEL_CARD.md").read_text(encoding="utf-8")
     release = _release(name)
     if release is None:
-        raise WeightsError(f"unknown weights {name!r}; known are {_names()}")
+        raise WeightsError(
+            shipped.where_earlier(name)
+            if name in shipped.EARLIER
+            else f"unknown weights {name!r}; known are {_names()}"
+        )
     return f"# {release.name}\n{release.about}\n\n- Licence: {release.licence}\n- File: {release.source}\n"
 
 
@@ -67,7 +70,7 @@ def load(weights: str | os.PathLike) -> Model:
 
     Args:
         weights: a name (`known_weights`), a folder that `store.save` or `python -m convert` wrote, or a released file
-            of PyTorch. Names go before paths: "./open-v0" is a folder. What no file shows is taken as released: a
+            of PyTorch. Names go before paths: "./open-v4" is a folder. What no file shows is taken as released: a
             UniverSeg has no cross activation.
 
     Raises:
@@ -85,6 +88,8 @@ def load(weights: str | os.PathLike) -> Model:
     path = Path(weights)
     if path.is_dir():
         return store.load(path)
+    if not path.exists() and weights in shipped.EARLIER:
+        raise WeightsError(shipped.where_earlier(str(weights)))
     if not path.exists():
         raise WeightsError(f"unknown weights {str(weights)!r}: no such file or folder, and known names are {_names()}")
     state_dict = load_torch(path)

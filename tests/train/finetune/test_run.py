@@ -171,7 +171,7 @@ def test_what_the_weights_tell_of_their_origin_holds_no_names_of_files(discs, we
 
 
 def test_licences_are_those_of_the_original(weights, tmp_path):
-    assert licence_of("open-v0") == "research use only"
+    assert licence_of("open-v4") == "research use only"
     assert licence_of("universeg-v1").startswith("OpenRAIL++-M")
     assert licence_of(str(weights)) == "research use only"
     assert licence_of(str(tmp_path)) is None

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.weights import export_universeg, import_universeg, load, load_torch, save_torch
 from universeg_jax.weights.names.universeg import infer_config, universeg_from
 
@@ -48,11 +47,11 @@ def test_exported_files_load_strictly_and_come_back(path, tmp_path):
 def test_a_file_of_torch_save_fills_a_model(tmp_path):
     import torch
 
-    tensors = export_universeg(load("open-v0"))
+    tensors = export_universeg(load("open-v4"))
     torch.save({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()}, tmp_path / "weights.pt")
     state_dict = load_torch(tmp_path / "weights.pt")
-    assert infer_config(state_dict) == UniverSegConfig.v1()
-    model = load("open-v0")
+    assert infer_config(state_dict) == load("open-v4").config
+    model = load("open-v4")
     import_universeg(model, state_dict)
     for name, tensor in export_universeg(model).items():
         np.testing.assert_array_equal(tensor, tensors[name])

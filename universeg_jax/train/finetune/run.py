@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from universeg_jax import shipped
 from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.data.readers.source import PICTURE_AXIS
@@ -28,7 +27,7 @@ from universeg_jax.train.finetune.examples import ExampleData, split_examples
 from universeg_jax.train.loop import train
 from universeg_jax.train.run_folder import BEST, CHECKPOINTS, LAST, METRICS, PICTURES, TENSORBOARD, claim
 from universeg_jax.train.state import trainable, with_parameters
-from universeg_jax.weights import known_weights, load
+from universeg_jax.weights import known_weights, load, shipped
 from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import DESCRIPTION, read_description
 
