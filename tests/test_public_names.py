@@ -11,12 +11,6 @@ import pytest
 import universeg_jax as uj
 
 PACKAGES = ["universeg_jax", *(f"universeg_jax.{name}" for name in ("data", "evaluate", "train", "weights"))]
-    "universeg_jax",
-    "universeg_jax.data",
-    "universeg_jax.evaluate",
-    "universeg_jax.train",
-    "universeg_jax.weights",
-]
 
 
 def names_for_editors(package: str) -> dict[str, str]:
