@@ -55,7 +55,8 @@ def test_what_pillow_wrote_is_read_back(place, seed, height, width, kind, file_f
         picture = Image.fromarray(expected)
     else:
         array = pixels(seed, shape, np.int32 if kind == "I" else np.float32, 100_000)
-        expected, picture = array.astype(np.float32), Image.fromarray(array)
+        expected = array.astype(np.float64 if kind == "I" else np.float32)
+        picture = Image.fromarray(array)
     picture.save(place, format=file_format)
     read = read_image(place)
     assert read.dtype == expected.dtype

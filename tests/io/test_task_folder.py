@@ -69,7 +69,7 @@ def test_sizes_that_differ(support):
 @pytest.mark.parametrize("missing", ["images", "masks"])
 def test_missing_folders(support, missing):
     (support / missing).rename(support / "other")
-    with pytest.raises(InputError, match="holds the folders images/ and masks/"):
+    with pytest.raises(InputError, match="must hold the folders images/ and masks/"):
         read_support(support)
     with pytest.raises(InputError, match="nowhere: there is no such folder"):
         read_support(support / "nowhere")

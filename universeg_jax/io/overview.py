@@ -1,25 +1,29 @@
-"""One sheet that shows what was given and what came out."""
+"""Sheet of pictures that shows the labelled examples of a task and the results below them."""
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
 from PIL import Image
+from scipy import ndimage
 
-# Okabe and Ito's colours, told apart by people with colour blindness, those that stand out on grey images first.
+# Okabe and Ito's colours, which people with colour blindness can distinguish; the best visible on grey come first.
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
-TRUTH_OUTLINE = [Stroke(linewidth=2.0, foreground="black"), Normal()]  # white on black shows on any image
+TRUTH_OUTLINE = [Stroke(linewidth=2.0, foreground="black"), Normal()]  # white on black is visible on any image
 LONGEST_SIDE = 400  # pixels of an image on the sheet
+EDGE = 3  # pixels, of LONGEST_SIDE, of the coloured edge inside a class
+FILL = 0.35  # opacity of a filled class
+LEAST_SPREAD = 0.1  # standard deviation that is drawn bright at least, so that rounding errors stay dark
 
 # Lengths in inches.
 WIDTH, MARGIN, GAP = 13.0, 0.3, 0.06
@@ -30,7 +34,7 @@ SUPPORT_CELL = (WIDTH - 2 * MARGIN - (SUPPORT_SHOWN - 1) * GAP) / SUPPORT_SHOWN
 
 @dataclass(frozen=True)
 class ShownExample:
-    """A labelled image: image (H,W) or (H,W,3), mask (H,W) of class values."""
+    """Labelled image: image (H,W) or (H,W,3), mask (H,W) of class values."""
 
     name: str
     image: np.ndarray
@@ -39,7 +43,7 @@ class ShownExample:
 
 @dataclass(frozen=True)
 class Result:
-    """A segmented image: arrays (H,W), the image also (H,W,3); truth, Dice and spread where they are known."""
+    """Segmented image: arrays (H,W), the image also (H,W,3); truth, Dice and spread are None where unknown."""
 
     name: str
     image: np.ndarray
@@ -51,13 +55,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Section:
-    """A task on the sheet.
+    """Part of the sheet for one task.
 
     Attributes:
         title, note: its heading, and a line below.
-        classes: the names of the class values to draw, so all but the background.
-        support: labelled examples, of which the first 8 are drawn.
-        results: what to draw below them, all of it.
+        classes: names of the class values to draw, without the background.
+        support: labelled examples; the first `SUPPORT_SHOWN` are drawn.
+        results: segmented images; all are drawn below the examples.
+        colours: colours of class values, such as "#ff0000". Other classes take `CLASS_COLOURS` in turn.
     """
 
     title: str
@@ -65,33 +70,40 @@ class Section:
     classes: Mapping[int, str]
     support: Sequence[ShownExample]
     results: Sequence[Result]
+    colours: Mapping[int, str] = field(default_factory=dict)
+
+    def palette(self) -> dict[int, str]:
+        """Colour of every class to draw."""
+        return {v: self.colours.get(v, CLASS_COLOURS[i % len(CLASS_COLOURS)]) for i, v in enumerate(self.classes)}
 
     @property
     def columns(self) -> int:
-        """Images drawn for each result: image, prediction and, if one is known, spread."""
+        """Number of images for each result: image, prediction and, if one is known, spread."""
         return 3 if any(result.spread is not None for result in self.results) else 2
 
     @property
     def groups(self) -> int:
-        """Results in a row."""
+        """Number of results in a row."""
         return min(len(self.results), CELLS_IN_ROW // self.columns)
 
     @property
     def cell(self) -> float:
-        """Side of a result's images."""
+        """Side of the images of a result, in inches."""
         between = GAP * (self.columns * self.groups - 1) + 2 * GAP * (self.groups - 1)
         return min(LARGEST_CELL, (WIDTH - 2 * MARGIN - between) / (self.columns * self.groups))
 
     @property
     def height(self) -> float:
+        """Height of the section, in inches."""
         rows = -(-len(self.results) // self.groups)
         return HEADING + TITLE + SUPPORT_CELL + 2 * GAP + rows * (TITLE + self.cell + GAP) + MARGIN
 
 
 def overview(sections: Sequence[Section]) -> Figure:
-    """Draw tasks below each other: a row of support examples with outlines, then every result.
+    """Draw tasks below each other: a row of support examples with their classes, then every result.
 
-    Predictions are filled and outlined in the colour of their class, true outlines are white and lie below.
+    The edge of a class lies inside the class, so that a ring and its core are both visible. Predictions are also
+    filled. True outlines are white.
     """
     height = sum(section.height for section in sections) + MARGIN
     figure = Figure(figsize=(WIDTH, height), dpi=120, facecolor="white")
@@ -105,12 +117,12 @@ def overview(sections: Sequence[Section]) -> Figure:
 def write_overview(file: Path | BinaryIO, sections: Sequence[Section]) -> None:
     """Write the sheet of `overview` as a PNG."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # names in scripts the font lacks show as boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # letters that the font lacks are drawn as boxes
         overview(sections).savefig(file, format="png")
 
 
 def shorten(name: str, length: int) -> str:
-    """A name of at most `length` characters, cut in its middle, for both ends tell names apart."""
+    """Shorten a name to `length` characters in its middle, because both ends distinguish names."""
     if len(name) <= length:
         return name
     tail = (length - 1) // 2
@@ -118,7 +130,7 @@ def shorten(name: str, length: int) -> str:
 
 
 def _draw_section(figure: Figure, section: Section, top: float) -> None:
-    colours = {v: CLASS_COLOURS[i % len(CLASS_COLOURS)] for i, v in enumerate(section.classes)}
+    colours = section.palette()
     _text(figure, MARGIN, top, shorten(section.title, 115), size=12, weight="bold")
     _text(figure, MARGIN, top + 0.24, section.note, size=8.5, color="#555555")
     _legend(figure, section, colours, top + 0.46)
@@ -128,11 +140,10 @@ def _draw_section(figure: Figure, section: Section, top: float) -> None:
         left = MARGIN + i * (SUPPORT_CELL + GAP)
         _text(figure, left, top + 0.06, shorten(example.name, _fitting(SUPPORT_CELL)), size=7, color="#555555")
         axes = _cell(figure, left, top + TITLE, SUPPORT_CELL, example.image)
-        for value, colour in colours.items():
-            _outline(axes, example.mask == value, color=colour, linewidth=1.2)
+        _paint(axes, example.mask, colours, fill=0)
 
     top += TITLE + SUPPORT_CELL + 2 * GAP
-    highest = max((float(r.spread.max()) for r in section.results if r.spread is not None), default=0.0)
+    highest = _highest(section)
     group_width = section.columns * (section.cell + GAP) + 2 * GAP
     for i, result in enumerate(section.results):
         row, column = divmod(i, section.groups)
@@ -153,13 +164,17 @@ def _draw_result(
     _cell(figure, left, top + TITLE, section.cell, result.image)
     axes = _cell(figure, left + step, top + TITLE, section.cell, result.image)
     for value in colours if result.truth is not None else ():
-        _outline(axes, result.truth == value, color="white", linewidth=1.0, path_effects=TRUTH_OUTLINE)
-    for value, colour in colours.items():
-        _fill(axes, result.mask == value, colour)
-        _outline(axes, result.mask == value, color=colour, linewidth=1.2)
+        _outline(axes, result.truth == value)
+    _paint(axes, result.mask, colours, fill=FILL)
     if result.spread is not None:
         axes = _cell(figure, left + 2 * step, top + TITLE, section.cell, result.image)
-        axes.imshow(_shrink(result.spread), cmap="magma", vmin=0, vmax=highest or 1, extent=_extent(result.spread))
+        spread = np.where(_content(result.image), result.spread, 0)
+        axes.imshow(_shrink(spread), cmap="magma", vmin=0, vmax=highest, extent=_extent(spread))
+
+
+def _highest(section: Section) -> float:
+    spreads = [float(r.spread[_content(r.image)].max()) for r in section.results if r.spread is not None]
+    return max([*spreads, LEAST_SPREAD])
 
 
 def _legend(figure: Figure, section: Section, colours: dict[int, str], top: float) -> None:
@@ -168,11 +183,9 @@ def _legend(figure: Figure, section: Section, colours: dict[int, str], top: floa
     if len(section.classes) > len(shown):
         handles.append(Patch(color="none", label=f"and {len(section.classes) - len(shown)} more"))
     if any(result.truth is not None for result in section.results):
-        outline = Line2D([], [], color="white", linewidth=1.6, path_effects=TRUTH_OUTLINE, label="truth")
-        handles.append(outline)
-    spreads = [float(result.spread.max()) for result in section.results if result.spread is not None]
-    if spreads:
-        label = f"uncertainty, black 0 to yellow {max(spreads):.2g}"
+        handles.append(Line2D([], [], color="white", linewidth=1.6, path_effects=TRUTH_OUTLINE, label="truth"))
+    if section.columns == 3:
+        label = f"uncertainty, black 0 to yellow {_highest(section):.2g}"
         handles.append(Patch(color=colormaps["magma"](0.75), label=label))
     figure.legend(
         handles=handles,
@@ -187,28 +200,28 @@ def _legend(figure: Figure, section: Section, colours: dict[int, str], top: floa
 
 
 def _place(figure: Figure, left: float, top: float) -> tuple[float, float]:
-    """Inches from the left and the top as matplotlib's fractions from the left and the bottom."""
+    """Convert inches from the left and the top to matplotlib's fractions from the left and the bottom."""
     width, height = figure.get_size_inches()
     return left / width, 1 - top / height
 
 
 def _text(figure: Figure, left: float, top: float, text: str, **style) -> None:
-    # parse_math: file names may hold dollar signs
+    # parse_math: file names may contain dollar signs
     figure.text(*_place(figure, left, top), text, verticalalignment="top", parse_math=False, **style)
 
 
 def _fitting(width: float) -> int:
-    """Characters of the small titles that fit in a width, taken as wide ones."""
+    """Number of wide characters of a small title that fit in a width in inches."""
     return max(6, int(width / 0.07))
 
 
 def _cell(figure: Figure, left: float, top: float, side: float, image: np.ndarray) -> Axes:
-    """Draw an image into a square place, in its own aspect, contrast stretched as the model sees it."""
+    """Draw an image in a square place, with its own aspect and a stretched contrast."""
     x, y = _place(figure, left, top + side)
     axes = figure.add_axes((x, y, side / WIDTH, side / figure.get_size_inches()[1]))
     axes.set_axis_off()
     axes.set_anchor("NW")
-    # Without the brightest and darkest half per cent: a single bright speck would leave the rest black.
+    # The brightest and darkest half per cent are clipped: a single bright speck would leave the rest black.
     low, high = np.percentile(image, (0.5, 99.5))
     if low == high:
         low, high = float(image.min()), float(image.max())
@@ -223,33 +236,52 @@ def _extent(image: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:
-    """An image (H,W) or (H,W,3) in [0,1] as uint8, no larger than the sheet shows."""
+    """Shrink an image (H,W) or (H,W,3) in [0,1] to the size that the sheet shows."""
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     picture = Image.fromarray(np.round(image * 255).astype(np.uint8))
     size = [max(1, round(side * scale)) for side in picture.size]
     return np.asarray(picture.resize(size, Image.Resampling.BOX)) / 255
 
 
-def _sample(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A bool mask no larger than the sheet shows, and the pixel rows and columns it was taken from."""
-    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LONGEST_SIDE)).round().astype(int)) for n in mask.shape)
-    return mask[np.ix_(rows, columns)], rows, columns
+def _sample(length: int, most: int) -> np.ndarray:
+    """Indices of at most `most` pixels at even distances along a side."""
+    return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int))
 
 
-def _fill(axes: Axes, mask: np.ndarray, colour: str) -> None:
-    small, _, _ = _sample(mask)
-    layer = np.where(small[..., None], to_rgba(colour, 0.35), 0)
+def _paint(axes: Axes, mask: np.ndarray, colours: Mapping[int, str], *, fill: float) -> None:
+    """Paint each class in its colour: an opaque edge inside the class, and its area with the opacity `fill`."""
+    small = mask[np.ix_(*(_sample(length, LONGEST_SIDE) for length in mask.shape))]
+    times = max(1, LONGEST_SIDE // max(small.shape))  # small masks are enlarged, so that edges are thin on the sheet
+    large = small.repeat(times, axis=0).repeat(times, axis=1)
+    layer = np.zeros((*large.shape, 4), np.float32)
+    for value, colour in colours.items():
+        inside = large == value
+        edge = inside & ~ndimage.binary_erosion(inside, iterations=EDGE)
+        layer[inside] = (*to_rgb(colour), fill)
+        layer[edge] = (*to_rgb(colour), 1)
     axes.imshow(layer, interpolation="nearest", extent=_extent(mask))
 
 
-def _outline(axes: Axes, mask: np.ndarray, *, color: str, linewidth: float, path_effects=None) -> None:
+def _content(image: np.ndarray) -> np.ndarray:
+    """(H,W) bool, without the padding: the constant rows and columns along the border of an image."""
+    planes = image.reshape(*image.shape[:2], -1)
+    varies = (planes != planes[0, 0]).any(axis=-1)
+    if not varies.any():
+        return np.ones(image.shape[:2], bool)
+    inside = [np.flatnonzero(varies.any(axis=across)) for across in (1, 0)]
+    content = np.zeros(image.shape[:2], bool)
+    content[tuple(slice(found[0], found[-1] + 1) for found in inside)] = True
+    return content
+
+
+def _outline(axes: Axes, mask: np.ndarray) -> None:
+    """Draw the white outline of a true mask (H,W) bool."""
     if not mask.any():
         return
-    small, rows, columns = _sample(mask)
+    rows, columns = (_sample(length, LONGEST_SIDE) for length in mask.shape)
     # A ring of background closes outlines that run along the border.
     y, x = np.r_[-1, rows, mask.shape[0]], np.r_[-1, columns, mask.shape[1]]
     left, right, bottom, top = _extent(mask)
-    lines = axes.contour(x, y, np.pad(small, 1), levels=[0.5], colors=color, linewidths=linewidth)
-    if path_effects:
-        lines.set_path_effects(path_effects)
+    lines = axes.contour(x, y, np.pad(mask[np.ix_(rows, columns)], 1), levels=[0.5], colors="white", linewidths=1.0)
+    lines.set_path_effects(TRUTH_OUTLINE)
     axes.set(xlim=(left, right), ylim=(bottom, top))

@@ -1,13 +1,14 @@
-"""A task as it lies on disk: a support folder, target images and, where they are known, their masks.
+"""Read a task from disk: a support folder, target images and, where they are known, their masks.
 
 SUPPORT/images/a.png b.jpg ...      the labelled examples
-SUPPORT/masks/a.png b.png ...       their masks, matched by name without extension
+SUPPORT/masks/a.png b.png ...       their masks, matched by name without extension (see `pairing`)
 SUPPORT/classes.json                optional, names of classes: {"1": "nucleus"}; colours are "#ff0000"
 IMAGES/x.png ...                    the images to segment, or one file
 LABELS/x.png ...                    optional, their true masks
+
+The images and masks of a support folder may also lie in one folder, as a.png and a_mask.png.
 """
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,21 +17,26 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.errors import InputError, SegmentationWarning, listing
-from universeg_jax.io.masks import MaskCoding, common_coding, read_mask, values_in
-from universeg_jax.io.pictures import EXTENSIONS, read_image
+from universeg_jax.io.mask_values import check_number, check_together
+from universeg_jax.io.masks import ColourCoding, MaskCoding, common_coding, read_mask, values_in
+from universeg_jax.io.pairing import find_folders, is_mask_name, pair_names
+from universeg_jax.io.pictures import EXTENSIONS, is_turned, read_image
+from universeg_jax.util.json_files import read_json
 
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
 class SupportFolder:
-    """The labelled examples of a task.
+    """Labelled examples of a task.
 
     Attributes:
+        folder: the folder they were read from.
+        names: names of the images.
         images: arrays (H,W) or (H,W,3) of any sizes.
         labels: class values (H,W) int32, of the size of their image.
-        coding: how the masks write class values.
-        class_names: the name of every class value, in ascending order of the values.
+        coding: coding of the class values in the masks.
+        class_names: name of every class value, in ascending order of the values.
     """
 
     folder: Path
@@ -43,7 +49,7 @@ class SupportFolder:
 
 @dataclass(frozen=True)
 class TargetFile:
-    """An image to segment, and the file of its true mask where there is one."""
+    """Image to segment, and the file of its true mask where there is one."""
 
     name: str
     image: Path
@@ -51,9 +57,9 @@ class TargetFile:
 
 
 def list_pictures(folder: Path) -> dict[str, Path]:
-    """The picture files of a folder by their name without extension, sorted.
+    """List the picture files of a folder by their name without extension, sorted.
 
-    Hidden files are passed over; other files too, with a warning.
+    Hidden files are skipped; other files too, with a warning.
 
     Raises:
         InputError: no such folder, no pictures, a folder inside, or two pictures of one name.
@@ -80,20 +86,46 @@ def list_pictures(folder: Path) -> dict[str, Path]:
     return {picture.stem: picture for picture in by_name.values()}
 
 
+def find_pairs(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Find the images of a dataset and their masks: in two folders, or side by side in one.
+
+    Returns:
+        Files of images by name, and files of masks by the name of their image; unpaired masks by their own name.
+
+    Raises:
+        InputError: no such folder, no masks, folders that `list_pictures` refuses, or names with two possible pairs.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder")
+    folders = find_folders(folder)
+    if folders:
+        images, masks = map(list_pictures, folders)
+    else:
+        if not any(file.suffix.lower() in EXTENSIONS and is_mask_name(file.stem) for file in folder.glob("*.*")):
+            raise InputError(
+                f"{folder}: must hold the folders images/ and masks/, or pairs such as a.png and a_mask.png"
+            )
+        pictures = list_pictures(folder)
+        masks = {name: file for name, file in pictures.items() if is_mask_name(name)}
+        images = {name: file for name, file in pictures.items() if name not in masks}
+    try:
+        pairs = pair_names(images, masks)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
+    unpaired = {name: file for name, file in masks.items() if name not in pairs.values()}
+    return images, {image: masks[mask] for image, mask in pairs.items()} | unpaired
+
+
 def read_support(folder: Path) -> SupportFolder:
     """Read the labelled examples of a support folder.
 
     Raises:
-        InputError: missing folders, images without mask and masks without image (all are listed), unlike
-            sizes, files that `read_image` or `read_mask` refuse, masks that do not go together.
+        InputError: missing folders, images without mask and masks without image (all are listed), different sizes,
+            files that `read_image` or `read_mask` refuses, masks that do not fit together.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder")
-    if not (folder / "images").is_dir() or not (folder / "masks").is_dir():
-        raise InputError(f"{folder}: a support folder holds the folders images/ and masks/")
-    image_files, mask_files = list_pictures(folder / "images"), list_pictures(folder / "masks")
-    lonely = [f"no mask for images/{image_files[n].name}" for n in image_files.keys() - mask_files.keys()]
-    lonely += [f"no image for masks/{mask_files[n].name}" for n in mask_files.keys() - image_files.keys()]
+    image_files, mask_files = find_pairs(folder)
+    lonely = [f"no mask for {_place(folder, image_files[n])}" for n in image_files.keys() - mask_files.keys()]
+    lonely += [f"no image for {_place(folder, mask_files[n])}" for n in mask_files.keys() - image_files.keys()]
     if lonely:
         raise InputError(f"{folder}: images and masks must have the same names: {listing(sorted(lonely))}")
 
@@ -104,14 +136,18 @@ def read_support(folder: Path) -> SupportFolder:
         check_same_size(mask.path, mask.values, image_files[name], image)
     coding = common_coding(masks)
     labels = [values_in(mask, coding) for mask in masks]
+    found = {str(mask.path): np.unique(label).tolist() for mask, label in zip(masks, labels, strict=True)}
+    check_number(set().union(*found.values()), str(folder))
+    if not isinstance(coding, ColourCoding):
+        check_together(found)
     return SupportFolder(folder, names, images, labels, coding, _class_names(folder, labels, coding))
 
 
 def find_targets(images: Path, labels: Path | None = None) -> list[TargetFile]:
-    """The images to segment (a folder, or one file) and the masks of the same names in the folder `labels`.
+    """Find the images to segment (a folder, or one file) and their masks in the folder `labels`.
 
     Raises:
-        InputError: what `list_pictures` refuses, and images without a mask (all are listed).
+        InputError: folders that `list_pictures` refuses, and images without a mask (all are listed).
     """
     if images.is_file():
         image_files = {images.stem: images}
@@ -122,17 +158,18 @@ def find_targets(images: Path, labels: Path | None = None) -> list[TargetFile]:
     if labels is None:
         return [TargetFile(name, file) for name, file in image_files.items()]
     label_files = list_pictures(labels)
-    missing = [file.name for name, file in image_files.items() if name not in label_files]
+    pairs = pair_names(image_files, label_files)
+    missing = [file.name for name, file in image_files.items() if name not in pairs]
     if missing:
         raise InputError(f"{labels}: holds no mask of the same name for {listing(missing)}")
-    return [TargetFile(name, file, label_files[name]) for name, file in image_files.items()]
+    return [TargetFile(name, file, label_files[pairs[name]]) for name, file in image_files.items()]
 
 
 def read_target(target: TargetFile, support: SupportFolder) -> tuple[np.ndarray, np.ndarray | None]:
-    """The image of a target and, where it is known, its label: class values (H,W) int32.
+    """Read the image of a target and, where it is known, its label: class values (H,W) int32.
 
     Raises:
-        InputError: unreadable files, unlike sizes, a label with classes that the support lacks.
+        InputError: unreadable files, different sizes, a label with classes that the support lacks.
     """
     image = read_image(target.image)
     if target.label is None:
@@ -150,26 +187,43 @@ def read_target(target: TargetFile, support: SupportFolder) -> tuple[np.ndarray,
 
 
 def check_same_size(mask_file: Path, mask: np.ndarray, image_file: Path, image: np.ndarray) -> None:
-    """Refuse a mask that does not lie pixel on pixel over its image."""
+    """Refuse a mask that does not cover its image pixel by pixel.
+
+    Warns:
+        SegmentationWarning: an image that its EXIF data turn, and a mask of the same size without such data.
+    """
+    turned = is_turned(image_file) and not is_turned(mask_file)
     if mask.shape != image.shape[:2]:
         sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (mask, image)]
+        way_out = "a mask must have the size of its image"
+        if turned and mask.shape == image.shape[1::-1]:
+            way_out = (
+                "the EXIF data of the image turn it, and the mask was drawn on the pixels before: "
+                "turn the mask, or remove the EXIF orientation from the image"
+            )
         raise InputError(
-            f"{mask_file}: is {sizes[0]} (width x height), but the image {image_file} is {sizes[1]}; "
-            "a mask must have the size of its image"
+            f"{mask_file}: is {sizes[0]} (width x height), but the image {image_file} is {sizes[1]}; {way_out}"
+        )
+    if turned:
+        warnings.warn(
+            f"{image_file.parent}: EXIF data turn images, but not their masks; look at the overview",
+            SegmentationWarning,
+            stacklevel=3,
         )
 
 
 def read_class_names(file: Path) -> dict[str, str]:
-    """The table of a classes.json, {} without one."""
+    """Read the table of a classes.json; {} if there is no such file."""
     if not file.exists():
         return {}
-    try:
-        given = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as JSON ({error})") from None
+    given = read_json(file)
     if not isinstance(given, dict) or not all(isinstance(name, str) for name in given.values()):
         raise InputError(f'{file}: must map class values to names, as in {{"1": "nucleus"}}')
     return {value.lower(): name for value, name in given.items()}
+
+
+def _place(folder: Path, file: Path) -> str:
+    return str(file.relative_to(folder))
 
 
 def _class_names(folder: Path, labels: Sequence[np.ndarray], coding: MaskCoding) -> dict[int, str]:

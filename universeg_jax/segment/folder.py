@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from universeg_jax.evaluate.metrics import dice
-from universeg_jax.io.masks import read_mask, values_in, write_mask
+from universeg_jax.io.masks import read_stored_mask, values_in, write_mask
 from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExample
 from universeg_jax.io.pictures import read_image
 from universeg_jax.io.task_folder import SupportFolder, TargetFile, read_target
@@ -225,7 +225,7 @@ def evenly(total: int, most: int) -> list[int]:
 
 def _result(target: TargetFile, record: PredictionRecord, support: SupportFolder, folder: Path) -> Result:
     image, truth = read_target(target, support)
-    mask = values_in(read_mask(folder / "masks" / f"{target.name}.png"), support.coding)
+    mask = values_in(read_stored_mask(folder / "masks" / f"{target.name}.png"), support.coding)
     spread = None
     if record.spread is not None:
         spread = read_image(folder / "spread" / f"{target.name}.png") / 65535

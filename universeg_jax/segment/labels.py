@@ -7,8 +7,7 @@ import jax
 import numpy as np
 
 from universeg_jax.errors import InputError
-
-MAX_CLASSES = 64
+from universeg_jax.io.mask_values import check_number, check_together
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +53,14 @@ class Classes:
             )
         of_each = [np.unique(label).tolist() for label in labels]
         values = np.unique(np.concatenate([np.unique(label) for label in labels]))
-        if values.tolist() == [0, 1, 255] and max(map(len, of_each)) == 2:
-            one, other = (next(n for n, own in zip(names, of_each, strict=True) if value in own) for value in (1, 255))
-            raise InputError(
-                f"the label of {one} marks the structure by 1, the label of {other} by 255: use one value in all labels"
-            )
+        if values[-1] <= 255:  # larger values may be colours
+            check_together({f"the label of {name}": own for name, own in zip(names, of_each, strict=True)})
         if len(values) == 1:
             raise InputError(
                 f"every pixel of every label is {values[0]}, so there is nothing to segment: mark the structure by a "
                 "second value in at least one label, or pass boolean labels if every image is empty or full"
             )
-        if len(values) > MAX_CLASSES:
-            raise InputError(
-                f"labels have {len(values)} different values from {values[0]} to {values[-1]}; at most {MAX_CLASSES} "
-                "classes are supported. Is this an image, a mask saved as JPEG, or a map of instances (pass label > 0)?"
-            )
+        check_number(values.tolist(), "labels")
         return cls(values)
 
     @property

@@ -17,7 +17,7 @@ DEEPEST = 32
 
 
 def read_json(path: str | os.PathLike, *, advice: str = "", error: type[InputError] = InputError) -> Any:
-    """Read a JSON file (UTF-8).
+    """Read a JSON file (UTF-8, with or without a byte order mark).
 
     Args:
         advice: what to do about a damaged file, for the message.
@@ -32,7 +32,7 @@ def read_json(path: str | os.PathLike, *, advice: str = "", error: type[InputErr
     if size > LARGEST:
         raise error(f"{path}: has {size} bytes, a JSON file may have {LARGEST}{ending}")
     try:
-        return parse_json(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as problem:
         raise error(f"{path}: cannot be read: {problem.strerror}{ending}") from None
     except ValueError as problem:
