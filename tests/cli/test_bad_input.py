@@ -50,7 +50,7 @@ DAMAGES = {
     "no support": ("support", shutil.rmtree, "support: there is no such folder"),
     "no masks": ("support/masks", shutil.rmtree, "images/ and masks/"),
     "no images": ("images", shutil.rmtree, "images: there is no such file or folder"),
-    "bad names": ("support/classes.json", lambda path: path.write_text("{"), "classes.json: cannot be read"),
+    "bad names": ("support/classes.json", lambda path: path.write_text("{"), "classes.json: is damaged"),
 }
 
 
