@@ -27,11 +27,13 @@ def main() -> None:
     corpus = Corpus(arguments.corpus)
     sam = StoredSAM(load(PROTOSAM), arguments.encodings)
     segmenter = Segmenter(ProtoSAM(sam), window=(0, 1))
-    for trial in make_trials(corpus, **SHAPE):
-        images, _ = read(corpus, trial.task, trial.images)
-        for image in images:
-            sam.encode(segmenter.view(image).pixels[None])
-        print(trial.task.name, len(trial.targets), len(trial.images), [len(draw) for draw in trial.draws], flush=True)
+    trials = list(make_trials(corpus, **SHAPE))
+    for draw in range(SHAPE["draws"]):  # the first draw of all trials, then the second: a stopped run has whole draws
+        for trial in trials:
+            images, _ = read(corpus, trial.task, [*trial.targets, *trial.draws[draw]])
+            for image in images:
+                sam.encode(segmenter.view(image).pixels[None])
+            print(trial.task.name, len(trial.targets), len(trial.draws[draw]), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from universeg_jax.evaluate.methods import (
     Retrieval,
     TestTimeAugmentation,
     digest,
-    similarity,
 )
 from universeg_jax.models.protosam.config import ProtoSAMConfig
+from universeg_jax.models.similarity import similarity
 
 
 def small(seed=0, **config):
@@ -131,25 +131,17 @@ def test_augmentation_at_test_time_leaves_masks_alone_and_follows_the_seed(pool)
             assert abs(np.corrcoef(image.ravel(), original.ravel())[0, 1]) > 0.7
 
 
-def test_similarity_is_a_correlation():
-    images = np.random.default_rng(0).random((3, 40, 30, 1)).repeat(2, axis=1)
-    found = similarity(images, np.concatenate([0.5 * images + 0.2, 1 - images, np.ones_like(images[:1])]))
-    np.testing.assert_allclose(np.diag(found[:, :3]), 1, rtol=1e-6)
-    np.testing.assert_allclose(np.diag(found[:, 3:6]), -1, rtol=1e-6)
-    assert (found[:, 6] == 0).all()
+def test_retrieval_takes_similar_examples_from_the_whole_pool(pool, network):
+    everything, rng = pool.first(len(pool)), np.random.default_rng(0)
+    targets = everything.images[:2]
+    found = Retrieval(network).predict(rng, pool, 4, targets)
+    for target, probability in zip(targets, found, strict=True):
+        nearest = np.argsort(-similarity(target[None], everything.images)[0])[:4]
+        np.testing.assert_allclose(probability, network.segment(pool.take(nearest), target[None])[0], atol=1e-5)
 
 
-def test_retrieval_shows_each_target_its_likes(pool):
-    class Labels:
-        name = identity = "labels"
-
-        def segment(self, support, targets):
-            np.testing.assert_array_equal(support.images[0], targets[0])
-            return support.labels.mean(axis=0)[None]
-
-    everything = pool.first(len(pool))
-    rng = np.random.default_rng(0)
-    assert Retrieval(Labels()).predict(rng, pool, 4, everything.images).shape == everything.images.shape
+def test_the_nearest_mask_is_copied(pool):
+    everything, rng = pool.first(len(pool)), np.random.default_rng(0)
     copied = NearestMask().predict(rng, pool, len(pool), everything.images)
     np.testing.assert_array_equal(copied, everything.labels)
     first = NearestMask().predict(rng, pool, 1, everything.images)

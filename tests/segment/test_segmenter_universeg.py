@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 from flax import nnx
 
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
@@ -47,3 +48,15 @@ def test_bfloat16_is_near_float32_and_not_the_same():
     )
     assert coarse.dtype == np.float32
     assert 0 < np.abs(exact - coarse).max() < 0.02
+
+
+@pytest.mark.parametrize("kept", [2, 4], ids=["sets of their own", "one set with weights"])
+def test_entries_without_weight_change_nothing(kept):
+    rng = np.random.default_rng(0)
+    support, targets = rng.random((5, 32, 32)), rng.random((2, 32, 32))
+    weights = np.stack([np.arange(5) < kept, np.arange(5) >= 5 - kept])
+    task = Segmenter(MODEL).fit(support, support > 0.7)
+    found = task.predict_proba(targets, support=weights)
+    for target, own, probability in zip(targets, weights, found, strict=True):
+        alone = Segmenter(MODEL).fit(support[own], support[own] > 0.7).predict_proba(target[None])[0]
+        np.testing.assert_allclose(probability, alone, atol=1e-4)

@@ -17,6 +17,7 @@ from universeg_jax.data.augment import Policy, augment_episode
 from universeg_jax.data.augment.augment import Variation
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.evaluate.data import Labelled, SupportPool
+from universeg_jax.models.similarity import THUMBNAIL, similarity
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.shapes import Array, Float
@@ -61,8 +62,14 @@ class InContext:
     def predict(self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Array) -> np.ndarray:
         return self.segment(pool.first(support_size), targets)
 
-    def segment(self, support: Labelled, targets: Array) -> np.ndarray:
-        """Return probabilities (B,H,W,1) of targets from one support set."""
+    def segment(self, support: Labelled, targets: Array, *, similar: int | None = None) -> np.ndarray:
+        """Return probabilities (B,H,W,1) of targets from one support set, or from its entries most similar to each.
+
+        Args:
+            support: labelled examples.
+            targets: images in [0,1].
+            similar: number of most similar examples to use for each target; None uses all of them.
+        """
         # Images are in [0,1] already. Scaling each by its own range would undo windows and augmentation.
         segmenter = Segmenter(self.model, window=(0, 1))
         labels = support.labels
@@ -70,7 +77,9 @@ class InContext:
             labels = labels > 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SegmentationWarning)  # the evaluation measures the quality itself
-            return segmenter.fit(support.images, labels).predict_proba(np.asarray(targets))[..., None]
+            task = segmenter.fit(support.images, labels)
+            shown = {} if similar is None else {"support": "similar", "support_size": min(similar, len(labels))}
+            return task.predict_proba(np.asarray(targets), **shown)[..., None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,14 +189,6 @@ def _augment(key: Array, images: Array, policy: Policy) -> Array:
     return jnp.concatenate([first[None], others])
 
 
-THUMBNAIL = 16  # side in pixels; coarse, so that slightly shifted images are similar
-
-
-def similarity(images: Float[Array, "N H W 1"], others: Float[Array, "M H W 1"]) -> np.ndarray:
-    """Return correlations (N,M) of thumbnails, from -1 to 1; 0 for constant images."""
-    return _normalised(images) @ _normalised(others).T
-
-
 @dataclass(frozen=True, eq=False)
 class Retrieval:
     """In-context model with the examples most similar to each target as the support set of that target."""
@@ -203,12 +204,7 @@ class Retrieval:
         return f"{self.base.identity}, most similar support by thumbnails of {THUMBNAIL}"
 
     def predict(self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Array) -> np.ndarray:
-        order = np.argsort(-similarity(targets, pool.first(len(pool)).images), axis=1, kind="stable")
-        chosen = order[:, :support_size]
-        probabilities = [
-            self.base.segment(pool.take(own), target[None]) for target, own in zip(targets, chosen, strict=True)
-        ]
-        return np.concatenate(probabilities)
+        return self.base.segment(pool.first(len(pool)), targets, similar=support_size)
 
 
 class NearestMask:
@@ -220,13 +216,3 @@ class NearestMask:
     def predict(self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Array) -> np.ndarray:
         support = pool.first(support_size)
         return support.labels[similarity(targets, support.images).argmax(axis=1)]
-
-
-def _normalised(images: Array) -> np.ndarray:
-    """Make thumbnails (N,pixels) with mean 0 and length 1."""
-    number, height, width, _ = images.shape
-    rows, columns = (-(-size // THUMBNAIL) for size in (height, width))
-    padded = np.pad(images[..., 0], ((0, 0), (0, -height % rows), (0, -width % columns)), mode="edge")
-    blocks = padded.reshape(number, -1, rows, padded.shape[2] // columns, columns).mean(axis=(2, 4)).reshape(number, -1)
-    centred = blocks - blocks.mean(axis=1, keepdims=True)
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)

@@ -23,6 +23,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
@@ -161,9 +162,20 @@ class UniverSeg(nnx.Module):
         """
         images, labels, mask = jnp.asarray(images), jnp.asarray(labels), jnp.asarray(mask)
 
-        def predict(targets: Array, regions: Array | None = None) -> Array:
+        def predict(targets: Array, regions: Array | None = None, weights: Array | None = None) -> Array:
             targets = jnp.asarray(targets)
-            return jnp.stack([self(targets, images[None], y[None], m[None]) for y, m in zip(labels, mask, strict=True)])
+            if weights is None:
+                sets = [(images[None], y[None], m[None]) for y, m in zip(labels, mask, strict=True)]
+            else:
+                weights = np.asarray(weights)
+                most = max(1, int((weights > 0).sum(axis=1).max()))
+                if 2 * most > len(images):
+                    sets = [(images[None], y[None], m * weights) for y, m in zip(labels, mask, strict=True)]
+                else:  # every target has few entries: give each a support set of its own
+                    chosen = np.argsort(-weights, axis=1, kind="stable")[:, :most]
+                    own = np.take_along_axis(weights, chosen, axis=1)
+                    sets = [(images[chosen], y[chosen], m[chosen] * own) for y, m in zip(labels, mask, strict=True)]
+            return jnp.stack([self(targets, *support) for support in sets])
 
         return predict
 

@@ -12,13 +12,15 @@ from universeg_jax.shapes import Array
 class Predictor(Protocol):
     """A function that segments targets by the support set it was made from."""
 
-    def __call__(self, targets: Array, regions: Array | None = None) -> Array:
+    def __call__(self, targets: Array, regions: Array | None = None, weights: Array | None = None) -> Array:
         """Compute the logits of targets.
 
         Args:
             targets: images (B,H,W,C) in [0,1].
             regions: (B,4), the part of each square that its image fills: top, left, bottom and right in pixels,
                 bottom and right excluded. None stands for the whole square. A model may ignore it.
+            weights: (B,S), how much each support entry counts for each target, at least 0. They multiply the mask
+                of the support set, so an entry with weight 0 changes nothing. None counts every entry once.
 
         Returns:
             Logits (K,B,H,W,1), one map for each class of the support set.

@@ -3,8 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -12,15 +11,19 @@ from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from universeg_jax.errors import InputError, SegmentationWarning
+from universeg_jax.models.blend import Blend
+from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.diagnose import diagnose_results, diagnose_support, diagnose_targets
 from universeg_jax.segment.labels import Classes
-from universeg_jax.segment.model import InContextModel, Predictor, load_in_context
+from universeg_jax.segment.model import InContextModel, load_in_context
+from universeg_jax.segment.model_task import BATCH_SIZES, ModelTask
+from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
-from universeg_jax.segment.support import Support, pad
+from universeg_jax.segment.support import Support
 from universeg_jax.weights import shipped
 
-# Numbers of targets that a model is called with. A batch is padded to the next, so that models compile for few shapes.
-BATCH_SIZES = (1, 2, 4, 8, 16)
+One = InContextModel | str | os.PathLike
+Models = One | Blend | Sequence[One]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +34,8 @@ class Segmentation:
         mask: (H,W) class values, in the dtype of the labels; bool if they were soft.
         probability: float32 in [0,1]; (H,W) of the larger class value if binary, otherwise (H,W,K) in the
             order of `Task.classes`.
-        spread: standard deviation of the probability over the draws of an ensemble, in the same shape; None
-            for a single draw.
+        spread: standard deviation of the probability over models and draws of an ensemble, in the same shape; None
+            for one model and one draw.
     """
 
     mask: np.ndarray
@@ -59,20 +62,26 @@ class Segmenter:
 
     Args:
         model: an in-context model, or its name or path as in `universeg_jax.weights.load`; a SAM becomes a ProtoSAM.
+            A list of these, or a `Blend`, averages the probabilities of its models.
+        weights: one weight for each model of a list; None weighs them equally.
         window: (low, high), the intensities that become 0 and 1, for images with a common scale such as
             Hounsfield units. None scales each image by its own minimum and maximum.
         dtype: dtype of the model's computation: float32, or bfloat16, which is faster on accelerators.
         progress: show a progress bar if the work takes more than a second.
 
+    Attributes:
+        blend: the models and their weights.
+
     Raises:
-        InputError: for an unusable window or dtype, or weights that cannot be loaded.
+        InputError: for an unusable window, dtype or weights, or models that cannot be loaded.
         TypeError: for an object that is not an `InContextModel`.
     """
 
     def __init__(
         self,
-        model: InContextModel | str | os.PathLike = shipped.DEFAULT,
+        model: Models = shipped.DEFAULT,
         *,
+        weights: Sequence[float] | None = None,
         window: tuple[float, float] | None = None,
         dtype: DTypeLike = np.float32,
         progress: bool = False,
@@ -80,17 +89,15 @@ class Segmenter:
         self.window = checked_window(window)
         self.dtype = _checked_dtype(dtype)
         self.progress = progress
-        if isinstance(model, str | os.PathLike):
-            model = load_in_context(model)
-        if not isinstance(model, InContextModel):
-            raise TypeError(
-                f"a {type(model).__name__} is not an in-context model: it needs input_size, input_channels, "
-                "padding and prepare"
-            )
-        self.model = model
+        self.blend = _blend(model, weights)
+
+    @property
+    def model(self) -> InContextModel:
+        """The first model."""
+        return self.blend.models[0]
 
     def fit(self, images: Arrays, labels: Arrays, *, names: Sequence[str] | None = None) -> "Task":
-        """Take in labelled images. Nothing is trained: the model compares them with every new image.
+        """Take in labelled images. Nothing is trained: the models compare them with every new image.
 
         Args:
             images: S images (H,W) or (H,W,C), as a list or one array. C is 3 for colour, or 4 with alpha, which is
@@ -108,20 +115,24 @@ class Segmenter:
         labels, _ = entries(labels, None, kind="label")
         if len(images) != len(labels):
             raise InputError(f"{len(images)} support images but {len(labels)} labels: pass one label for each image")
-        views = [self.view(image, name) for image, name in zip(images, names, strict=True)]
+        views = [self.views(model, images, names) for model in self.blend.models]
         labels = [
             checked_label(label, (view.frame.height, view.frame.width), view.name)
-            for label, view in zip(labels, views, strict=True)
+            for label, view in zip(labels, views[0], strict=True)
         ]
         task = Task(self, views, labels)
-        for message in diagnose_support(views, labels):
+        for message in diagnose_support(views[0], labels):
             warnings.warn(message, SegmentationWarning, stacklevel=2)
         return task
 
     def view(self, image: np.ndarray, name: str = "image") -> View:
-        """Prepare an image (H,W) or (H,W,C) as for the model, for inspection."""
-        size, channels = self.model.input_size, self.model.input_channels
-        return View.of(image, name, size=size, channels=channels, window=self.window, padding=self.model.padding)
+        """Prepare an image (H,W) or (H,W,C) as for the first model, for inspection."""
+        return self.views(self.model, [image], [name])[0]
+
+    def views(self, model: InContextModel, images: Sequence[np.ndarray], names: Sequence[str]) -> list[View]:
+        """Prepare images for a model."""
+        options = dict(size=model.input_size, channels=model.input_channels, window=self.window, padding=model.padding)
+        return [View.of(image, name, **options) for image, name in zip(images, names, strict=True)]
 
 
 class Task:
@@ -129,9 +140,11 @@ class Task:
 
     Args of all methods:
         images: N images to segment, as in `Segmenter.fit`. A list gives a list of results, one array gives one array.
+        support: examples shown for each image. "all" shows all of them, "similar" those most similar to the image. An
+            array (N,S) gives the weight of each of the S examples for each image. None follows the plan of the task.
+        support_size: number of similar examples (None: 16), or entries in a draw of an ensemble. Draws are without
+            replacement, and show every class. None takes half of the entries, but at least as many as classes.
         ensemble: number of random draws from the support set whose probabilities are averaged.
-        support_size: entries in a draw, taken without replacement such that every class is shown. None takes all
-            entries for one draw, and half of them (but at least as many as classes) for several draws.
         seed: seed of the draws.
         names: names of the images in messages; None numbers them from 0.
         threshold: probability that separates the two classes of a binary task, in (0,1).
@@ -141,48 +154,64 @@ class Task:
 
     Attributes:
         segmenter: the segmenter that made it.
-        views: prepared support images.
-        support: arrays for the model.
+        labels: labels (H,W) of the support images.
+        members: the support set, prepared for each model.
+        plan: the default way to segment images of this task.
     """
 
-    def __init__(self, segmenter: Segmenter, views: Sequence[View], labels: Sequence[np.ndarray]):
-        self.segmenter = segmenter
-        self.views = views
-        self._classes = Classes.of(labels, [view.name for view in views])
-        self.support = Support.of(views, (self._classes.problems(label) for label in labels))
+    def __init__(self, segmenter: Segmenter, views: Sequence[Sequence[View]], labels: Sequence[np.ndarray]):
+        self.segmenter, self.labels = segmenter, labels
+        self._classes = Classes.of(labels, [view.name for view in views[0]])
+        self.members = [
+            ModelTask(model, own, (self._classes.problems(label) for label in labels), self._classes, segmenter.dtype)
+            for model, own in zip(segmenter.blend.models, views, strict=True)
+        ]
+        self.plan = Plan(segmenter.blend.weights_for(len(labels)))
 
     @property
     def classes(self) -> np.ndarray:
         """(K,) class values, ascending, in the dtype of predicted masks."""
         return self._classes.values
 
+    @property
+    def views(self) -> Sequence[View]:
+        """Support images, prepared for the first model."""
+        return self.members[0].views
+
+    @property
+    def support(self) -> Support:
+        """Arrays for the first model."""
+        return self.members[0].support
+
     def predict(
         self,
         images: Arrays,
         *,
         threshold: float = 0.5,
-        ensemble: int = 1,
+        support: Shown | None = None,
         support_size: int | None = None,
+        ensemble: int = 1,
         seed: int = 0,
         names: Sequence[str] | None = None,
     ) -> list[np.ndarray] | np.ndarray:
         """Return masks (H,W) of class values: above the threshold if binary, otherwise the likeliest class."""
-        results = self._results(images, names, threshold, ensemble, support_size, seed)
-        masks = [result.mask for result in results]
+        plan = self._plan(support, support_size, ensemble, seed)
+        masks = [result.mask for result in self._results(images, names, threshold, plan)]
         return masks if is_list(images) else np.stack(masks)
 
     def predict_proba(
         self,
         images: Arrays,
         *,
-        ensemble: int = 1,
+        support: Shown | None = None,
         support_size: int | None = None,
+        ensemble: int = 1,
         seed: int = 0,
         names: Sequence[str] | None = None,
     ) -> list[np.ndarray] | np.ndarray:
         """Return probabilities, float32: (H,W) of the larger class value if binary, else (H,W,K) as in `classes`."""
-        results = self._results(images, names, 0.5, ensemble, support_size, seed)
-        probabilities = [result.probability for result in results]
+        plan = self._plan(support, support_size, ensemble, seed)
+        probabilities = [result.probability for result in self._results(images, names, 0.5, plan)]
         return probabilities if is_list(images) else np.stack(probabilities)
 
     def segment(
@@ -190,92 +219,163 @@ class Task:
         images: Arrays,
         *,
         threshold: float = 0.5,
-        ensemble: int = 1,
+        support: Shown | None = None,
         support_size: int | None = None,
+        ensemble: int = 1,
         seed: int = 0,
         names: Sequence[str] | None = None,
     ) -> list[Segmentation]:
-        """Return mask, probability, and spread over an ensemble for each image."""
-        return self._results(images, names, threshold, ensemble, support_size, seed)
+        """Return mask, probability, and spread over models and draws for each image."""
+        return self._results(images, names, threshold, self._plan(support, support_size, ensemble, seed))
 
-    def _results(
-        self,
-        images: Arrays,
-        names: Sequence[str] | None,
-        threshold: float,
-        ensemble: int,
-        support_size: int | None,
-        seed: int,
-    ) -> list[Segmentation]:
+    def _plan(self, support: Shown | None, support_size: int | None, ensemble: int, seed: int) -> Plan:
+        """Replace options of the task's plan by options that are given."""
+        plan = replace(self.plan, ensemble=ensemble, seed=seed)
+        if support is not None:
+            plan = replace(plan, support=support if isinstance(support, str) else np.asarray(support, np.float32))
+        elif ensemble > 1:
+            plan = replace(plan, support="all")
+        if support is not None or ensemble > 1 or support_size is not None:
+            plan = replace(plan, support_size=support_size)
+        return plan.checked(len(self.labels))
+
+    def _results(self, images: Arrays, names: Sequence[str] | None, threshold: float, plan: Plan) -> list[Segmentation]:
         """Segment images for the public methods; warnings point at their callers."""
         listed, names = entries(images, names, kind="image")
-        views = [self.segmenter.view(image, name) for image, name in zip(listed, names, strict=True)]
+        if not 0 < threshold < 1:
+            raise InputError(f"threshold={threshold:g}: pass a probability between 0 and 1, both excluded")
+        views = self.segmenter.views(self.members[0].model, listed, names)
         for message in diagnose_targets(views, self.views):
             warnings.warn(message, SegmentationWarning, stacklevel=3)
-        results = list(self._segmentations(views, self._predictors(ensemble, support_size, seed), threshold))
+        draws = self._draws(plan)
+        if plan.ensemble > 1 and len(draws[0]) == len(self.labels):
+            warnings.warn(
+                f"ensemble={plan.ensemble}: every draw shows all {len(self.labels)} support entries, so all draws are "
+                "the same: omit ensemble, or pass a smaller support_size",
+                SegmentationWarning,
+                stacklevel=3,
+            )
+        results = list(self._segmentations(listed, views, draws, plan, threshold))
         for message in diagnose_results(views, [(result.mask == self.classes[0]).all() for result in results]):
             warnings.warn(message, SegmentationWarning, stacklevel=3)
         return results
 
-    def _predictors(self, ensemble: int, support_size: int | None, seed: int) -> list[Predictor]:
-        """Prepare one predictor for each draw."""
-        if ensemble < 1:
-            raise InputError(f"ensemble={ensemble}: pass the number of draws, 1 or more")
-        if support_size is not None and not 1 <= support_size <= len(self.support):
-            raise InputError(f"support_size={support_size}: the support set has {len(self.support)} entries")
-        if seed < 0:
-            raise InputError(f"seed={seed}: pass a whole number, 0 or more")
-        if ensemble == 1 and support_size is None:
-            return [self._whole]
-        if support_size is None:
-            support_size = max(len(self.support) // 2, min(len(self.support), len(self.support.labels)))
-        if ensemble > 1 and support_size == len(self.support):
-            warnings.warn(
-                f"ensemble={ensemble}: every draw shows all {support_size} support entries, so all draws are the same: "
-                "omit ensemble, or pass a smaller support_size",
-                SegmentationWarning,
-                stacklevel=4,  # the callers of the public methods
-            )
-        rng = np.random.default_rng(seed)
-        draws = [self.support.take(self.support.draw(rng, support_size)) for _ in range(ensemble)]
-        return [self._predictor(draw) for draw in draws]
+    def _draws(self, plan: Plan) -> list[np.ndarray | None]:
+        """Draw the entries of an ensemble; None stands for all of them."""
+        if plan.support != "all" if isinstance(plan.support, str) else True:
+            return [None]
+        if plan.ensemble == 1 and plan.support_size is None:
+            return [None]
+        number, size = len(self.labels), plan.support_size
+        if size is None:
+            size = max(number // 2, min(number, len(self.support.labels)))
+        rng = np.random.default_rng(plan.seed)
+        return [self.support.draw(rng, size) for _ in range(plan.ensemble)]
 
-    @cached_property
-    def _whole(self) -> Predictor:
-        return self._predictor(self.support)
-
-    def _predictor(self, support: Support) -> Predictor:
-        images, labels, mask = support.padded()
-        return self.segmenter.model.prepare(images.astype(self.segmenter.dtype), labels, mask)
+    def _weights(self, views: Sequence[View], plan: Plan) -> np.ndarray | None:
+        """Return the weights (N,S) of examples for targets; None for equal weights."""
+        if not isinstance(plan.support, str):
+            if len(plan.support) != len(views):
+                raise InputError(f"support has weights for {len(plan.support)} images, but {len(views)} are given")
+            return plan.support
+        size = min(plan.support_size or SIMILAR, len(self.labels))
+        if plan.support == "all" or size == len(self.labels):
+            return None
+        similarities = similarity(*(np.stack([view.pixels for view in own]) for own in (views, self.views)))
+        return nearest_entries(similarities, self.support.shown, size).astype(np.float32)
 
     def _segmentations(
-        self, views: Sequence[View], predictors: Sequence[Predictor], threshold: float
+        self,
+        images: Sequence[np.ndarray],
+        views: Sequence[View],
+        draws: Sequence[np.ndarray | None],
+        plan: Plan,
+        threshold: float,
     ) -> Iterator[Segmentation]:
-        if not 0 < threshold < 1:
-            raise InputError(f"threshold={threshold:g}: pass a probability between 0 and 1, both excluded")
-        total, hidden = len(views) * len(predictors), not self.segmenter.progress
+        weights = self._weights(views, plan)
+        active = [(member, weight) for member, weight in zip(self.members, plan.weights, strict=True) if weight > 0]
+        predictors = [[member.predictor(draw) for draw in draws] for member, _ in active]
+        total, hidden = len(images) * len(active) * len(draws), not self.segmenter.progress
         with tqdm(total=total, desc="segmenting", unit="image", delay=1, disable=hidden) as bar:
-            for start in range(0, len(views), BATCH_SIZES[-1]):
-                batch = views[start : start + BATCH_SIZES[-1]]
-                size = next(size for size in BATCH_SIZES if size >= len(batch))
-                pixels = pad(np.stack([view.pixels for view in batch]), size, axis=0).astype(self.segmenter.dtype)
-                regions = pad(np.stack([view.frame.region for view in batch]), size, axis=0)
-                draws = []
-                for predictor in predictors:
-                    draws.append(self._classes.probability(predictor(pixels, regions))[: len(batch)])
-                    bar.update(len(batch))
-                for view, of_image in zip(batch, np.stack(draws, axis=1), strict=True):
-                    yield self._result(view, of_image, threshold)
+            for start in range(0, len(images), BATCH_SIZES[-1]):
+                batch = slice(start, start + BATCH_SIZES[-1])
+                shown = None if weights is None else weights[batch]
+                means = [RunningMean() for _ in views[batch]]
+                for (member, weight), own in zip(active, predictors, strict=True):
+                    prepared = views[batch]
+                    if member is not self.members[0]:
+                        names = [view.name for view in prepared]
+                        prepared = self.segmenter.views(member.model, images[batch], names)
+                    for predictor in own:
+                        maps = member.probability(prepared, predictor, shown)
+                        for mean, view, one in zip(means, prepared, maps, strict=True):
+                            mean.add(view.frame.back(one), weight)
+                        bar.update(len(prepared))
+                for mean in means:
+                    yield self._result(mean, threshold)
 
-    def _result(self, view: View, draws: np.ndarray, threshold: float) -> Segmentation:
-        """Resize the probabilities (draws,size,size,P) of one image to its size."""
-        probability = view.frame.back(draws.mean(axis=0))
-        spread = view.frame.back(draws.std(axis=0)) if len(draws) > 1 else None
+    def _result(self, mean: "RunningMean", threshold: float) -> Segmentation:
+        probability, spread = mean.mean, mean.spread
         mask = self._classes.mask(probability, threshold=threshold)
         if self._classes.binary:
             probability = probability[..., 0]
             spread = None if spread is None else spread[..., 0]
         return Segmentation(mask, probability, spread)
+
+
+class RunningMean:
+    """Weighted mean and standard deviation of maps that come one after the other (West, 1979).
+
+    Attributes:
+        mean: of the maps so far.
+    """
+
+    def __init__(self) -> None:
+        self.mean: np.ndarray | None = None
+        self._squares: np.ndarray | None = None
+        self._total = 0.0
+
+    def add(self, values: np.ndarray, weight: float) -> None:
+        """Add one map."""
+        self._total += weight
+        if self.mean is None:
+            self.mean = values
+            return
+        difference = values - self.mean
+        self.mean = self.mean + difference * (weight / self._total)
+        squares = weight * difference * (values - self.mean)
+        self._squares = squares if self._squares is None else self._squares + squares
+
+    @property
+    def spread(self) -> np.ndarray | None:
+        """Standard deviation; None for a single map."""
+        return None if self._squares is None else np.sqrt(np.maximum(self._squares, 0) / self._total)
+
+
+def _blend(
+    model: Models,
+    weights: Sequence[float] | None,
+) -> Blend:
+    """Return the blend of one model or several.
+
+    Raises:
+        InputError: for weights without a list of models, and weights that do not fit the models.
+        TypeError: for an object that is not an `InContextModel`.
+    """
+    several = isinstance(model, list | tuple)
+    if weights is not None and not several:
+        raise InputError(f"weights={tuple(weights)}: weights are for a list of models")
+    given = model if several else [model]
+    loaded = [load_in_context(one) if isinstance(one, str | os.PathLike) else one for one in given]
+    if not several and isinstance(loaded[0], Blend):
+        return loaded[0]
+    for one in loaded:
+        if not isinstance(one, InContextModel):
+            raise TypeError(
+                f"a {type(one).__name__} is not an in-context model: it needs input_size, input_channels, "
+                "padding and prepare"
+            )
+    return Blend(tuple(loaded), {} if weights is None else {1: tuple(weights)})
 
 
 def _checked_dtype(dtype: DTypeLike) -> np.dtype:

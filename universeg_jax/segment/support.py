@@ -77,8 +77,13 @@ class Support:
 
     def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return images, labels and mask, padded to the next of SUPPORT_SIZES with entries that do not count."""
-        size = next((s for s in SUPPORT_SIZES if s >= len(self)), -(-len(self) // 64) * 64)
+        size = self.padded_size(len(self))
         return pad(self.images, size, axis=0), pad(self.labels, size, axis=1), pad(self.mask, size, axis=1)
+
+    @staticmethod
+    def padded_size(entries: int) -> int:
+        """Return the number of entries that a support set is padded to."""
+        return next((size for size in SUPPORT_SIZES if size >= entries), -(-entries // 64) * 64)
 
 
 def pad(array: np.ndarray, size: int, *, axis: int) -> np.ndarray:

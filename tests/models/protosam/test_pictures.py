@@ -97,10 +97,10 @@ def test_background_enclosed_by_a_class_stays_background():
     label[4:16, 4:16], label[20:28, 20:28] = 1, 2
     target = picture(32, 32, (2, 2, 22, 22, RED), (8, 8, 10, 10, GREY), (26, 26, 6, 6, BLUE))
     task = fitted(support, label)
-    assert task._whole.in_support == (None, 1, 1)
+    assert task.members[0].predictor().in_support == (None, 1, 1)
     assert (task.predict([target])[0][9:17, 9:17] == 0).all()
     refining = fitted(support, label, ProtoSAMConfig())
-    assert refining._whole.refined == (False, True, True)
+    assert refining.members[0].predictor().refined == (False, True, True)
 
 
 def test_the_decoder_may_add_to_each_of_several_classes():
@@ -134,7 +134,8 @@ def test_what_fills_up_is_encoded_once():
     sam = Recording()
     images = [picture(32, 32, (4 + i, 4, 12, 12, RED), (20, 20, 8, 8, BLUE)) for i in range(14)]
     labels = [image[..., 0] == RED[0] for image in images]
-    task = Segmenter(ProtoSAM(sam, config=COARSE)).fit(images[:5], labels[:5])  # a support set of 5 is filled up to 6
+    model = ProtoSAM(sam, config=replace(COARSE, nearest=None))
+    task = Segmenter(model).fit(images[:5], labels[:5])  # a support set of 5 is filled up to 6
     task.predict(images[5:])  # and 9 targets to 16
     assert sum(map(len, sam.seen)) == 5 + 9 + 1
     with pytest.warns(match="constant"):
@@ -181,7 +182,7 @@ def test_the_decoder_is_checked_by_the_deepest_point_of_a_mask():
     sam = Pointed()
     image = picture(32, 32, (4, 4, 12, 12, RED), (20, 20, 8, 8, BLUE))
     config = ProtoSAMConfig(prompts=PromptsConfig(confident_points=1))
-    fitted(image, image[..., 0] == RED[0], config, sam=sam)._whole  # noqa: B018
+    fitted(image, image[..., 0] == RED[0], config, sam=sam).members[0].predictor()
     np.testing.assert_allclose(sam.points[0, 0], (9.5, 9.5), atol=1)
 
 

@@ -112,7 +112,7 @@ def test_many_components_in_the_support_are_countless():
     image, truth = scene(*cells)
     task = predictor(support=scene(*cells[:5]), refinement=None, alp=ALPConfig())
     assert task.in_support == (None,)
-    assert np.asarray(task.coarse.turned[0][1].prototypes.position_weight).tolist() == [0]
+    assert np.asarray(task.coarse.known((0,))[0].prototypes.position_weight).tolist() == [0]
     np.testing.assert_array_equal(masks_of(task, image)[0], truth > 0)
     counted = predictor(support=scene(*cells[:5]), refinement=None, countless=5)
     assert counted.in_support == (5,)
@@ -208,6 +208,39 @@ def test_shots_that_do_not_count_change_nothing():
     np.testing.assert_allclose(masked(image[None]), predictor()(image[None]), atol=1e-4)
 
 
+def several(entries, **options):
+    """A task of several support entries (image, mask)."""
+    images, masks = (np.stack(part) for part in zip(*entries, strict=True))
+    exact = {"alp": ALPConfig(position_weight=0.0), "linear": None, "refinement": None}
+    model = ProtoSAM(PaintingSAM(), config=ProtoSAMConfig(**(exact | options)))
+    return model.prepare(images, masks[None, ..., None], np.ones((1, len(entries)), bool))
+
+
+BLUE_WANTED = SUPPORT[0], scene((20, 20, 8, RED))[1]  # the image of SUPPORT, but the blue square is the foreground
+
+
+def test_entries_without_weight_are_not_used():
+    image, _ = corner(8, 12, 16)
+    expected = [masks_of(several([entry]), image)[0] for entry in (SUPPORT, BLUE_WANTED)]
+    found = np.asarray(several([SUPPORT, BLUE_WANTED])(np.stack([image, image]), weights=np.eye(2)))[0, ..., 0] > 0
+    np.testing.assert_array_equal(found, expected)
+    assert (found[0] != found[1]).any()
+
+
+def test_each_target_is_compared_with_the_most_similar_entries():
+    image, _ = scene((16, 4, 12, RED), (4, 20, 8, BLUE))
+    task = several([SUPPORT, (image, scene((4, 20, 8, RED))[1])], nearest=1)
+    targets = scene((5, 4, 12, RED), (20, 20, 8, BLUE))[0], scene((16, 5, 12, RED), (4, 20, 8, BLUE))[0]
+    like_first, like_second = masks_of(task, *targets)
+    assert like_first[8, 8]
+    assert not like_first[24, 24]
+    assert like_second[6, 24]
+    assert not like_second[20, 8]
+    by_weight = np.asarray(task(targets[0][None], weights=np.array([[0.5, 1.0]])))[0, 0, ..., 0] > 0
+    assert by_weight[24, 24]  # a larger weight is preferred to similarity
+    assert not by_weight[8, 8]
+
+
 def test_turns_of_what_does_not_depend_on_direction_change_nothing():
     image, _ = corner(8, 12, 16)
     turns = (Turn(), Turn(1), Turn(2, mirrored=True), Turn(3, mirrored=True))
@@ -287,7 +320,8 @@ def test_upstream_is_what_the_released_code_runs():
     image, _ = scene((2, 2, 6, RED), (20, 12, 8, RED))
     sam = PaintingSAM()
     task = predictor(
-        sam=sam, **{name: getattr(config, name) for name in ("alp", "linear", "components", "prompts", "refinement")}
+        sam=sam,
+        **{name: getattr(config, name) for name in ("alp", "linear", "components", "prompts", "refinement", "nearest")},
     )
     assert masks_of(task, image)[0].sum() == 8**2 + 10**2  # mask 1 of all components, one pixel wider than the box
     assert sam.decoded == [2]  # and no look at the support

@@ -1,19 +1,23 @@
 """Coarse half of ProtoSAM: from encoded support images and labels to coarse logits of targets."""
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
 from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores
 from universeg_jax.models.protosam.config import ALPConfig, LinearConfig, ProtoSAMConfig, Turn
-from universeg_jax.models.protosam.encoder import Encoded, Encoder
+from universeg_jax.models.protosam.encoder import Encoded, Encoder, in_batches
 from universeg_jax.models.protosam.linear import LinearClassifier, fit_linear, linear_scores
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array
+
+SETS_KEPT = 32  # sets of entries whose prototypes are kept
 
 
 class EncodedSupport(NamedTuple):
@@ -23,23 +27,22 @@ class EncodedSupport(NamedTuple):
     linear: LinearClassifier | None
 
 
-@dataclass(frozen=True, eq=False)
 class CoarseTask:
-    """A task, ready to give coarse logits.
+    """Support set of a task, ready to give coarse logits of targets from any of its entries.
 
-    Attributes:
-        encoder: of targets.
+    Entries are encoded when they are first used.
+
+    Args:
+        encoder: of support images and targets.
         config: of the system.
-        turned: each turn with the support set turned by it.
+        images: (S,H,W,3).
+        labels: (K,S,H,W,1).
+        counts: (K,S), True where an entry counts for a class.
+        anywhere: (K,), True for classes that may be anywhere in an image.
     """
 
-    encoder: Encoder
-    config: ProtoSAMConfig
-    turned: tuple[tuple[Turn, EncodedSupport], ...]
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         encoder: Encoder,
         config: ProtoSAMConfig,
         images: np.ndarray,
@@ -47,42 +50,66 @@ class CoarseTask:
         counts: np.ndarray,
         *,
         anywhere: np.ndarray,
-        encoded: Encoded,
-    ) -> "CoarseTask":
-        """Take in a support set.
+    ):
+        self.encoder, self.config = encoder, config
+        self._images, self._labels, self._counts, self._anywhere = images, labels, counts, anywhere
+        self._features: dict[tuple[Turn, int], jax.Array] = {}
+        self._known: OrderedDict[tuple[int, ...], list[EncodedSupport]] = OrderedDict()
+
+    def logits(self, images: np.ndarray, encoded: Encoded, entries: Sequence[tuple[int, ...]]) -> np.ndarray:
+        """Return coarse logits (K,B,H,W), float32.
 
         Args:
-            encoder: of support images and targets.
-            config: of the system.
-            images: (S,H,W,3).
-            labels: (K,S,H,W,1).
-            counts: (K,S), True where an entry counts for a class.
-            anywhere: (K,), True for classes that may be anywhere in an image.
-            encoded: the encoded images, not turned.
+            images: B targets (B,H,W,3).
+            encoded: the encoded targets, not turned.
+            entries: of each target the support entries to use, at least one.
         """
-        turned = []
-        for turn in config.turns:
-            features = encoded.features if turn == Turn() else encoder(_turn(images, turn), embedding=False).features
-            own = _turn(labels.reshape(-1, *labels.shape[2:]), turn).reshape(labels.shape)[..., 0]
-            counted = np.asarray(counts, bool)
-            known = _known(features, own, counted, anywhere, alp=config.alp, linear=config.linear)
-            turned.append((turn, known))
-        return cls(encoder, config, tuple(turned))
-
-    def logits(self, images: np.ndarray, encoded: Encoded) -> np.ndarray:
-        """Return coarse logits (K,B,H,W), float32, of images (B,H,W,3) and their encodings, which are not turned."""
-        total = 0.0
-        for turn, known in self.turned:
-            if turn == Turn():
-                features = encoded.features
-            else:
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for target, own in enumerate(entries):
+            groups.setdefault(own, []).append(target)
+        logits = np.zeros((len(self._labels), *images.shape[:3]), np.float32)
+        for number, turn in enumerate(self.config.turns):
+            features = encoded.features
+            if turn != Turn():
                 features = self.encoder(_turn(images, turn), embedding=False).features
-            alp, linear = self.config.alp, self.config.linear
-            found = np.asarray(_logits(features, known, size=images.shape[1:3], alp=alp, linear=linear))
-            classes, batch, height, width = found.shape
-            found = _turn_back(found.reshape(-1, height, width, 1), turn)
-            total = total + found.reshape(classes, batch, *found.shape[1:3])
-        return total / len(self.turned)
+            found = np.empty_like(logits)
+            for own, targets in groups.items():
+                score = partial(self._score, self.known(own)[number], images.shape[1:3])
+                # One shape for all groups, so that few of them compile.
+                by_target = in_batches(score, (features[np.array(targets)],), len(images) if len(groups) == 1 else 1)
+                found[:, targets] = np.moveaxis(np.asarray(by_target), 0, 1)
+            logits += _turn_back(found.reshape(-1, *found.shape[2:], 1), turn).reshape(found.shape)
+        return logits / len(self.config.turns)
+
+    def known(self, entries: tuple[int, ...]) -> list[EncodedSupport]:
+        """Return prototypes and classifier of some support entries, for each turn."""
+        if entries in self._known:
+            self._known.move_to_end(entries)
+            return self._known[entries]
+        chosen, known = np.array(entries), []
+        for turn in self.config.turns:
+            labels = self._labels[:, chosen]
+            labels = _turn(labels.reshape(-1, *labels.shape[2:]), turn).reshape(labels.shape)[..., 0]
+            features = self._encoded(turn, entries)
+            options = dict(alp=self.config.alp, linear=self.config.linear)
+            known.append(_known(features, labels, self._counts[:, chosen], self._anywhere, **options))
+        self._known[entries] = known
+        if len(self._known) > SETS_KEPT:
+            self._known.popitem(last=False)
+        return known
+
+    def _encoded(self, turn: Turn, entries: tuple[int, ...]) -> jax.Array:
+        """Return the features (S,h,w,C) of turned support entries; each is encoded once."""
+        new = [entry for entry in entries if (turn, entry) not in self._features]
+        if new:
+            features = self.encoder(_turn(self._images[np.array(new)], turn), embedding=False).features
+            self._features |= {(turn, entry): features[i : i + 1] for i, entry in enumerate(new)}
+        return jnp.concatenate([self._features[turn, entry] for entry in entries])
+
+    def _score(self, known: EncodedSupport, size: tuple[int, int], features: jax.Array) -> jax.Array:
+        """Return logits (B,K,H,W) of encoded targets."""
+        logits = _logits(features, known, size=size, alp=self.config.alp, linear=self.config.linear)
+        return jnp.moveaxis(logits, 0, 1)
 
 
 @partial(jax.jit, static_argnames=("alp", "linear"))

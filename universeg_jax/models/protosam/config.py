@@ -229,6 +229,8 @@ class ProtoSAMConfig:
         refinement: rules for the decoder's masks; None gives coarse masks only.
         countless: largest number of components in one support mask of an ordinary class. A class with more is taken
             for structures anywhere and in any number, such as cells: positions have no weight, all components are kept.
+        nearest: support entries that each target is compared with, the most similar ones by thumbnails. None (released
+            code) takes all of them.
         turns: turns of support and targets whose coarse logits are averaged. Each costs as much as the first.
     """
 
@@ -240,6 +242,7 @@ class ProtoSAMConfig:
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     refinement: RefinementConfig | None = field(default_factory=RefinementConfig)
     countless: int = 4
+    nearest: int | None = 4
     turns: tuple[Turn, ...] = (Turn(),)
 
     def __post_init__(self):
@@ -257,6 +260,8 @@ class ProtoSAMConfig:
         if not isinstance(self.turns, tuple) or not all(isinstance(turn, Turn) for turn in self.turns):
             raise InputError(f"turns={self.turns!r}: pass a tuple of Turn")
         check_numbers(self, "countless", least=0, whole=True)
+        if self.nearest is not None:
+            check_numbers(self, "nearest", least=1, whole=True)
 
     @classmethod
     def upstream(cls) -> "ProtoSAMConfig":
@@ -277,6 +282,7 @@ class ProtoSAMConfig:
             components=ComponentsConfig(keep=Keep.ALL, at_most=1024),
             prompts=PromptsConfig(box_margin=0.0, confident_points=1, centroid=True),
             refinement=RefinementConfig.always(MaskChoice.FIRST_OF_THREE),
+            nearest=None,
         )
 
     @classmethod

@@ -97,7 +97,7 @@ class Encoder:
     cache: EncodingCache = field(default_factory=EncodingCache)
 
     def __call__(self, images: np.ndarray, *, embedding: bool) -> Encoded:
-        """Encode images (B,H,W,3), with or without the embedding.
+        """Encode images (B,H,W,3), with the embedding if it is requested or free of cost.
 
         Raises:
             InputError: for more weights of stages than the image encoder has stages, or features of a wrong shape.
@@ -106,12 +106,13 @@ class Encoder:
         def encode(images: Array) -> Encoded:
             if self.extractor is None:
                 both = self.sam.encode(images)
-                return Encoded(_mixed(both, self.stages), both.embedding if embedding else None)
+                return Encoded(_mixed(both, self.stages), both.embedding)
             features = self.extractor(images)
             if features.ndim != 4 or len(features) != len(images):
                 raise InputError(f"features of images {images.shape} are {features.shape}: return (B,h,w,C) for B")
             return Encoded(features, self.sam.encode(images).embedding if embedding else None)
 
+        embedding |= self.extractor is None  # it comes with the features then
         return self.cache.of(images, embedding, compute=lambda unknown: in_batches(encode, (unknown,), IMAGES_AT_ONCE))
 
 

@@ -21,11 +21,12 @@ from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.coarse import CoarseTask
 from universeg_jax.models.protosam.components import Component, choose_components, count, find_components, union
 from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.models.protosam.encoder import DINOv2Features, Encoded, Encoder, FeatureExtractor
+from universeg_jax.models.protosam.encoder import DINOv2Features, Encoder, FeatureExtractor
 from universeg_jax.models.protosam.padding import Regions, in_padding, repeat_edges
 from universeg_jax.models.protosam.prompts import INSIDE
 from universeg_jax.models.protosam.refine import LIMIT, RefinementRequest, combine, decode_components
 from universeg_jax.models.sam.model import SAM
+from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.shapes import Array, Float, Shaped
 
 CHECKED = 4  # support entries of each class that the decoder is tested on
@@ -55,7 +56,15 @@ class ProtoSAM:
 
     @property
     def sam(self) -> SAM:
+        """The network that refines."""
         return self.encoder.sam
+
+    def with_config(self, config: ProtoSAMConfig) -> "ProtoSAM":
+        """Return a ProtoSAM of the same networks with other options. If `stages` agree, both share their encodings."""
+        other = ProtoSAM(self.sam, features=self.encoder.extractor, config=config)
+        if config.stages == self.config.stages:
+            other.encoder = self.encoder
+        return other
 
     @property
     def input_size(self) -> int:
@@ -81,39 +90,51 @@ class ProtoSAM:
                 "(S,H,W,3), (K,S,H,W,1) and (K,S)"
             )
         _check_size(images, self.input_size)
-        refines = self.config.refinement is not None
-        encoded = self.encoder(images, embedding=refines)
+        refinement = self.config.refinement
         truths = _masks(labels[..., 0])
-        in_support = np.array(
+        components = np.array(
             [
-                max((count(mask, self.config.components) for mask in masks[own]), default=0)
-                for masks, own in zip(truths, counts, strict=True)
+                [count(mask, self.config.components) if counted else 0 for mask, counted in zip(*own, strict=True)]
+                for own in zip(truths, counts, strict=True)
             ]
         )
-        anywhere = in_support > self.config.countless
-        coarse = CoarseTask.of(self.encoder, self.config, images, labels, counts, anywhere=anywhere, encoded=encoded)
+        anywhere = components.max(axis=1) > self.config.countless
+        coarse = CoarseTask(self.encoder, self.config, images, labels, counts, anywhere=anywhere)
         background = (np.arange(len(labels)) == 0) & (len(labels) > 1)
-        refined = refines & ~background
-        if refines and self.config.refinement.support_dice > 0:
+        refined = ~background & (refinement is not None)
+        if refinement is not None and refinement.support_dice > 0:
             asked = counts & refined[:, None]
-            refined &= self._support_dice(encoded, truths, asked) >= self.config.refinement.support_dice
-        unlimited = anywhere | background
-        most = [None if any_number else int(n) for n, any_number in zip(in_support, unlimited, strict=True)]
-        return ProtoSAMTask(self.encoder, self.config, coarse, tuple(most), tuple(refined.tolist()))
+            refined &= self._support_dice(images, truths, asked) >= refinement.support_dice
+        return ProtoSAMTask(
+            encoder=self.encoder,
+            config=self.config,
+            coarse=coarse,
+            images=images,
+            counts=counts,
+            shown=counts & truths.any(axis=(2, 3)),
+            components=components,
+            unlimited=anywhere | background,
+            refined=tuple(refined.tolist()),
+        )
 
-    def _support_dice(self, encoded: Encoded, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    def _support_dice(self, images: np.ndarray, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Measure the decoder's mean Dice (K,) on prompts of the true masks; 0 for a class without foreground."""
         requests, classes = [], []
-        for k, entries in enumerate(counts & truths.any(axis=(2, 3))):
-            for s in np.flatnonzero(entries)[:CHECKED]:
+        tested = [np.flatnonzero(entries)[:CHECKED] for entries in counts & truths.any(axis=(2, 3))]
+        used = np.unique(np.concatenate(tested))
+        if not len(used):
+            return np.zeros(len(truths))
+        embedding = self.encoder(images[used], embedding=True).embedding
+        for k, entries in enumerate(tested):
+            for s in entries:
                 components = find_components(truths[k, s].astype(np.float32))[: self.config.components.at_most]
                 # Pixels far from the outline are slightly more confident.
                 depth = 1e-3 * ndimage.distance_transform_edt(truths[k, s])
                 logits = np.where(truths[k, s], INSIDE + depth, -INSIDE).astype(np.float32)
-                requests.append(RefinementRequest(int(s), components, logits, logits.size))
+                requests.append(RefinementRequest(int(np.searchsorted(used, s)), components, logits, logits.size))
                 classes.append(k)
         scores: list[list[float]] = [[] for _ in truths]
-        for request, k, decoded in zip(requests, classes, self._decoded(encoded.embedding, requests), strict=True):
+        for request, k, decoded in zip(requests, classes, self._decoded(embedding, requests), strict=True):
             # Compare requested components only: at most `at_most` of them are refined.
             truth, found = union(request.components, request.logits.shape), np.max(decoded, axis=0) > 0
             scores[k].append(2 * (truth & found).sum() / (truth.sum() + found.sum()))
@@ -131,17 +152,32 @@ class ProtoSAMTask:
         encoder: of targets.
         config: of the system.
         coarse: the coarse half.
-        in_support: (K,) largest number of components in a mask of the support; None for structures in any number.
+        images: (S,H,W,3) support images.
+        counts: (K,S), True where an entry counts for a class.
+        shown: (K,S), True where an entry that counts shows a class.
+        components: (K,S) number of components in each support mask that counts.
+        unlimited: (K,) True for classes in any number.
         refined: (K,) True if the decoder refines the class.
     """
 
     encoder: Encoder
     config: ProtoSAMConfig
     coarse: CoarseTask
-    in_support: tuple[int | None, ...]
+    images: np.ndarray
+    counts: np.ndarray
+    shown: np.ndarray
+    components: np.ndarray
+    unlimited: np.ndarray
     refined: tuple[bool, ...]
 
-    def __call__(self, targets: Float[Array, "B H W 3"], regions: Regions | None = None) -> Float[Array, "K B H W 1"]:
+    @property
+    def in_support(self) -> tuple[int | None, ...]:
+        """Largest number of components in one support mask of each class; None for a class in any number."""
+        return self._limits(self.components.max(axis=1))
+
+    def __call__(
+        self, targets: Float[Array, "B H W 3"], regions: Regions | None = None, weights: Array | None = None
+    ) -> Float[Array, "K B H W 1"]:
         """Return logits of targets in [0,1], float32, within ±LIMIT where they are refined.
 
         A constant image has no foreground.
@@ -149,6 +185,9 @@ class ProtoSAMTask:
         Args:
             targets: images.
             regions: (B,4) places of the images in their squares (`padding.py`); None if they fill them.
+            weights: (B,S) weights of support entries for each target. Entries with weight 0 are not used, and those
+                with a larger weight are preferred to others; see `ProtoSAMConfig.nearest`. None prefers the entries
+                most similar to the target.
 
         Raises:
             ValueError: for images that are not of the size of the network.
@@ -156,15 +195,16 @@ class ProtoSAMTask:
         targets, size = np.asarray(targets), self.encoder.sam.config.input_size
         _check_size(targets, size)
         regions = np.tile((0, 0, size, size), (len(targets), 1)) if regions is None else np.asarray(regions)
+        entries, limits = self._entries(targets, weights)
         encoded = self.encoder(targets, embedding=any(self.refined))
         padding = in_padding(regions, targets.shape[1:3])
-        logits = self.coarse.logits(targets, encoded)
+        logits = self.coarse.logits(targets, encoded, entries)
         logits = np.where(padding, -np.abs(logits), logits)
         logits[:, targets.min(axis=(1, 2, 3)) == targets.max(axis=(1, 2, 3))] = -LIMIT
         requests, places = [], []
         for k, of_class in enumerate(logits):
             for b, one in enumerate(of_class):
-                kept = self._kept(one, k)
+                kept = self._kept(one, limits[b][k])
                 of_class[b] = _without_others(one, kept)
                 if kept and self.refined[k]:
                     requests.append(RefinementRequest(b, kept, of_class[b].copy(), int((~padding[b]).sum())))
@@ -176,8 +216,35 @@ class ProtoSAMTask:
                 logits[0] = _without_added(logits, coarse)
         return jnp.asarray(repeat_edges(logits, regions))[..., None]
 
-    def _kept(self, logits: np.ndarray, k: int) -> list[Component]:
-        return choose_components(find_components(expit(logits)), self.config.components, self.in_support[k])
+    def _entries(
+        self, targets: np.ndarray, weights: Array | None
+    ) -> tuple[list[tuple[int, ...]], list[tuple[int | None, ...]]]:
+        """Choose support entries for each target.
+
+        Returns:
+            For each target the entries, and for each class the largest number of components in one of their masks; None
+            for a class in any number.
+        """
+        allowed = np.tile(self.counts.any(axis=0), (len(targets), 1))
+        preferred = np.zeros(allowed.shape)
+        if weights is not None:
+            preferred = np.asarray(weights, np.float64)
+            allowed &= preferred > 0
+        # A target without any entry is a filler of the batch.
+        allowed[~allowed.any(axis=1)] = np.arange(allowed.shape[1]) == 0
+        chosen = allowed
+        if self.config.nearest is not None and allowed.sum(axis=1).max() > self.config.nearest:
+            alike = similarity(targets, self.images)
+            ranks = np.lexsort((alike, preferred), axis=1).argsort(axis=1).astype(np.float64)
+            chosen = nearest_entries(np.where(allowed, ranks, -np.inf), self.shown, self.config.nearest)
+        limits = [self._limits(most) for most in (self.components * allowed[:, None]).max(axis=2)]
+        return [tuple(np.flatnonzero(own).tolist()) for own in chosen], limits
+
+    def _limits(self, most: np.ndarray) -> tuple[int | None, ...]:
+        return tuple(None if any_number else int(n) for n, any_number in zip(most, self.unlimited, strict=True))
+
+    def _kept(self, logits: np.ndarray, limit: int | None) -> list[Component]:
+        return choose_components(find_components(expit(logits)), self.config.components, limit)
 
     def _refine(
         self, logits: np.ndarray, embedding: Array, requests: list[RefinementRequest], places: list, padding: np.ndarray

@@ -1,0 +1,117 @@
+"""Probabilities of targets, and of examples left out, by every method: what choices and forecasts are made from.
+
+    python -m experiments.choice.measure --corpus CORPUS --encodings DIR --out DIR --model universeg
+    python -m experiments.choice.measure --corpus CORPUS --encodings DIR --out DIR --model protosam
+
+OUT holds one file for each task, draw and model. Tasks with a file are skipped, so a stopped run resumes. No table is
+made here: `experiments.choice.report` reads the files.
+"""
+
+import argparse
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from experiments.choice.encode import SHAPE
+from experiments.choice.stored_sam import StoredSAM
+from experiments.choice.trials import Trial, make_trials, read
+from experiments.command import run
+from universeg_jax import shipped
+from universeg_jax.data.corpus.read import Corpus
+from universeg_jax.errors import SegmentationWarning
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.models.similarity import nearest_entries, similarity
+from universeg_jax.segment.model import InContextModel
+from universeg_jax.segment.model_task import ModelTask
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.weights.loading import PROTOSAM, load
+
+SIZES = (1, 2, 4, 8, 16)
+LEFT_OUT = (4, 16)  # sizes at which examples are segmented from the others
+AT_ONCE = 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--encodings", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--model", choices=("universeg", "protosam"), required=True)
+    parser.add_argument("--weights", default=shipped.DEFAULT, help="weights of UniverSeg (default: %(default)s)")
+    parser.add_argument("--draws", type=int, default=1, help="draws of each task (default: %(default)s)")
+    parser.add_argument("--tasks-of-dataset", type=int, default=1, metavar="N", help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    corpus = Corpus(arguments.corpus)
+    if arguments.model == "universeg":
+        models = {"universeg": load(arguments.weights)}
+    else:
+        refined = ProtoSAM(StoredSAM(load(PROTOSAM), arguments.encodings))
+        models = {"coarse": refined.with_config(replace(refined.config, refinement=None)), "refined": refined}
+    trials = list(make_trials(corpus, **SHAPE, tasks_of_dataset=arguments.tasks_of_dataset))
+    for draw in range(arguments.draws):
+        for trial in trials:
+            name = re.sub(r"[^\w]+", "_", trial.task.name)
+            file = arguments.out / f"{name}-{draw}-{arguments.model}.npz"
+            if file.exists():
+                continue
+            found = {}
+            for label, model in models.items():
+                found |= {f"{label} {key}": value for key, value in measure(corpus, trial, draw, model).items()}
+            part = file.with_suffix(".part.npz")
+            np.savez_compressed(part, **found)
+            part.replace(file)
+            print(trial.task.name, draw, flush=True)
+
+
+def measure(corpus: Corpus, trial: Trial, draw: int, model: InContextModel) -> dict[str, np.ndarray]:
+    """Probabilities (N,128,128), float16, by "targets SIZE", "similar SIZE", "left out SIZE" and "left similar SIZE"."""
+    segmenter, found = Segmenter(model, window=(0, 1)), {}
+    images, _ = read(corpus, trial.task, trial.targets)
+    examples, labels = read(corpus, trial.task, trial.draws[draw])
+    grey = model.input_channels == 1
+    sizes = sorted({min(size, len(examples)) for size in SIZES})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SegmentationWarning)
+        for size in sizes:
+            task = segmenter.fit(examples[:size], labels[:size])
+            (member,) = task.members
+            targets = segmenter.views(model, images, [""] * len(images))
+            everything = np.ones((len(targets), size), np.float32)
+            found[f"targets {size}"] = probabilities(member, targets, everything)
+            if grey and size >= 8:
+                found[f"similar {size}"] = probabilities(member, targets, similar(member, targets, size // 2))
+            if size in LEFT_OUT or (size == sizes[-1] and size >= 8):
+                others = 1 - np.eye(size, dtype=np.float32)
+                found[f"left out {size}"] = probabilities(member, member.views, others)
+                if grey and size >= 8:
+                    weights = similar(member, member.views, size // 2, others)
+                    found[f"left similar {size}"] = probabilities(member, member.views, weights)
+    return found
+
+
+def similar(member: ModelTask, views, size: int, allowed: np.ndarray | None = None) -> np.ndarray:
+    """Weights of the most similar examples of each image."""
+    alike = similarity(*(np.stack([view.pixels for view in own]) for own in (views, member.views)))
+    if allowed is not None:
+        alike = np.where(allowed > 0, alike, -np.inf)
+    return nearest_entries(alike, member.support.shown, size).astype(np.float32)
+
+
+def probabilities(member: ModelTask, views, weights: np.ndarray) -> np.ndarray:
+    """Probabilities (N,H,W) of images of one size."""
+    maps = []
+    for start in range(0, len(views), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        for view, one in zip(
+            views[part], member.probability(views[part], member.predictor(), weights[part]), strict=True
+        ):
+            maps.append(view.frame.back(one)[..., 0].astype(np.float16))
+    return np.stack(maps)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,139 @@
+"""Choose how to segment a task: by leave-one-out over its examples, or by the experience with training sets."""
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from universeg_jax import shipped
+from universeg_jax.errors import SegmentationWarning, WeightsError
+from universeg_jax.models.blend import Blend
+from universeg_jax.segment.forecast import Forecast
+from universeg_jax.segment.leave_one_out import LeaveOneOut
+from universeg_jax.segment.plan import SIMILAR, Plan
+
+if TYPE_CHECKING:
+    from universeg_jax.segment.segmenter import Task
+
+AUTO = "auto"
+
+# The weights of ProtoSAM in its mean with UniverSeg, by the smallest number of examples that they apply to. They
+# were chosen on training sets: experiments/results/choice.md.
+PROTOSAM_SHARE = {1: 0.75, 4: 0.5}
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ProtoSAM, tried by leave-one-out
+FEWEST = 4  # examples from which leave-one-out decides
+MARGIN = 1.0  # standard errors that another plan must be better than the default by
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Chosen plan of a task.
+
+    Attributes:
+        plan: the plan.
+        name: description of the plan.
+        reason: the reason for it, in one sentence.
+        dice: mean Dice of each plan that was tried, by its description; empty without leave-one-out.
+        forecast: Dice to expect; None without leave-one-out.
+    """
+
+    plan: Plan
+    name: str
+    reason: str
+    dice: dict[str, float]
+    forecast: Forecast | None
+
+
+def automatic_models() -> Blend:
+    """Load UniverSeg, and ProtoSAM without and with its decoder where its weights can be had.
+
+    Warns:
+        SegmentationWarning: if the weights of ProtoSAM cannot be loaded; the blend is UniverSeg alone.
+    """
+    from universeg_jax.weights import load
+
+    universeg = load(shipped.DEFAULT)
+    protosam, problem = _protosam()
+    if protosam is None:
+        message = f"ProtoSAM is not available, {shipped.DEFAULT} segments alone: {problem}"
+        warnings.warn(message, SegmentationWarning, stacklevel=4)
+        return Blend((universeg,))
+    coarse = protosam.with_config(replace(protosam.config, refinement=None))
+    shares = {number: (1 - share, share, 0.0) for number, share in PROTOSAM_SHARE.items()}
+    return Blend((universeg, coarse, protosam), shares)
+
+
+@cache
+def _protosam():
+    """Load ProtoSAM once; return it, or None and the problem in one line."""
+    from universeg_jax.weights.loading import protosam
+
+    try:
+        return protosam(), ""
+    except WeightsError as error:
+        return None, str(error).splitlines()[0]
+
+
+def choose_plan(task: "Task") -> Choice:
+    """Choose the plan of a task of `automatic_models`."""
+    number = len(task.labels)
+    default = Plan(task.segmenter.blend.weights_for(number))
+    if number < 2:
+        reason = "one example allows no leave-one-out; the weights are those that training sets found best"
+        return Choice(default, _name(default), reason, {}, None)
+    left_out = LeaveOneOut(task)
+    plans = _candidates(task, default) if number >= FEWEST else [default]
+    maps = [left_out.blended(plan.weights, plan.support_size) for plan in plans]
+    dices = [left_out.dice(one) for one in maps]
+    best = _best(dices)
+    scores = {_name(plan): round(float(np.nanmean(own)), 4) for plan, own in zip(plans, dices, strict=True)}
+    how = f"leave-one-out over {len(left_out.entries)} examples"
+    if number < FEWEST:
+        reason = f"too few examples to compare plans; {number} examples use the weights that training sets found best"
+    elif best == 0:
+        reason = f"no other plan is clearly better by {how}"
+    else:
+        reason = f"by {how} its Dice is {scores[_name(plans[best])]:.3f}, the default's {scores[_name(default)]:.3f}"
+    forecast = Forecast.of(dices[best], left_out.certainty(maps[best]))
+    return Choice(plans[best], _name(plans[best]), reason, scores, forecast)
+
+
+def _candidates(task: "Task", default: Plan) -> list[Plan]:
+    """List the plans to compare, the default first."""
+    number, several = len(task.labels), len(task.members) > 1
+    supports = [None] + ([min(SIMILAR, number // 2)] if number >= 2 * FEWEST else [])
+    plans = [default]
+    refines = several and any(task.members[2].predictor().refined)
+    for share in SHARES if several else (0.0,):
+        for refined in (False, True) if refines and share > 0 else (False,):
+            weights = (1 - share, 0.0, share) if refined else (1 - share, share, 0.0)
+            weights = weights[: len(task.members)]
+            for size in supports if share < 1 else [None]:
+                plan = Plan(weights, "all" if size is None else "similar", size)
+                if _name(plan) != _name(default):
+                    plans.append(plan)
+    return plans
+
+
+def _best(dices: list[np.ndarray]) -> int:
+    """Return the index of the best plan; the first one unless another is better by MARGIN standard errors."""
+    best, gain = 0, 0.0
+    for index, own in enumerate(dices[1:], start=1):
+        difference = (own - dices[0])[~np.isnan(own)]
+        if len(difference) < 2:
+            continue
+        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        mean = float(difference.mean())
+        if mean > MARGIN * error and mean > gain:
+            best, gain = index, mean
+    return best
+
+
+def _name(plan: Plan) -> str:
+    """Describe a plan in words."""
+    names = ("UniverSeg", "ProtoSAM without decoder", "ProtoSAM")
+    used = [(name, weight) for name, weight in zip(names, plan.weights, strict=False) if weight > 0]
+    text = used[0][0] if len(used) == 1 else " and ".join(f"{weight:.0%} {name}" for name, weight in used)
+    return text if plan.support == "all" else f"{text}, {plan.support_size} most similar examples"

@@ -1,0 +1,84 @@
+"""Forecast of the quality of a segmentation: the expected Dice of a task, and of each image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy import stats
+
+SLOPE = 1.0  # change of Dice with certainty
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Dice to expect on new images of a task.
+
+    Attributes:
+        dice: the expected mean Dice.
+        low: lower end of its 95 % confidence interval.
+        high: upper end of that interval.
+        examples: number of examples that were segmented from the others.
+        certainty: mean certainty of their segmentations.
+    """
+
+    dice: float
+    low: float
+    high: float
+    examples: int
+    certainty: float
+
+    @classmethod
+    def of(cls, dices: np.ndarray, certainties: np.ndarray) -> "Forecast | None":
+        """Make a forecast from examples segmented by leave-one-out; None without a scored example.
+
+        Args:
+            dices: (M,) their Dice; NaN where none can be measured.
+            certainties: (M,) their certainty.
+        """
+        known = ~np.isnan(dices)
+        number = int(known.sum())
+        if number == 0:
+            return None
+        mean = float(dices[known].mean())
+        low, high = 0.0, 1.0
+        if number > 1:
+            half = float(stats.t.ppf(0.975, number - 1) * dices[known].std(ddof=1) / sqrt(number))
+            low, high = max(0.0, mean - half), min(1.0, mean + half)
+        return cls(mean, low, high, number, float(certainties[known].mean()))
+
+    def of_image(self, certainty: float) -> float:
+        """Predict the Dice of an image from the certainty of its segmentation."""
+        return float(np.clip(self.dice + SLOPE * (certainty - self.certainty), 0, 1))
+
+    def __str__(self) -> str:
+        interval = f"{self.low:.2f} to {self.high:.2f}"
+        return f"expected Dice {self.dice:.2f} ({interval}), from leave-one-out over {self.examples} examples"
+
+
+def certainty(probability: np.ndarray) -> float:
+    """Return the Dice that probabilities themselves expect of their mask, from 0 to 1.
+
+    It is the soft Dice between the probabilities and the mask made from them, averaged over the foreground classes that
+    are found. If nothing is found, it is the smallest probability of the background.
+
+    Args:
+        probability: (H,W,P), or (H,W) for a binary task.
+    """
+    if probability.ndim == 2:
+        probability = probability[..., None]
+    several = probability.shape[-1] > 1
+    winners = probability.argmax(axis=-1) if several else (probability[..., 0] > 0.5).astype(int)
+    found = []
+    for k in range(1, probability.shape[-1]) if several else [1]:
+        mask, own = winners == k, probability[..., k if several else 0]
+        if mask.any():
+            found.append(2 * float(own[mask].sum()) / float(own.sum() + mask.sum()))
+    if found:
+        return float(np.mean(found))
+    return float(probability[..., 0].min() if several else 1 - probability.max())
+
+
+def least_certain(predicted: Sequence[float]) -> list[int]:
+    """Return the indices of images by predicted Dice, the lowest first."""
+    return np.argsort(predicted, kind="stable").tolist()

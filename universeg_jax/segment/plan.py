@@ -1,0 +1,62 @@
+"""Plan of a task: the weight of each model, and the examples shown for each target."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from universeg_jax.errors import InputError
+
+SIMILAR = 16  # examples shown for each target by default, if the most similar ones are chosen
+
+Shown = Literal["all", "similar"] | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Way to segment the images of a task.
+
+    Attributes:
+        weights: weight of each model of the segmenter. They sum to 1; models with weight 0 are not run.
+        support: "all" shows every example for every target, "similar" the most similar ones. An array (N,S) gives the
+            weight of each example for each of N targets.
+        support_size: examples shown for each target by "similar", or in each draw of an ensemble. None is the default.
+        ensemble: number of random draws of the examples whose probabilities are averaged.
+        seed: seed of the draws.
+    """
+
+    weights: tuple[float, ...]
+    support: Shown = "all"
+    support_size: int | None = None
+    ensemble: int = 1
+    seed: int = 0
+
+    def checked(self, examples: int) -> "Plan":
+        """Return the plan.
+
+        Args:
+            examples: number of examples of the task.
+
+        Raises:
+            InputError: for options that cannot be used, or not together.
+        """
+        if self.ensemble < 1:
+            raise InputError(f"ensemble={self.ensemble}: pass the number of draws, 1 or more")
+        if self.support_size is not None and not 1 <= self.support_size <= examples:
+            raise InputError(f"support_size={self.support_size}: the support set has {examples} entries")
+        if self.seed < 0:
+            raise InputError(f"seed={self.seed}: pass a whole number, 0 or more")
+        if isinstance(self.support, str):
+            if self.support not in ("all", "similar"):
+                raise InputError(f'support={self.support!r}: pass "all", "similar", or an array of weights')
+            if self.support == "all":
+                return self
+        elif self.support.ndim != 2 or self.support.shape[1] != examples:
+            raise InputError(f"support of shape {self.support.shape}: pass weights (N,S) for S={examples} examples")
+        elif not (np.isfinite(self.support).all() and (self.support >= 0).all()):
+            raise InputError("support: pass finite weights of at least 0")
+        elif not (self.support > 0).any(axis=1).all():
+            raise InputError("support: give at least one example a positive weight for every target")
+        if self.ensemble > 1:
+            raise InputError(f'ensemble={self.ensemble}: random draws need support="all"; omit one of both')
+        return self
