@@ -19,7 +19,7 @@ from experiments.choice.encode import SHAPE
 from experiments.choice.stored_sam import StoredSAM
 from experiments.choice.trials import Trial, make_trials, read
 from experiments.command import run
-from universeg_jax import shipped
+from universeg_jax.weights import shipped
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import SegmentationWarning
 from universeg_jax.models.protosam.pipeline import ProtoSAM
