@@ -19,7 +19,6 @@ from experiments.choice.encode import SHAPE
 from experiments.choice.stored_sam import StoredSAM
 from experiments.choice.trials import Trial, make_trials, read
 from experiments.command import run
-from universeg_jax.weights import shipped
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import SegmentationWarning
 from universeg_jax.models.protosam.pipeline import ProtoSAM
@@ -27,6 +26,7 @@ from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.model_task import ModelTask
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.weights import shipped
 from universeg_jax.weights.loading import PROTOSAM, load
 
 SIZES = (1, 2, 4, 8, 16)
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measure(corpus: Corpus, trial: Trial, draw: int, model: InContextModel) -> dict[str, np.ndarray]:
-    """Probabilities (N,128,128), float16, by "targets SIZE", "similar SIZE", "left out SIZE" and "left similar SIZE"."""
+    """Return probabilities (N,H,W), float16, of targets and examples, by method and number of examples."""
     segmenter, found = Segmenter(model, window=(0, 1)), {}
     images, _ = read(corpus, trial.task, trial.targets)
     examples, labels = read(corpus, trial.task, trial.draws[draw])
@@ -106,9 +106,8 @@ def probabilities(member: ModelTask, views, weights: np.ndarray) -> np.ndarray:
     maps = []
     for start in range(0, len(views), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        for view, one in zip(
-            views[part], member.probability(views[part], member.predictor(), weights[part]), strict=True
-        ):
+        found = member.probability(views[part], member.predictor(), weights[part])
+        for view, one in zip(views[part], found, strict=True):
             maps.append(view.frame.back(one)[..., 0].astype(np.float16))
     return np.stack(maps)
 

@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
     with warnings_on_stderr() as warned, as_file(files("universeg_jax") / "assets" / "examples") as examples:
         tasks = []
         for about in json.loads((examples / "examples.json").read_text(encoding="utf-8")):
-            task = examples / about["folder"]
-            tasks.append((about, read_support(task / "support"), find_targets(task / "targets", task / "labels")))
+            place = examples / about["folder"]
+            tasks.append((about, read_support(place / "support"), find_targets(place / "targets", place / "labels")))
         outputs = [
             f"{about['folder']}/{file}"
             for about, support, targets in tasks
@@ -57,10 +57,12 @@ def run(arguments: argparse.Namespace) -> None:
         with complete_or_nothing(arguments.out, new=() if arguments.overwrite else outputs) as folder:
             for about, support, targets in tasks:
                 place = folder / about["folder"]
-                records = predict_targets(segmenter, support, targets, place, options, progress=not arguments.quiet)
+                records, task = predict_targets(
+                    segmenter, support, targets, place, options, progress=not arguments.quiet
+                )
                 title = f"{about['title']}: {about['dataset']}, {_seen(about, arguments.weights)}"
                 sections.append(make_section(title, support, targets, records, place))
-                reports[about["folder"]] = {"title": title, **task_report(support, records)}
+                reports[about["folder"]] = {"title": title, **task_report(support, records, task)}
                 tables.append(f"{title}\n{dice_table(support, records)}\n")
             write_overview(folder / "overview.png", sections)
             report = {"command": arguments.command_line, **environment(), "warnings": warned}

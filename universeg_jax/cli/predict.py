@@ -23,6 +23,7 @@ a class, the smallest one the background. Written are, when all is complete:
 
 
 DEFAULT_WEIGHTS = {"universeg": shipped.DEFAULT, "protosam": "lite-medsam"}
+MODELS = ("auto", "universeg", "protosam", "universeg+protosam")
 
 
 def add_parser(subparsers) -> None:
@@ -44,9 +45,8 @@ def add_parser(subparsers) -> None:
     how.add_argument(
         "-m",
         "--model",
-        choices=list(DEFAULT_WEIGHTS),
-        default="universeg",
-        help="universeg is for several examples, protosam for one (default: %(default)s)",
+        choices=MODELS,
+        help="auto compares both and their mean on the examples (default: universeg)",
     )
     how.add_argument(
         "-w",
@@ -60,6 +60,14 @@ def add_parser(subparsers) -> None:
     how.add_argument("--ensemble", type=int, default=1, metavar="K", help="average K random draws of the examples")
     how.add_argument(
         "--support-size", type=int, metavar="N", help="examples in a draw (default: all; half with --ensemble)"
+    )
+    how.add_argument(
+        "--similar",
+        type=int,
+        nargs="?",
+        const=16,
+        metavar="N",
+        help="show each image the N examples most similar to it (default of N: %(const)s)",
     )
     how.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
     how.add_argument(
@@ -85,7 +93,14 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.io.overview import write_overview
     from universeg_jax.io.task_folder import find_targets, read_support
     from universeg_jax.segment.folder import Options, make_section, output_files, predict_targets
-    from universeg_jax.segment.report import dice_table, environment, task_report, warnings_on_stderr, write_report
+    from universeg_jax.segment.report import (
+        choice_lines,
+        dice_table,
+        environment,
+        task_report,
+        warnings_on_stderr,
+        write_report,
+    )
     from universeg_jax.segment.segmenter import Segmenter
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
 
@@ -93,6 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
         threshold=arguments.threshold,
         ensemble=arguments.ensemble,
         support_size=arguments.support_size,
+        similar=arguments.similar,
         seed=arguments.seed,
         probabilities=arguments.probabilities,
     )
@@ -104,21 +120,26 @@ def run(arguments: argparse.Namespace) -> None:
         check_apart(arguments.out, inputs, files)
         check_outputs(arguments.out, files, overwrite=arguments.overwrite)
         dtype = "bfloat16" if arguments.bfloat16 else "float32"
-        weights = arguments.weights or DEFAULT_WEIGHTS[arguments.model]
-        model = _load(arguments.model, weights, arguments.features)
+        name = arguments.model or "universeg"
+        weights = arguments.weights or DEFAULT_WEIGHTS.get(name, name)
+        model = _load(name, weights, arguments.features)
         segmenter = Segmenter(model, window=arguments.window, dtype=dtype)
         with complete_or_nothing(arguments.out, new=() if arguments.overwrite else files) as folder:
-            records = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
-            title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
-            section = make_section(title, support, targets, records, folder)
+            records, task = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
+            by = weights if task.choice is None else task.choice.name
+            title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {by}"
+            forecast = None if task.choice is None else task.choice.forecast
+            section = make_section(title, support, targets, records, folder, forecast)
             write_overview(folder / "overview.png", [section])
-            chosen = {"model": arguments.model, "weights": weights, "features": arguments.features}
+            chosen = {"model": name, "weights": weights, "features": arguments.features}
             settings = {**chosen, "window": arguments.window, "dtype": dtype, **vars(options)}
             report = {"command": arguments.command_line, **environment(), "settings": settings, "warnings": warned}
-            write_report(folder / "report.json", {**report, **task_report(support, records)})
+            write_report(folder / "report.json", {**report, **task_report(support, records, task)})
     if not arguments.quiet:
         if arguments.labels:
             print(dice_table(support, records), end="\n\n")
+        for line in choice_lines(records, task):
+            print(line)
         print(f"{len(records)} masks in {arguments.out / 'masks'}, overview in {arguments.out / 'overview.png'}")
 
 
@@ -133,11 +154,16 @@ def _load(model: str, weights: str, features: str | None):
     from universeg_jax.segment.model import load_in_context
     from universeg_jax.weights.loading import protosam
 
+    if model in ("auto", "universeg+protosam"):
+        for option, given in (("--weights", weights if weights != model else None), ("--features", features)):
+            if given is not None:
+                raise InputError(f"{option} {given} is for one model: pass --model universeg or --model protosam")
+        return model
     if model == "protosam":
         return protosam(weights, features=features)
     if features is not None:
         raise InputError(f"--features {features} is for --model protosam; the model is {model}")
     loaded = load_in_context(weights)
     if isinstance(loaded, ProtoSAM):
-        raise InputError(f"--weights {weights} are those of a SAM: pass --model protosam")
+        raise InputError(f"--weights {weights} are weights of a SAM: pass --model protosam")
     return loaded

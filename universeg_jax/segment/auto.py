@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from universeg_jax import shipped
 from universeg_jax.errors import SegmentationWarning, WeightsError
 from universeg_jax.models.blend import Blend
 from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.leave_one_out import LeaveOneOut
 from universeg_jax.segment.plan import SIMILAR, Plan
+from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
     from universeg_jax.segment.segmenter import Task
 
 AUTO = "auto"
 
-# The weights of ProtoSAM in its mean with UniverSeg, by the smallest number of examples that they apply to. They
-# were chosen on training sets: experiments/results/choice.md.
-PROTOSAM_SHARE = {1: 0.75, 4: 0.5}
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ProtoSAM, tried by leave-one-out
 FEWEST = 4  # examples from which leave-one-out decides
 MARGIN = 1.0  # standard errors that another plan must be better than the default by
@@ -52,7 +49,7 @@ def automatic_models() -> Blend:
     Warns:
         SegmentationWarning: if the weights of ProtoSAM cannot be loaded; the blend is UniverSeg alone.
     """
-    from universeg_jax.weights import load
+    from universeg_jax.weights.loading import PROTOSAM_SHARE, load
 
     universeg = load(shipped.DEFAULT)
     protosam, problem = _protosam()

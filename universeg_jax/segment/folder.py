@@ -10,12 +10,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.masks import read_stored_mask, values_in, write_mask
 from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExample
 from universeg_jax.io.pictures import read_image
 from universeg_jax.io.task_folder import SupportFolder, TargetFile, read_target
-from universeg_jax.segment.segmenter import Segmentation, Segmenter
+from universeg_jax.segment.forecast import Forecast
+from universeg_jax.segment.segmenter import Segmentation, Segmenter, Task
 
 AT_ONCE = 16  # targets held in memory
 MOST_SHOWN = 24  # results on an overview
@@ -28,8 +30,18 @@ class Options:
     threshold: float = 0.5
     ensemble: int = 1
     support_size: int | None = None
+    similar: int | None = None
     seed: int = 0
     probabilities: bool = False
+
+    @property
+    def shown(self) -> dict:
+        """Arguments of `Task.segment` about the examples."""
+        if self.similar is not None:
+            if self.support_size is not None:
+                raise InputError(f"--similar {self.similar} --support-size {self.support_size}: pass one of both")
+            return {"support": "similar", "support_size": self.similar, "ensemble": self.ensemble, "seed": self.seed}
+        return {"support_size": self.support_size, "ensemble": self.ensemble, "seed": self.seed}
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,7 @@ class PredictionRecord:
         classes: a record for each class, by name.
         spread: standard deviation of the probability over an ensemble, averaged over the image; None without ensemble.
         seconds: time per image.
+        predicted_dice: Dice to expect without knowing the truth; None without a forecast.
     """
 
     name: str
@@ -72,6 +85,7 @@ class PredictionRecord:
     classes: dict[str, ClassRecord]
     spread: float | None
     seconds: float
+    predicted_dice: float | None = None
 
     @property
     def dice(self) -> float | None:
@@ -103,12 +117,15 @@ def predict_targets(
     options: Options,
     *,
     progress: bool,
-) -> list[PredictionRecord]:
+) -> tuple[list[PredictionRecord], Task]:
     """Segment the targets of one task and write a folder of pictures.
 
     masks/NAME.png holds class values, coded as in the masks of the support. The other pictures are 16-bit, where 65535
     is 1. Probabilities are probabilities/NAME.png, or probabilities/CLASS/NAME.png with more than two classes.
     spread/NAME.png is the standard deviation over an ensemble, the largest over classes.
+
+    Returns:
+        One record for each target, and the task.
 
     Raises:
         InputError: for a file that cannot be used.
@@ -127,17 +144,15 @@ def predict_targets(
             results = task.segment(
                 list(images),
                 threshold=options.threshold,
-                ensemble=options.ensemble,
-                support_size=options.support_size,
-                seed=options.seed,
+                **options.shown,
                 names=[target.name for target in batch],
             )
             seconds = (time.perf_counter() - began) / len(batch)
             for target, label, result in zip(batch, labels, results, strict=True):
                 _write(folder, target.name, result, support, options)
-                records.append(_record(target, label, result, support, seconds))
+                records.append(_record(target, label, result, support, options, seconds))
             bar.update(len(batch))
-    return records
+    return records, task
 
 
 def _probability_folders(support: SupportFolder) -> list[str]:
@@ -151,7 +166,7 @@ def _write(folder: Path, name: str, result: Segmentation, support: SupportFolder
     if options.probabilities:
         for place, probability in zip(_probability_folders(support), _per_class(result.probability), strict=True):
             _write_map(folder / place / f"{name}.png", probability)
-    if result.spread is not None:
+    if options.ensemble > 1:
         _write_map(folder / "spread" / f"{name}.png", np.max(_per_class(result.spread), axis=0))
 
 
@@ -165,7 +180,12 @@ def _write_map(path: Path, values: np.ndarray) -> None:
 
 
 def _record(
-    target: TargetFile, label: np.ndarray | None, result: Segmentation, support: SupportFolder, seconds: float
+    target: TargetFile,
+    label: np.ndarray | None,
+    result: Segmentation,
+    support: SupportFolder,
+    options: Options,
+    seconds: float,
 ) -> PredictionRecord:
     probabilities = _per_class(result.probability)
     if len(probabilities) == 1:
@@ -182,12 +202,20 @@ def _record(
             dice=round(dice(found, label == value), 4) if scored else None,
         )
     height, width = result.mask.shape
-    spread = None if result.spread is None else round(float(result.spread.mean()), 4)
-    return PredictionRecord(target.name, str(target.image), width, height, classes, spread, round(seconds, 4))
+    spread = round(float(result.spread.mean()), 4) if options.ensemble > 1 else None
+    predicted = None if result.predicted_dice is None else round(result.predicted_dice, 4)
+    return PredictionRecord(
+        target.name, str(target.image), width, height, classes, spread, round(seconds, 4), predicted
+    )
 
 
 def make_section(
-    title: str, support: SupportFolder, targets: Sequence[TargetFile], records: Sequence[PredictionRecord], folder: Path
+    title: str,
+    support: SupportFolder,
+    targets: Sequence[TargetFile],
+    records: Sequence[PredictionRecord],
+    folder: Path,
+    forecast: Forecast | None = None,
 ) -> Section:
     """Make the overview section of one task from the written results."""
     chosen, how = choose_shown(records)
@@ -199,6 +227,8 @@ def make_section(
     dices = [record.dice for record in records if record.dice is not None]
     if dices:
         note += f"; mean Dice {np.mean(dices):.3f}"
+    if forecast is not None:
+        note += f"; {forecast}"
     return Section(title, note, foreground(support), examples, results)
 
 

@@ -4,6 +4,7 @@ import os
 from typing import Literal, Protocol, runtime_checkable
 
 from universeg_jax.errors import InputError
+from universeg_jax.models.blend import Blend
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.shapes import Array
@@ -58,7 +59,7 @@ class InContextModel(Protocol):
         ...
 
 
-def load_in_context(weights: str | os.PathLike) -> InContextModel:
+def load_in_context(weights: str | os.PathLike) -> InContextModel | Blend:
     """The model of a name or path, as `universeg_jax.weights.load` takes it; a SAM is used as ProtoSAM.
 
     Raises:
@@ -67,6 +68,8 @@ def load_in_context(weights: str | os.PathLike) -> InContextModel:
     from universeg_jax.weights import load
 
     network = load(weights)
+    if isinstance(network, Blend):
+        return network
     model = ProtoSAM(network) if isinstance(network, SAM) else network
     if not isinstance(model, InContextModel):
         raise InputError(

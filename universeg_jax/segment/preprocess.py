@@ -224,6 +224,14 @@ def _bilinear(before: int, after: int) -> np.ndarray:
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+def resize_square(maps: np.ndarray, size: int) -> np.ndarray:
+    """Resize square maps (H,H,C) to (size,size,C), float32."""
+    if maps.shape[0] == size:
+        return maps
+    weights = _bilinear(maps.shape[0], size)
+    return _resize(maps, weights, weights)
+
+
 def _resize(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return np.einsum("yh,hwc,xw->yxc", rows, image.astype(np.float32), columns, optimize=True)
 

@@ -18,6 +18,7 @@ from universeg_jax.errors import SegmentationWarning
 from universeg_jax.io.overview import shorten
 from universeg_jax.io.task_folder import SupportFolder
 from universeg_jax.segment.folder import PredictionRecord, foreground
+from universeg_jax.segment.segmenter import Task
 
 LONGEST_TABLE = 24
 SUMMARY = (("mean", fmean), ("median", median), ("worst", min))
@@ -54,13 +55,18 @@ def environment() -> dict:
     return {"versions": versions, "platform": platform.platform(), "device": jax.devices()[0].device_kind}
 
 
-def task_report(support: SupportFolder, records: Sequence[PredictionRecord]) -> dict:
+def task_report(support: SupportFolder, records: Sequence[PredictionRecord], task: Task) -> dict:
     """Describe one task for report.json."""
     report = {
         "support": {"folder": str(support.folder), "names": support.names},
         "classes": {support.coding.name(value): name for value, name in support.class_names.items()},
         "images": [asdict(record) for record in records],
     }
+    if task.choice is not None:
+        report["choice"] = {name: getattr(task.choice, name) for name in ("name", "reason", "dice")}
+        forecast = task.choice.forecast
+        report["forecast"] = None if forecast is None else asdict(forecast)
+        report["look_first"] = look_first(records)
     if records[0].dice is not None:
         report["mean_dice"] = round(fmean(record.dice for record in records), 4)
         report["mean_dice_of_class"] = {
@@ -68,6 +74,24 @@ def task_report(support: SupportFolder, records: Sequence[PredictionRecord]) -> 
             for name in foreground(support).values()
         }
     return report
+
+
+def look_first(records: Sequence[PredictionRecord], most: int = 5) -> list[str]:
+    """Name the images with the lowest predicted Dice, at most a quarter of all; none without predictions."""
+    predicted = [record for record in records if record.predicted_dice is not None]
+    ordered = sorted(predicted, key=lambda record: record.predicted_dice)
+    return [record.name for record in ordered[: min(most, len(ordered) // 4)]]
+
+
+def choice_lines(records: Sequence[PredictionRecord], task: Task) -> list[str]:
+    """Describe the chosen plan, the forecast, and the images to look at first, one line each."""
+    if task.choice is None:
+        return []
+    lines = [f"{task.choice.name}: {task.choice.reason}"]
+    if task.choice.forecast is not None:
+        lines.append(str(task.choice.forecast))
+    first = look_first(records)
+    return [*lines, f"look first at {', '.join(first)}"] if first else lines
 
 
 def dice_table(support: SupportFolder, records: Sequence[PredictionRecord]) -> str:

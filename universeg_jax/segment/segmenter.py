@@ -13,14 +13,16 @@ from tqdm import tqdm
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.models.blend import Blend
 from universeg_jax.models.similarity import nearest_entries, similarity
+from universeg_jax.segment.auto import AUTO, Choice, automatic_models, choose_plan
 from universeg_jax.segment.diagnose import diagnose_results, diagnose_support, diagnose_targets
+from universeg_jax.segment.forecast import Forecast, certainty
 from universeg_jax.segment.labels import Classes
+from universeg_jax.segment.leave_one_out import LeaveOneOut
 from universeg_jax.segment.model import InContextModel, load_in_context
 from universeg_jax.segment.model_task import BATCH_SIZES, ModelTask
 from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.support import Support
-from universeg_jax.weights import shipped
 
 One = InContextModel | str | os.PathLike
 Models = One | Blend | Sequence[One]
@@ -36,11 +38,14 @@ class Segmentation:
             order of `Task.classes`.
         spread: standard deviation of the probability over models and draws of an ensemble, in the same shape; None
             for one model and one draw.
+        predicted_dice: Dice to expect of this image, from the task's forecast and the certainty of the probability.
+            None before `Task.forecast` is called, and with one example.
     """
 
     mask: np.ndarray
     probability: np.ndarray
     spread: np.ndarray | None
+    predicted_dice: float | None = None
 
 
 class Segmenter:
@@ -62,7 +67,8 @@ class Segmenter:
 
     Args:
         model: an in-context model, or its name or path as in `universeg_jax.weights.load`; a SAM becomes a ProtoSAM.
-            A list of these, or a `Blend`, averages the probabilities of its models.
+            A list of these, or a `Blend`, averages the probabilities of its models. "auto" chooses for each task
+            between UniverSeg, ProtoSAM and their mean, by leave-one-out over at most 16 examples (`auto.py`).
         weights: one weight for each model of a list; None weighs them equally.
         window: (low, high), the intensities that become 0 and 1, for images with a common scale such as
             Hounsfield units. None scales each image by its own minimum and maximum.
@@ -70,6 +76,7 @@ class Segmenter:
         progress: show a progress bar if the work takes more than a second.
 
     Attributes:
+        automatic: True if every task chooses its own plan.
         blend: the models and their weights.
 
     Raises:
@@ -89,7 +96,8 @@ class Segmenter:
         self.window = checked_window(window)
         self.dtype = _checked_dtype(dtype)
         self.progress = progress
-        self.blend = _blend(model, weights)
+        self.automatic = isinstance(model, str) and model == AUTO
+        self.blend = automatic_models() if self.automatic else _blend(model, weights)
 
     @property
     def model(self) -> InContextModel:
@@ -123,6 +131,8 @@ class Segmenter:
         task = Task(self, views, labels)
         for message in diagnose_support(views[0], labels):
             warnings.warn(message, SegmentationWarning, stacklevel=2)
+        if self.automatic:
+            task.choose()
         return task
 
     def view(self, image: np.ndarray, name: str = "image") -> View:
@@ -157,6 +167,7 @@ class Task:
         labels: labels (H,W) of the support images.
         members: the support set, prepared for each model.
         plan: the default way to segment images of this task.
+        choice: the choice of the plan and its reason, if the segmenter chooses automatically; otherwise None.
     """
 
     def __init__(self, segmenter: Segmenter, views: Sequence[Sequence[View]], labels: Sequence[np.ndarray]):
@@ -167,6 +178,8 @@ class Task:
             for model, own in zip(segmenter.blend.models, views, strict=True)
         ]
         self.plan = Plan(segmenter.blend.weights_for(len(labels)))
+        self.choice: Choice | None = None
+        self._forecast: Forecast | None = None
 
     @property
     def classes(self) -> np.ndarray:
@@ -182,6 +195,24 @@ class Task:
     def support(self) -> Support:
         """Arrays for the first model."""
         return self.members[0].support
+
+    def choose(self) -> "Choice":
+        """Choose the plan by leave-one-out over the examples, for a task of an automatic segmenter."""
+        self.choice = choose_plan(self)
+        self.plan, self._forecast = self.choice.plan, self.choice.forecast
+        return self.choice
+
+    def forecast(self) -> Forecast | None:
+        """Return the Dice to expect on new images, by leave-one-out over at most 16 examples with the task's plan.
+
+        The first call takes about as long as segmenting the examples. With one example there is no forecast: None.
+        """
+        if self._forecast is None and len(self.labels) > 1:
+            left_out = LeaveOneOut(self)
+            similar = (self.plan.support_size or SIMILAR) if self.plan.support == "similar" else None
+            maps = left_out.blended(self.plan.weights, similar)
+            self._forecast = Forecast.of(left_out.dice(maps), left_out.certainty(maps))
+        return self._forecast
 
     def predict(
         self,
@@ -320,7 +351,8 @@ class Task:
         if self._classes.binary:
             probability = probability[..., 0]
             spread = None if spread is None else spread[..., 0]
-        return Segmentation(mask, probability, spread)
+        predicted = None if self._forecast is None else self._forecast.of_image(certainty(probability))
+        return Segmentation(mask, probability, spread, predicted)
 
 
 class RunningMean:

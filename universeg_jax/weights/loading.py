@@ -8,6 +8,7 @@ from flax import nnx
 
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import InputError, WeightsError
+from universeg_jax.models.blend import Blend
 from universeg_jax.models.dinov2 import DINOv2
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.encoder import DINOv2Features
@@ -21,7 +22,14 @@ from universeg_jax.weights.networks import Model, model_from
 from universeg_jax.weights.torch_io.file import load_torch
 
 PROTOSAM = LITE_MEDSAM.name
-"""The weights that ProtoSAM works with where none are chosen."""
+"""Default weights of ProtoSAM."""
+
+BLEND = "universeg+protosam"
+"""Name of the mean of UniverSeg and ProtoSAM with their default weights."""
+
+PROTOSAM_SHARE = {1: 0.75, 4: 0.5}
+"""Weight of ProtoSAM in that mean, by the smallest number of examples that it applies to. It was chosen on training
+sets: experiments/results/choice.md."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,8 @@ def card(name: str) -> str:
     return f"# {release.name}\n{release.about}\n\n- Licence: {release.licence}\n- File: {release.source}\n"
 
 
-def load(weights: str | os.PathLike) -> Model:
-    """The model of a set of weights: a UniverSeg, a SAM or a DINOv2.
+def load(weights: str | os.PathLike) -> Model | Blend:
+    """Load the model of a set of weights: a UniverSeg, a SAM, a DINOv2, or the blend "universeg+protosam".
 
     Args:
         weights: a name (`known_weights`), a folder that `store.save` or `python -m convert` wrote, or a released file
@@ -82,6 +90,9 @@ def load(weights: str | os.PathLike) -> Model:
     """
     if weights in shipped.NAMES:
         return store.load(shipped.FOLDER / weights)
+    if weights == BLEND:
+        shares = {number: (1 - share, share) for number, share in PROTOSAM_SHARE.items()}
+        return Blend((store.load(shipped.FOLDER / shipped.DEFAULT), protosam()), shares)
     release = _release(weights)
     if release is not None:
         return load_release(release)
@@ -132,7 +143,7 @@ def _release(name: str | os.PathLike) -> Release | None:
 
 
 def _names() -> str:
-    return ", ".join([*shipped.NAMES, *(release.name for release in RELEASES)])
+    return ", ".join([*shipped.NAMES, BLEND, *(release.name for release in RELEASES)])
 
 
 def protosam(
