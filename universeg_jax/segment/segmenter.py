@@ -23,6 +23,7 @@ from universeg_jax.segment.model_task import BATCH_SIZES, ModelTask
 from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.support import Support
+from universeg_jax.weights import shipped
 
 One = InContextModel | str | os.PathLike
 Models = One | Blend | Sequence[One]
