@@ -5,7 +5,7 @@ import json
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from universeg_jax.weights import shipped
+from universeg_jax.cli.shared import add_overwrite, add_quiet, add_weights
 
 
 def add_parser(subparsers) -> None:
@@ -16,13 +16,16 @@ def add_parser(subparsers) -> None:
         "16 labelled examples and 8 images each. Prints Dice, writes masks and one overview picture.",
     )
     parser.add_argument(
-        "-o", "--out", type=Path, default=Path("demo-output"), metavar="DIR", help="(default: %(default)s)"
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("demo-output"),
+        metavar="DIR",
+        help="folder to write (default: %(default)s)",
     )
-    parser.add_argument(
-        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs of an earlier run")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    add_weights(parser)
+    add_overwrite(parser)
+    add_quiet(parser)
     parser.set_defaults(run=run)
 
 
@@ -30,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run `demo`.
 
     Raises:
-        InputError: for outputs in the way, or weights that cannot be loaded; nothing is written then.
+        InputError: outputs exist, or weights cannot be loaded; nothing is written then.
     """
     # Imported here so that --help need not wait for JAX.
     from universeg_jax.io.overview import write_overview
@@ -69,11 +72,11 @@ def run(arguments: argparse.Namespace) -> None:
             write_report(folder / "report.json", {**report, "weights": arguments.weights, "tasks": reports})
     if not arguments.quiet:
         print("", *tables, sep="\n")
-        print(f"Look at {arguments.out / 'overview.png'}; masks lie in {arguments.out}/*/masks/.")
+        print(f"Look at {arguments.out / 'overview.png'}; the masks are in {arguments.out}/*/masks/.")
 
 
 def _seen(about: dict, weights: str) -> str:
-    """Whether the weights were trained on a dataset, which makes its Dice no measure of new tasks."""
+    """Say whether the weights were trained on a dataset: then its Dice does not measure new tasks."""
     if weights in about["seen_by"]:
         return f"seen by {weights} in training"
     if weights in about.get("new_to", ()):

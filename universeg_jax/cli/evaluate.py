@@ -3,19 +3,18 @@
 import argparse
 from pathlib import Path
 
-from universeg_jax.weights import shipped
+from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights, resumable
 
 DESCRIPTION = """\
-Measure how well weights segment the tasks of labelled images that they are shown examples of.
+Measure how well weights segment labelled images from a few examples.
 
   images    SOURCE/images/*  SOURCE/masks/*  of the same names, as `predict` takes them
-  volumes   SOURCE/imagesTr/*.nii.gz  SOURCE/labelsTr/*.nii.gz, and whatever else `prepare` reads
+  volumes   SOURCE/imagesTr/*.nii.gz  SOURCE/labelsTr/*.nii.gz, and the other layouts that `prepare` reads
   corpora   SOURCE/NAME/dataset.json, made by `prepare`; or one dataset of it
 
-Of a corpus, support is drawn from the train split and targets are those of the test split; it keeps single slices of
-volumes, which are scored in 2-D. Images and volumes in
-folders are cross-validated: every one is segmented once a draw, by examples of other subjects. Each mask value is a
-task of its own. Written are
+In a corpus, examples come from the train split and targets from the test split; volumes are single slices, scored in
+2-D. Folders are cross-validated: each image is segmented once in each draw, from examples of other subjects. Each mask
+value is a separate task. The command writes
 
   OUT/tables.md .tex      Dice, soft Dice, IoU, surface Dice, 95th percentile Hausdorff distance, with 95 % intervals
   OUT/results.json        the same, settings, versions
@@ -23,52 +22,64 @@ task of its own. Written are
   OUT/pictures/           best, middle and worst predictions of every task
   OUT/records.jsonl       every score
 
-A run that was interrupted goes on when it is started again; support sizes, draws and ensembles can be added to it.
+The same command resumes an interrupted run, and may add support sizes, draws and ensembles.
 """
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "evaluate",
         help="measure how well weights segment labelled images",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help="labelled images, volumes, or a corpus")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="where to write")
-    parser.add_argument(
-        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="begin anew instead of going on")
+    add_out(parser, metavar="OUT")
+    add_weights(parser)
+    add_overwrite(parser, help="start again instead of resuming")
     what = parser.add_argument_group("what to measure on")
-    what.add_argument("--tasks", nargs="+", metavar="PATTERN", help="only these, such as '*/MR/axial/*' (default: all)")
-    what.add_argument("--targets", type=int, metavar="N", help="at most so many cases of a task (default: all)")
+    what.add_argument(
+        "--tasks", nargs="+", metavar="PATTERN", help="tasks to measure, such as '*/MR/axial/*' (default: all)"
+    )
+    what.add_argument("--targets", type=int, metavar="N", help="largest number of cases of a task (default: all)")
     what.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds (default of folders: 5)")
     what.add_argument(
         "--minimum-area",
         type=float,
         default=0.001,
         metavar="FRACTION",
-        help="leave out images whose label covers less; 0 keeps empty masks (default: %(default)s)",
+        help="skip images whose label covers a smaller fraction; 0 keeps empty masks (default: %(default)s)",
     )
-    what.add_argument("--subject-pattern", metavar="REGEX", help="finds the subject in names of files of a folder")
-    what.add_argument("--modality", help="of volumes in a folder: CT, MR")
-    what.add_argument("--axis", choices=("axial", "coronal", "sagittal"), help="of volumes in a folder")
+    what.add_argument(
+        "--subject-pattern", metavar="REGEX", help="pattern that finds the subject in file names of a folder"
+    )
+    what.add_argument("--modality", help="modality of volumes in a folder: CT, MR")
+    what.add_argument(
+        "--axis", choices=("axial", "coronal", "sagittal"), help="axis along which volumes in a folder are cut"
+    )
     how = parser.add_argument_group("how to segment")
-    how.add_argument("--support", type=int, nargs="+", default=[16], metavar="S", help="examples shown (default: 16)")
-    how.add_argument("--draws", type=int, default=3, metavar="R", help="of the examples (default: %(default)s)")
-    how.add_argument("--ensemble", type=int, metavar="K", help="also the mean of K random support sets")
-    how.add_argument("--pool", type=int, nargs="+", metavar="P", help="ensembles draw from P examples (default: all)")
-    how.add_argument("--threshold", type=float, default=0.5, help="of the probabilities (default: %(default)s)")
+    how.add_argument(
+        "--support", type=int, nargs="+", default=[16], metavar="S", help="numbers of examples (default: 16)"
+    )
+    how.add_argument(
+        "--draws", type=int, default=3, metavar="R", help="random draws of the examples (default: %(default)s)"
+    )
+    how.add_argument("--ensemble", type=int, metavar="K", help="measure the mean of K random support sets too")
+    how.add_argument(
+        "--pool", type=int, nargs="+", metavar="P", help="numbers of examples that ensembles draw from (default: all)"
+    )
+    how.add_argument(
+        "--threshold", type=float, default=0.5, help="threshold of the probabilities (default: %(default)s)"
+    )
     how.add_argument(
         "--tolerance",
         type=float,
         default=1.0,
-        help="of surface Dice, in pixels of 128x128, for volumes in millimetres (default: %(default)s)",
+        help="tolerance of surface Dice: pixels of 128x128, or millimetres for volumes (default: %(default)s)",
     )
-    how.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
-    parser.add_argument("--no-pictures", action="store_true", help="draw no predictions")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    how.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: %(default)s)")
+    parser.add_argument("--no-pictures", action="store_true", help="skip the pictures of predictions")
+    add_quiet(parser)
     parser.set_defaults(run=run, extra="evaluate")
 
 
@@ -76,11 +87,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Run `evaluate`.
 
     Raises:
-        InputError: for anything given that cannot be used; measurements that were made stay.
+        InputError: unusable arguments; finished measurements stay.
     """
     # Imported here so that --help need not wait for JAX.
-    import sys
-
     from universeg_jax.evaluate.evaluation import RECORDS, evaluate
     from universeg_jax.evaluate.methods import Ensemble, InContext
     from universeg_jax.evaluate.report import OUTPUTS, notes, picture_files, tables_of, write_report
@@ -108,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
         methods = [base] if arguments.ensemble is None else [base, Ensemble(base, arguments.ensemble)]
         data = _open(arguments)
         protocol = with_defaults(protocol, data)
-        try:
+        with resumable("measurements are kept"):
             evaluation = evaluate(
                 data,
                 methods,
@@ -118,9 +127,6 @@ def run(arguments: argparse.Namespace) -> None:
                 overwrite=arguments.overwrite,
                 progress=progress,
             )
-        except KeyboardInterrupt:
-            print("interrupted; measurements are kept: run the same command again to go on", file=sys.stderr)
-            raise SystemExit(130) from None
         about = {"command": arguments.command_line, **environment(), "weights": arguments.weights, "warnings": warned}
         reported = [*(file for file in OUTPUTS if file != RECORDS), *picture_files(data.tasks).values()]
         with complete_or_nothing(out, outputs=reported) as folder:

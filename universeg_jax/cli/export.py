@@ -3,38 +3,33 @@
 import argparse
 from pathlib import Path
 
-from universeg_jax.weights import shipped
+from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights
 
 DESCRIPTION = """\
 Write a trained network as a file that runs without this library, on any number of images and examples.
 
   OUT/universeg.jax    runs with JAX alone, on CPUs, NVIDIA GPUs and TPUs
   OUT/universeg.onnx   runs with onnxruntime
-  OUT/README.md        inputs and outputs, and how to call it
-  OUT/export.json      weights, their licence, shapes, versions, checksums
-  OUT/MODEL_CARD.md    for weights that have a name
+  OUT/README.md        describes inputs and outputs, and shows a call
+  OUT/export.json      records weights, licence, shapes, versions, checksums
+  OUT/MODEL_CARD.md    model card of the weights, if they have a name
 
-Needs pip install "universeg-jax[export]".
+This command needs pip install "universeg-jax[export]".
 """
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "export",
-        help="write a network for use without this library",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = add_command(
+        subparsers, "export", help="write a network for use without this library", description=DESCRIPTION
     )
-    parser.add_argument(
-        "-w", "--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)"
-    )
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where to write")
+    add_weights(parser)
+    add_out(parser)
     parser.add_argument("--format", choices=("jax", "onnx", "both"), default="jax", help="(default: %(default)s)")
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", help="side of the images (default: the one the network was made for)"
+        "--size", type=int, metavar="PIXELS", help="side of the images (default: side that the network was trained on)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs of an earlier run")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    add_overwrite(parser)
+    add_quiet(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run `export`.
 
     Raises:
-        InputError: for anything given that cannot be used, or a missing package; nothing is written then.
+        InputError: unusable arguments, or a missing package; nothing is written then.
     """
     # Imported here so that --help need not wait for JAX.
     from universeg_jax.deploy.artifact import JAX, ONNX, check_installed, output_files, write_export

@@ -4,54 +4,55 @@ import argparse
 import sys
 from pathlib import Path
 
-from universeg_jax.weights import shipped
+from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights, resumable
 
 DESCRIPTION = """\
-Train weights further on the labelled images of one task, and tell whether that helped.
+Train weights further on the labelled images of one task, and report whether that helped.
 
-  TASK/images/*  TASK/masks/*    as `predict --support` takes them; five examples or more, better twenty
+  TASK/images/*  TASK/masks/*    as for `predict --support`; at least five examples, better twenty
 
-A part of the examples is learned from, a part decides when to stop, and with ten or more a part is kept to measure
-on. Written are
+One part of the examples is for training, one decides when to stop. With ten examples or more, a third part measures
+the result. The command writes
 
-  RUN/best/                     the weights, for `predict --weights RUN/best`; with a model card
-  RUN/before_after.md .png      Dice of the original and of the fine-tuned weights, shown the same examples
-  RUN/report.json               the same, settings, versions, which examples were used for what
+  RUN/best/                     weights for `predict --weights RUN/best`, and a model card
+  RUN/before_after.md .png      Dice of the original and of the fine-tuned weights, from the same examples
+  RUN/report.json               Dice, settings, versions, and the part of each example
 
-A run that was interrupted goes on when the same command is given again.
+The same command resumes an interrupted run.
 """
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "finetune",
-        help="train weights further on a task of your own",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(subparsers, "finetune", help="train weights further on your own task", description=DESCRIPTION)
     parser.add_argument("task", type=Path, metavar="TASK", help="folder with images/ and masks/")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument(
-        "-w",
-        "--weights",
-        default=shipped.DEFAULT,
-        help="of a UniverSeg: a known name, or a path (default: %(default)s)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="begin anew instead of going on")
+    add_out(parser, help="folder of the run", metavar="RUN")
+    add_weights(parser, help="name or path of weights of a UniverSeg (default: %(default)s)")
+    add_overwrite(parser, help="start again instead of resuming")
     how = parser.add_argument_group("how to train")
-    how.add_argument("--steps", type=int, default=500, metavar="N", help="at most (default: %(default)s)")
+    how.add_argument(
+        "--steps", type=int, default=500, metavar="N", help="largest number of steps (default: %(default)s)"
+    )
     how.add_argument(
         "--patience",
         type=int,
         default=6,
         metavar="N",
-        help="stop when N validations in a row, one every 25 steps, were no better (default: %(default)s)",
+        help="stop after N validations in a row without a better one; they are 25 steps apart (default: %(default)s)",
     )
-    how.add_argument("--learning-rate", type=float, default=3e-4, metavar="X", help="(default: %(default)s)")
-    how.add_argument("--batch-size", type=int, default=1, metavar="N", help="targets of a step (default: %(default)s)")
-    how.add_argument("--support", type=int, default=16, metavar="N", help="examples shown (default: %(default)s)")
-    how.add_argument("--size", type=int, metavar="N", help="side of the images in pixels (default: as the weights)")
-    how.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
+    how.add_argument(
+        "--learning-rate", type=float, default=3e-4, metavar="X", help="learning rate (default: %(default)s)"
+    )
+    how.add_argument("--batch-size", type=int, default=1, metavar="N", help="targets in a step (default: %(default)s)")
+    how.add_argument(
+        "--support", type=int, default=16, metavar="N", help="examples in a support set (default: %(default)s)"
+    )
+    how.add_argument(
+        "--size",
+        type=int,
+        metavar="N",
+        help="side of the images in pixels (default: side that the weights were trained on)",
+    )
+    how.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: %(default)s)")
     what = parser.add_argument_group("about the images")
     what.add_argument(
         "--window",
@@ -63,9 +64,9 @@ def add_parser(subparsers) -> None:
     what.add_argument(
         "--subject-pattern",
         metavar="REGEX",
-        help="finds the subject in names of files: examples of a subject stay together",
+        help="pattern that finds the subject in file names; examples of one subject stay together",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    add_quiet(parser)
     parser.set_defaults(run=run, extra="evaluate")
 
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run `finetune`.
 
     Raises:
-        InputError: for anything given that cannot be used; nothing is written then.
+        InputError: unusable arguments; nothing is written then.
     """
     # Imported here so that --help need not wait for JAX.
     from dataclasses import asdict
@@ -109,14 +110,12 @@ def run(arguments: argparse.Namespace) -> None:
         if not arguments.quiet:
             print(_plan(work))
         try:
-            tuned = work.train(out, overwrite=arguments.overwrite, quiet=arguments.quiet)
-            comparison = compare(work, work.masks(work.original), work.masks(tuned))
+            with resumable("finished steps are kept"):
+                tuned = work.train(out, overwrite=arguments.overwrite, quiet=arguments.quiet)
+                comparison = compare(work, work.masks(work.original), work.masks(tuned))
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             raise SystemExit(STOPPED) from None
-        except KeyboardInterrupt:
-            print("interrupted; what was trained is kept: run the same command again to go on", file=sys.stderr)
-            raise SystemExit(130) from None
         table = markdown(comparison, out)
         with complete_or_nothing(out) as folder:
             (folder / "before_after.md").write_text(table, encoding="utf-8")
@@ -133,5 +132,5 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _plan(work) -> str:
     split = work.split
-    rest = f"{len(split.test)} kept to measure on" if split.test else "too few to keep some to measure on"
-    return f"examples: {len(split.train)} to learn from, {len(split.validation)} to decide when to stop, {rest}"
+    rest = f"{len(split.test)} to measure the result" if split.test else "too few to measure the result"
+    return f"examples: {len(split.train)} for training, {len(split.validation)} to decide when to stop, {rest}"

@@ -6,33 +6,57 @@ import sys
 from collections.abc import Sequence
 
 from universeg_jax.cache import keep_compiled_code
-from universeg_jax.cli import convert, demo, evaluate, export, finetune, predict, prepare, weights
+from universeg_jax.cli import convert, demo, evaluate, export, finetune, predict, prepare, train, weights
 from universeg_jax.errors import InputError
+from universeg_jax.util.console import patient_output, printable
+
+COMMANDS = (demo, predict, prepare, train, finetune, evaluate, export, convert, weights)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return the exit code: 0, 2 for unusable input, 130 when interrupted."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    with patient_output() as output:
+        arguments = _parser().parse_args(argv, argparse.Namespace(command_line=shlex.join(["universeg-jax", *argv])))
+        keep_compiled_code()
+        code = _run(arguments)
+    if output.failure and getattr(arguments, "prints", False):
+        print(f"error: standard output: {output.failure}", file=sys.stderr)
+        return code or 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="universeg-jax", description="In-context medical image segmentation: show examples, segment new images."
     )
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (demo, predict, prepare, finetune, evaluate, export, convert, weights):
+    for command in COMMANDS:
         command.add_parser(subparsers)
-    arguments = parser.parse_args(argv, argparse.Namespace(command_line=shlex.join(["universeg-jax", *argv])))
-    keep_compiled_code()
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         arguments.run(arguments)
-    except (InputError, OSError) as error:  # OSError: a full disk, a folder that vanished
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except InputError as error:
+        return _fail(str(error))
+    except OSError as error:  # a full disk, a folder that vanished
+        place = error.filename or getattr(arguments, "out", None)
+        return _fail(str(error) if place is None else f"{place}: {error.strerror or error}")
+    except MemoryError as error:
+        return _fail(f"the memory is full ({error}): pass fewer or smaller images, or less --ensemble")
     except ModuleNotFoundError as error:
         extra = getattr(arguments, "extra", None)
         if extra is None or (error.name or "").startswith("universeg_jax"):
             raise
-        print(f'error: this command needs {error.name}: pip install "universeg-jax[{extra}]"', file=sys.stderr)
-        return 2
+        return _fail(f'this command needs {error.name}: pip install "universeg-jax[{extra}]"')
     except KeyboardInterrupt:
         print("interrupted; no results were written", file=sys.stderr)
         return 130
     return 0
+
+
+def _fail(message: str) -> int:
+    print(f"error: {printable(message)}", file=sys.stderr)
+    return 2

@@ -1,18 +1,19 @@
-"""`universeg-jax predict`: segment a folder of images by labelled examples."""
+"""`universeg-jax predict`: segment a folder of images from labelled examples."""
 
 import argparse
 from pathlib import Path
 
+from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights
 from universeg_jax.weights import shipped
 
 DESCRIPTION = """\
-Segment images of a task that is shown by labelled examples; nothing is trained.
+Segment images of a new task from labelled examples; nothing is trained.
 
   SUPPORT/images/*  SUPPORT/masks/*   labelled examples, matched by name without extension
   SUPPORT/classes.json                optional names of classes, {"1": "nucleus"} or {"#ff0000": "nucleus"}
 
 Images and masks are PNG, JPEG, BMP or TIFF; images grey or colour, masks grey, palette or colour, every value
-a class, the smallest one the background. Written are, when all is complete:
+a class, the smallest one the background. When all is complete, the command writes
 
   OUT/masks/NAME.png    masks with the class values, palette or colours of the support's masks
   OUT/overview.png      a sheet to look at
@@ -27,20 +28,15 @@ MODELS = ("auto", "universeg", "protosam", "universeg+protosam")
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "predict",
-        help="segment images by labelled examples",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(subparsers, "predict", help="segment images from labelled examples", description=DESCRIPTION)
     folders = parser.add_argument_group("folders")
-    folders.add_argument("-s", "--support", type=Path, required=True, metavar="DIR", help="the labelled examples")
+    folders.add_argument("-s", "--support", type=Path, required=True, metavar="DIR", help="labelled examples")
     folders.add_argument(
         "-i", "--images", type=Path, required=True, metavar="DIR", help="images to segment, or one file"
     )
-    folders.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where to write")
-    folders.add_argument("--labels", type=Path, metavar="DIR", help="true masks of the images: measure Dice")
-    folders.add_argument("--overwrite", action="store_true", help="replace outputs of an earlier run")
+    add_out(folders)
+    folders.add_argument("--labels", type=Path, metavar="DIR", help="true masks of the images, to measure Dice")
+    add_overwrite(folders)
     how = parser.add_argument_group("how to segment")
     how.add_argument(
         "-m",
@@ -48,16 +44,20 @@ def add_parser(subparsers) -> None:
         choices=MODELS,
         help="auto compares both and their mean on the examples (default: universeg)",
     )
+    defaults = ", ".join(f"{weights} for {model}" for model, weights in DEFAULT_WEIGHTS.items())
+    add_weights(how, help=f"name or path of weights (default: {defaults})", default=None)
     how.add_argument(
-        "-w",
-        "--weights",
-        help="a known name, or a path (default: "
-        + ", ".join(f"{weights} for {model}" for model, weights in DEFAULT_WEIGHTS.items())
-        + ")",
+        "--features",
+        metavar="WEIGHTS",
+        help="for protosam: weights of the DINOv2 that computes features (default: the SAM itself)",
     )
-    how.add_argument("--features", metavar="WEIGHTS", help="for protosam: a DINOv2 whose features are compared")
-    how.add_argument("--threshold", type=float, default=0.5, help="for two classes (default: %(default)s)")
-    how.add_argument("--ensemble", type=int, default=1, metavar="K", help="average K random draws of the examples")
+    how.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        help="threshold of the probability, for two classes (default: %(default)s)",
+    )
+    how.add_argument("--ensemble", type=int, default=1, metavar="K", help="average over K random draws of the examples")
     how.add_argument(
         "--support-size", type=int, metavar="N", help="examples in a draw (default: all; half with --ensemble)"
     )
@@ -67,9 +67,9 @@ def add_parser(subparsers) -> None:
         nargs="?",
         const=16,
         metavar="N",
-        help="show each image the N examples most similar to it (default of N: %(const)s)",
+        help="use only the N examples most similar to each image (N alone: %(const)s)",
     )
-    how.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    how.add_argument("--seed", type=int, default=0, help="seed of the draws (default: %(default)s)")
     how.add_argument(
         "--window",
         type=float,
@@ -77,9 +77,9 @@ def add_parser(subparsers) -> None:
         metavar=("LOW", "HIGH"),
         help="intensities that become black and white (default: each image's own minimum and maximum)",
     )
-    how.add_argument("--bfloat16", action="store_true", help="compute in bfloat16: faster on accelerators")
+    how.add_argument("--bfloat16", action="store_true", help="compute in bfloat16, which is faster on accelerators")
     how.add_argument("--probabilities", action="store_true", help="write probabilities too")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    add_quiet(parser)
     parser.set_defaults(run=run)
 
 
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run `predict`.
 
     Raises:
-        InputError: for anything given that cannot be used; nothing is written then.
+        InputError: unusable arguments; nothing is written then.
     """
     # Imported here so that --help need not wait for JAX.
     from universeg_jax.io.overview import write_overview
@@ -140,7 +140,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(dice_table(support, records), end="\n\n")
         for line in choice_lines(records, task):
             print(line)
-        print(f"{len(records)} masks in {arguments.out / 'masks'}, overview in {arguments.out / 'overview.png'}")
+        print(f"{len(records)} masks are in {arguments.out / 'masks'}; look at {arguments.out / 'overview.png'}")
 
 
 def _load(model: str, weights: str, features: str | None):

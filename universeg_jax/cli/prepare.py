@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from universeg_jax.cli.shared import add_command, add_out, add_quiet, resumable
+
 DESCRIPTION = """\
 Add datasets to a corpus: labelled images and volumes become tasks to train on and evaluate with.
 
@@ -13,58 +15,55 @@ Add datasets to a corpus: labelled images and volumes become tasks to train on a
             also the Medical Segmentation Decathlon, one task or a folder of them
   dicom     SOURCE/images/NAME/*  SOURCE/masks/NAME.nii.gz, NAME.dcm (a SEG object), or NAME/* (DICOM or PNG slices)
   npz       NAME.npz or a folder of them: images (N,H,W), labels (N,H,W), ids (N,); NAME.json optional
-  acdc bbbc038 hc18 wbc    the datasets of these names, as they are unpacked
+  acdc bbbc038 hc18 wbc    these datasets, as they are unpacked
 
-Mask value 0 is background, every other value a class (with --one-class, all are one). Of volumes, along each axis,
-the middle slice is taken and the one where each class is largest. Images are squared and stored at 64, 128 and 256
-pixels; subjects are split 60/20/20 into train, validation and test. Written are
+Mask value 0 is background, every other value a class (--one-class joins them). From a volume, two kinds of slices are
+taken along each axis: the middle one, and for each class the one where it is largest. Images are padded to squares and
+stored at 64, 128 and 256 pixels. Subjects are split 60/20/20 into train, validation and test. The command writes
 
-  CORPUS/NAME/sheet.png       to look at
-  CORPUS/NAME/dataset.json    origin, licence, classes, splits, counts, what was left out and why
+  CORPUS/NAME/sheet.png       a sheet to look at
+  CORPUS/NAME/dataset.json    origin, licence, classes, splits, counts, skipped files with the reason
   CORPUS/NAME/64 128 256/     the images
 
-Nothing is overwritten. A run that was interrupted goes on when it is started again.
+Nothing is overwritten. The same command resumes an interrupted run.
 """
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "prepare",
-        help="make a corpus from labelled images and volumes",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = add_command(
+        subparsers, "prepare", help="make a corpus from labelled images and volumes", description=DESCRIPTION
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or an npz file")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="CORPUS", help="the corpus to add to")
-    about = parser.add_argument_group("what it is")
-    about.add_argument("--kind", help="the layout, one of those above (default: told from the files)")
-    about.add_argument("--name", help="of the dataset (default: that of the folder or file)")
-    about.add_argument("--modality", help="CT, MR, ...; decides how intensities of volumes are scaled")
+    add_out(parser, help="corpus to add to", metavar="CORPUS")
+    about = parser.add_argument_group("about the dataset")
+    about.add_argument("--kind", help="layout, one of those above (default: recognised from the files)")
+    about.add_argument("--name", help="name of the dataset (default: name of the folder or file)")
+    about.add_argument("--modality", help="CT, MR, ...: decides how intensities of volumes are scaled")
     about.add_argument(
         "--one-class",
         metavar="NAME",
-        help="take all classes as one of this name, where they are kinds of one structure, such as diagnoses",
+        help="join all classes into one of this name, if they are kinds of one structure, such as diagnoses",
     )
     about.add_argument(
         "--subject-pattern",
         metavar="REGEX",
-        help="finds the subject in names of files, so that splits keep it together",
+        help="pattern that finds the subject in file names; a subject is never split",
     )
-    about.add_argument("--licence", help="recorded with the dataset, as are the next two")
-    about.add_argument("--source-url", metavar="URL", help="where it is from")
-    about.add_argument("--source-version", metavar="TEXT", help="its version, or commit")
+    about.add_argument("--licence", help="licence, recorded with the dataset")
+    about.add_argument("--source-url", metavar="URL", help="origin, recorded with the dataset")
+    about.add_argument("--source-version", metavar="TEXT", help="version or commit, recorded with the dataset")
     how = parser.add_argument_group("how to work")
     how.add_argument(
-        "--on-error", choices=("skip", "stop"), default="skip", help="for broken files (default: %(default)s)"
+        "--on-error", choices=("skip", "stop"), default="skip", help="skip broken files, or stop (default: %(default)s)"
     )
     how.add_argument(
-        "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: %(default)s)"
+        "--workers", type=int, default=os.cpu_count(), metavar="N", help="number of processes (default: %(default)s)"
     )
     how.add_argument("--runner", metavar="NAME", help="an Apache Beam runner, such as DirectRunner or FlinkRunner")
     how.add_argument(
-        "--runner-options", default="", metavar="OPTIONS", help="for Beam, as in --runner-options='--parallelism=64'"
+        "--runner-options", default="", metavar="OPTIONS", help="options for Beam, such as '--parallelism=64'"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    add_quiet(parser)
     parser.set_defaults(run=run, extra="train")
 
 
@@ -72,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run `prepare`.
 
     Raises:
-        InputError: for a source that cannot be used; datasets that were complete stay.
+        InputError: unusable source; complete datasets stay.
     """
     # Imported here so that --help need not wait for them.
     import shlex
@@ -87,20 +86,16 @@ def run(arguments: argparse.Namespace) -> None:
             workers = Beam(arguments.runner, tuple(shlex.split(arguments.runner_options)))
         else:
             workers = Processes(min(arguments.workers, max(len(source.items) for source in sources)))
-        try:
-            with workers:
-                for source in sources:
-                    prepared = prepare(
-                        source,
-                        arguments.out,
-                        workers=workers,
-                        stop=arguments.on_error == "stop",
-                        quiet=arguments.quiet,
-                    )
-                    _report(prepared, quiet=arguments.quiet)
-        except KeyboardInterrupt:
-            print("interrupted; finished work is kept: run the same command again to go on", file=sys.stderr)
-            raise SystemExit(130) from None
+        with resumable("finished scans are kept"), workers:
+            for source in sources:
+                prepared = prepare(
+                    source,
+                    arguments.out,
+                    workers=workers,
+                    stop=arguments.on_error == "stop",
+                    quiet=arguments.quiet,
+                )
+                _report(prepared, quiet=arguments.quiet)
     if not arguments.quiet and len(sources) > 1:
         print(f"{len(sources)} datasets in {arguments.out}")
 
@@ -132,7 +127,7 @@ def _sources(arguments: argparse.Namespace) -> list:
 def _report(prepared, *, quiet: bool) -> None:
     about = prepared.about
     for name, problem in about["left_out"].items():
-        print(f"warning: left out {name}: {problem}", file=sys.stderr)
+        print(f"warning: skipped {name}: {problem}", file=sys.stderr)
     if quiet:
         return
     split, scans = about["split"], about["scans"]

@@ -1,4 +1,4 @@
-"""`universeg-jax weights`: which weights there are, and where."""
+"""`universeg-jax weights`: list, describe and download weights."""
 
 import argparse
 
@@ -6,22 +6,20 @@ import argparse
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "weights",
-        help="list the known weights, show a model card, download",
-        description="List the weights that have a name: shipped, downloaded or to be downloaded. "
-        "With a name, print its model card. `protosam` downloads what ProtoSAM needs.",
+        help="list the known weights, print a model card, download",
+        description="List the weights that have a name. With NAME, print its model card. "
+        "`protosam` downloads the default weights of ProtoSAM.",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="print the model card of these weights, or `protosam`")
-    parser.add_argument(
-        "--download", action="store_true", help="download NAME now, for use without network later, instead"
-    )
-    parser.set_defaults(run=run)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of weights, or `protosam`")
+    parser.add_argument("--download", action="store_true", help="download NAME now, for later use without network")
+    parser.set_defaults(run=run, prints=True)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run `weights`.
 
     Raises:
-        InputError: for an unknown name, or weights that cannot be downloaded.
+        InputError: unknown name, or weights that cannot be downloaded.
     """
     # Imported here so that --help need not wait for JAX.
     from universeg_jax.errors import InputError
