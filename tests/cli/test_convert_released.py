@@ -1,4 +1,4 @@
-"""`python -m convert sam` and `dinov2`."""
+"""`universeg-jax convert sam` and `dinov2`."""
 
 import os
 import pickle
@@ -76,15 +76,15 @@ def test_what_a_file_does_not_show_is_told(file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("converter", "tensors", "message"),
     [
-        ("sam", state_dict("plain"), "not the weights of a SAM(?s:.*)of a DINOv2: python -m convert dinov2"),
+        ("sam", state_dict("plain"), "not the weights of a SAM(?s:.*)of a DINOv2: universeg-jax convert dinov2"),
         (
             "sam",
             official_state_dict(SMALL),
-            "not the weights of a SAM(?s:.*)of a UniverSeg: python -m convert universeg",
+            "not the weights of a SAM(?s:.*)of a UniverSeg: universeg-jax convert universeg",
         ),
-        ("universeg", state_dict("plain"), "of a DINOv2: python -m convert dinov2"),
-        ("dinov2", state_dict("vit"), "not the weights of a DINOv2(?s:.*)of a SAM: python -m convert sam"),
-        ("dinov2", state_dict("tiny_vit"), "of a SAM with a TinyViT(?s:.*): python -m convert sam"),
+        ("universeg", state_dict("plain"), "of a DINOv2: universeg-jax convert dinov2"),
+        ("dinov2", state_dict("vit"), "not the weights of a DINOv2(?s:.*)of a SAM: universeg-jax convert sam"),
+        ("dinov2", state_dict("tiny_vit"), "of a SAM with a TinyViT(?s:.*): universeg-jax convert sam"),
         ("dinov2", {"embeddings.patch_embeddings.projection.weight": np.zeros((2, 3, 14, 14), np.float32)}, "Hugging"),
         ("sam", {"fc.weight": np.zeros((2, 2), np.float32)}, "not the weights of a SAM: image_encoder.patch_embed"),
     ],
@@ -110,7 +110,7 @@ def test_everything_that_does_not_fit_is_listed(case, file, tmp_path, capsys):
     for problem in (f"missing: {first}", f"wrong shape: {second}", f"NaN or infinite in float32: {third}"):
         assert problem in message
     assert "not expected: extra" in message
-    assert "python -m convert" not in message
+    assert "universeg-jax convert" not in message
 
 
 def test_a_file_of_hugging_face_is_not_taken_for_something_else(file):

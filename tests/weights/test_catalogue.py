@@ -11,11 +11,12 @@ from universeg_jax.errors import WeightsError
 from universeg_jax.models.dinov2 import DINOv2, DINOv2Config
 from universeg_jax.models.sam.model import SAM, SAMConfig
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.weights.catalogue import RELEASES, releases_like
+from universeg_jax.weights.catalogue import RELEASES
 from universeg_jax.weights.mapping import blueprint, get_parameters
 from universeg_jax.weights.names.dinov2 import dinov2_table, import_dinov2
 from universeg_jax.weights.names.sam import import_sam, sam_from, sam_table
 from universeg_jax.weights.names.universeg import import_universeg
+from universeg_jax.weights.networks import network_of
 
 CONFIGS = {release.name: release.config for release in RELEASES}
 
@@ -82,6 +83,6 @@ def test_a_damaged_file_of_the_network_itself_is_not_called_another():
 
 def test_releases_are_told_from_each_other_but_for_medsam():
     for release in RELEASES:
-        alike = [other.name for other in releases_like(release.config)]
+        alike = [other.name for other in network_of(release.config).releases_like(release.config)]
         same = ["sam-vit-b", "medsam-vit-b"]
         assert alike == (same if release.name in same else [release.name])

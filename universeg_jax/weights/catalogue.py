@@ -1,13 +1,8 @@
-"""The weights that authors released, where they are, and which of them a state dict or a file is."""
+"""Table of the weights that authors released, and recognition of their files."""
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from universeg_jax.errors import WeightsError
 from universeg_jax.models.dinov2 import DINOv2Config
 from universeg_jax.models.sam.model import SAMConfig
 from universeg_jax.models.universeg import UniverSegConfig
@@ -20,13 +15,13 @@ class Release:
     """A weight file that its authors published.
 
     Attributes:
-        name: what it is called here.
-        source: where it is.
-        digest: of its content.
-        megabytes: its size.
-        licence: whose terms apply to it.
-        about: what it is, in a sentence.
-        config: the network it is for.
+        name: name in this package.
+        source: address of the file.
+        digest: digest of the file.
+        megabytes: size of the file.
+        licence: terms of use.
+        about: description in a sentence.
+        config: configuration of the network.
     """
 
     name: str
@@ -170,48 +165,7 @@ DINOV2S = (
 RELEASES = (UNIVERSEG, LITE_MEDSAM, *SAMS, *DINOV2S)
 
 
-Config = UniverSegConfig | SAMConfig | DINOv2Config
-
-HIDDEN = {
-    UniverSegConfig: {"cross_activation", "input_size"},
-    SAMConfig: {"mean", "deviation", "decoder_heads", "decoder_epsilon"},
-    DINOv2Config: {"heads"},
-}
-"""What the names and shapes of a state dict do not show of a configuration."""
-
-
-def releases_like(config: Config) -> list[Release]:
-    """The releases whose state dicts have the names and shapes of a configuration: one, several or none."""
-    return [release for release in RELEASES if _shown(release.config) == _shown(config)]
-
-
-def another_network(
-    config: Config, state_dict: Mapping[str, np.ndarray], infer_config: Callable[[Mapping[str, np.ndarray]], Config]
-) -> str:
-    """What a state dict looks like instead, to follow "do not fit the model"; empty where that is not known.
-
-    Args:
-        config: what it does not fit.
-        infer_config: the configuration that a state dict of this kind of network implies.
-    """
-    try:
-        found = infer_config(state_dict)
-    except WeightsError:
-        return ""
-    if _shown(found) == _shown(config):
-        return ""
-    names = " or ".join(release.name for release in releases_like(found))
-    return f", but look like those of {names or found}"
-
-
 def release_of(file: str | os.PathLike) -> Release | None:
-    """The release that a file is, byte for byte."""
+    """Return the release that a file is, byte for byte; None if it is none."""
     digests = {kind.of(file) for kind in {type(release.digest) for release in RELEASES}}
     return next((release for release in RELEASES if release.digest in digests), None)
-
-
-def _shown(config: Config) -> dict[str, Any]:
-    shown = {name: value for name, value in vars(config).items() if name not in HIDDEN[type(config)]}
-    if isinstance(config, UniverSegConfig):
-        shown["decoder_features"] = config.decoder  # None stands for the mirrored encoder
-    return shown

@@ -9,7 +9,7 @@ from universeg_jax.util.files import locked
 from universeg_jax.weights import store
 from universeg_jax.weights.catalogue import Release, release_of
 from universeg_jax.weights.mapping import blueprint
-from universeg_jax.weights.networks import Model, architecture_of, converter_for, looks_like
+from universeg_jax.weights.networks import Model, looks_like, network_of, recognise
 from universeg_jax.weights.torch_io.file import load_torch
 
 
@@ -70,16 +70,16 @@ def _download(release: Release, file: Path) -> None:
 
 
 def _convert(release: Release, file: Path, folder: Path, *, downloaded: bool) -> None:
-    architecture = architecture_of(release.config)
-    model = blueprint(architecture.model, release.config)
+    network = network_of(release.config)
+    model = blueprint(network.model, release.config)
     try:
         tensors = load_torch(file)
-        if converter_for(tensors) not in (None, architecture.name.lower()):
-            raise WeightsError(f"it is not of a {architecture.model.__name__}. {looks_like(tensors)}")
+        if recognise(tensors) not in (None, network):
+            raise WeightsError(f"it is not of a {network.model.__name__}. {looks_like(tensors)}")
         known = release_of(file)
         if known not in (release, None):  # MedSAM's file would fit SAM's network
             raise WeightsError(f"it is the released file of {known.name}")
-        architecture.import_tensors(model, tensors)
+        network.fill(model, tensors)
     except WeightsError as error:
         if not downloaded:
             raise WeightsError(

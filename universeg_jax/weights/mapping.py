@@ -6,9 +6,9 @@ A table has one `Entry` for each tensor of the state dict, in its order. It is m
 names in it are plain names: what is missing or too much in a file is then a matter of comparing.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,6 @@ from flax import nnx, traverse_util
 from universeg_jax.errors import WeightsError
 from universeg_jax.nn.layers import Buffer
 from universeg_jax.shapes import Array
-from universeg_jax.weights.catalogue import another_network
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -123,24 +122,20 @@ def import_tensors(
     table: Sequence[Entry],
     *,
     unused: Collection[str] = (),
-    infer_config: Callable[[Mapping[str, np.ndarray]], Any] | None = None,
 ) -> None:
     """Fill a model, in place, with a state dict: every tensor is used, every parameter filled, in float32.
 
     Args:
         unused: names of tensors that a state dict may hold and the model does not need.
-        infer_config: the configuration that a state dict implies, to say what it is where it does not fit.
 
     Raises:
-        WeightsError: naming the network that the state dict seems to be of, if it is another, and listing every
-            missing, unexpected, misshapen and unusable tensor; the model is as before.
+        WeightsError: every missing, unexpected, misshapen and unusable tensor is listed; the model is as before.
     """
     parameters = get_parameters(model)
     state_dict = {name: tensor for name, tensor in state_dict.items() if name not in unused}
     problems = _problems(state_dict, {entry.theirs: entry.shape(parameters) for entry in table})
     if problems:
-        other = another_network(model.config, state_dict, infer_config) if infer_config else ""
-        raise WeightsError("\n  ".join([f"the weights do not fit the model{other}:", *problems]))
+        raise WeightsError("\n  ".join(["the weights do not fit the model:", *problems]))
     values = {}
     for entry in table:
         values |= entry.split(_float32(state_dict[entry.theirs]), parameters)

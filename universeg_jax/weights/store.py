@@ -1,10 +1,9 @@
-"""Weights in a folder: parameters as Orbax writes them, and what they are in JSON beside them.
+"""Write and read folders of weights: parameters as Orbax stores them, and their description in JSON.
 
 FOLDER/universeg.json   configuration, provenance, versions, checksum
 FOLDER/parameters/      an Orbax checkpoint of {name: array}
 """
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +14,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from universeg_jax.errors import WeightsError
-from universeg_jax.util.files import whole_folder
+from universeg_jax.errors import WeightsError, listing
+from universeg_jax.util.files import Sha256, whole_folder
 from universeg_jax.util.json_files import read_json, write_json
 from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
-from universeg_jax.weights.networks import ARCHITECTURES, Model, ModelConfig, Network, architecture_of
+from universeg_jax.weights.names import Network
+from universeg_jax.weights.networks import NETWORKS, Model, network_named, network_of
 
 FORMAT = 1
 DESCRIPTION = "universeg.json"
@@ -48,7 +48,7 @@ def save(
     parameters = {name: np.asarray(value, np.float32) for name, value in get_parameters(model).items()}
     description = {
         "format": FORMAT,
-        "model": architecture_of(model.config).name,
+        "model": type(model).__name__,
         "config": config_to_json(model.config),
         "provenance": dict(provenance or {}),
         "versions": {name: version(name) for name in ("jax", "flax", "orbax-checkpoint")},
@@ -60,32 +60,35 @@ def save(
                 checkpointer.save(new / PARAMETERS, parameters)
         except Exception as error:  # a full disk, as TensorStore reports it
             raise WeightsError(f"{folder}: the parameters cannot be written: {error}") from error
-        # It tells where the folder was written, which is nobody's business and soon wrong; nothing reads it.
+        # It holds the path of the folder, which is private and soon wrong; nothing reads it.
         (new / PARAMETERS / "commit_success.txt").unlink(missing_ok=True)
         description["sha256"] = _sha256(new / PARAMETERS)
         write_json(new / DESCRIPTION, description)
 
 
 def load(folder: str | os.PathLike) -> Model:
-    """Read a model that `save` wrote, of the kind it was, onto the default device whatever it was saved from.
+    """Read a model that `save` wrote, onto the default device.
 
     Raises:
-        WeightsError: the folder does not exist, is not one of weights, is damaged or incomplete.
+        WeightsError: the folder does not exist, holds no weights, or is damaged or incomplete.
     """
     import orbax.checkpoint as ocp
 
     folder = Path(folder).absolute()
     description = read_description(folder)
     path = folder / DESCRIPTION
-    architecture = _architecture(description["model"], path)
+    network = _network(description["model"], path)
     try:
-        model = blueprint(architecture.model, architecture.from_json(description["config"]))
+        model = blueprint(network.model, network.from_json(description["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: the configuration makes no sense: {error}") from error
-    found = _sha256(folder / PARAMETERS)
-    damaged = [name for name, digest in description["sha256"].items() if found.get(name) != digest]
-    if damaged:
-        raise WeightsError(f"{folder}: missing or damaged: {', '.join(damaged)}; copy or convert the weights again")
+    found, recorded = _sha256(folder / PARAMETERS), description["sha256"]
+    damaged = sorted(name for name in found | recorded if found.get(name) != recorded.get(name))
+    if damaged or not recorded:
+        raise WeightsError(
+            f"{folder}: missing, damaged or without checksum: {listing(damaged) or 'all files'}; copy or convert the "
+            "weights again"
+        )
     try:
         with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             set_parameters(model, checkpointer.restore(folder / PARAMETERS, get_parameters(model)))
@@ -95,10 +98,10 @@ def load(folder: str | os.PathLike) -> Model:
 
 
 def read_description(folder: str | os.PathLike) -> dict[str, Any]:
-    """What a folder of weights says of itself.
+    """Read the description of a folder of weights.
 
     Raises:
-        WeightsError: it is not such a folder, or of a later format.
+        WeightsError: the folder holds no weights, or has a later format.
     """
     path = Path(folder) / DESCRIPTION
     if not os.path.lexists(path):
@@ -106,7 +109,7 @@ def read_description(folder: str | os.PathLike) -> dict[str, Any]:
     description = read_json(path, advice="copy or convert the weights again", error=WeightsError)
     if not isinstance(description, dict):
         raise WeightsError(f"{path}: is damaged: it holds a {type(description).__name__}")
-    _architecture(description.get("model"), path)
+    _network(description.get("model"), path)
     if description.get("format") != FORMAT:
         raise WeightsError(f"{path}: has format {description.get('format')}, this version reads {FORMAT}: update it")
     if not all(isinstance(description.get(part), dict) for part in ("config", "provenance", "sha256")):
@@ -116,9 +119,9 @@ def read_description(folder: str | os.PathLike) -> dict[str, Any]:
 
 @contextmanager
 def new_folder(folder: str | os.PathLike, *, overwrite: bool = False) -> Iterator[Path]:
-    """A path to write a folder of weights at, which takes its name when the block is left without an exception.
+    """Yield a path to write a folder of weights at; the folder takes its name when the block ends.
 
-    On any exception, Ctrl-C included, nothing is left of it, and a folder that was to be replaced is as it was.
+    On any exception, Ctrl-C included, nothing is left of the new folder, and an older one is as it was.
 
     Raises:
         WeightsError: the folder exists and overwrite is False, or it does not hold weights; it cannot be written.
@@ -137,13 +140,13 @@ def new_folder(folder: str | os.PathLike, *, overwrite: bool = False) -> Iterato
 
 
 def _sha256(folder: Path) -> dict[str, str]:
-    """The digest of every file in a folder, by its path in it. TensorStore itself does not see every damage."""
+    """Compute the digest of every file in a folder, by its relative path. TensorStore misses some damage."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path.relative_to(folder).as_posix(): Sha256.of(path).value for path in files}
 
 
 def _alone() -> Any:
-    """Options for Orbax, which otherwise waits for the other processes of a `jax.distributed` program."""
+    """Make options for Orbax, which would else wait for the other processes of a `jax.distributed` program."""
     import orbax.checkpoint as ocp
 
     this = jax.process_index()
@@ -152,18 +155,18 @@ def _alone() -> Any:
     )
 
 
-def config_to_json(config: ModelConfig) -> dict[str, Any]:
-    """A configuration as a folder of weights holds it.
+def config_to_json(config: Any) -> dict[str, Any]:
+    """Make the JSON of a configuration, as a folder of weights holds it.
 
     Raises:
         WeightsError: for an activation without a name.
     """
-    return architecture_of(config).to_json(config)
+    return network_of(config).to_json(config)
 
 
-def _architecture(name: Any, path: Path) -> Network:
-    found = next((kind for kind in ARCHITECTURES if kind.name == name), None)
+def _network(name: Any, path: Path) -> Network:
+    found = network_named(name)
     if found is None:
-        known = ", ".join(kind.name for kind in ARCHITECTURES)
+        known = ", ".join(network.model.__name__ for network in NETWORKS)
         raise WeightsError(f"{path}: does not describe the weights of a model that this version knows: {known}")
     return found

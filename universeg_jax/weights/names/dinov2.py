@@ -1,23 +1,24 @@
-"""The names of DINOv2's parameters in the released files (github.com/facebookresearch/dinov2) and here."""
+"""DINOv2: names of its parameters in the released files (github.com/facebookresearch/dinov2) and here."""
 
-from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from math import isqrt
-
-import numpy as np
 
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.dinov2 import DINOv2, DINOv2Config
-from universeg_jax.weights.mapping import VECTOR, Entry, blueprint, conv, import_tensors, linear, norm
+from universeg_jax.weights.config_json import config_from_json
+from universeg_jax.weights.mapping import VECTOR, Entry, conv, linear, norm
+from universeg_jax.weights.names import Network, Tensors
 
 TOKENS = (0, 1, 2)  # as they are
 HEAD_FEATURES = 64
-"""Features of one attention head, in all sizes; no file shows it."""
+"""Features of one attention head, the same in all sizes; no file shows it."""
 
 UNUSED = ("mask_token",)  # stood for hidden patches in training
 
 
 def dinov2_table(config: DINOv2Config) -> list[Entry]:
-    """The tensors of the released state dict."""
+    """Make the table of tensors of the released state dict."""
     table = [Entry("cls_token", ("class_token",), TOKENS), Entry("pos_embed", ("positions",), TOKENS)]
     if config.registers:
         table.append(Entry("register_tokens", ("registers",), TOKENS))
@@ -38,31 +39,11 @@ def dinov2_table(config: DINOv2Config) -> list[Entry]:
     return [*table, *norm("norm", "norm")]
 
 
-def import_dinov2(model: DINOv2, state_dict: Mapping[str, np.ndarray]) -> None:
-    """Fill a DINOv2, in place, with a released state dict.
+def infer_config(state_dict: Tensors) -> DINOv2Config:
+    """Read the configuration from names and shapes of a released state dict.
 
     Raises:
-        WeightsError: as `keys.import_tensors`; the model is as before.
-    """
-    import_tensors(model, state_dict, dinov2_table(model.config), unused=UNUSED, infer_config=infer_config)
-
-
-def dinov2_from(state_dict: Mapping[str, np.ndarray]) -> DINOv2:
-    """A DINOv2 made of a released state dict, with the configuration its names and shapes imply.
-
-    Raises:
-        WeightsError: as `import_dinov2`; or the names are not those of a DINOv2.
-    """
-    model = blueprint(DINOv2, infer_config(state_dict))
-    import_dinov2(model, state_dict)
-    return model
-
-
-def infer_config(state_dict: Mapping[str, np.ndarray]) -> DINOv2Config:
-    """The configuration that the names and shapes in a released state dict imply.
-
-    Raises:
-        WeightsError: the names are not those of a DINOv2.
+        WeightsError: the state dict is not of a DINOv2.
     """
     depth = 0
     while f"blocks.{depth}.norm1.weight" in state_dict:
@@ -82,3 +63,37 @@ def infer_config(state_dict: Mapping[str, np.ndarray]) -> DINOv2Config:
         raise WeightsError(f"these are not the weights of a DINOv2: {error.args[0]} is missing") from None
     except (IndexError, ValueError) as error:
         raise WeightsError(f"these are not the weights of a DINOv2: {error}") from None
+
+
+def import_dinov2(model: DINOv2, state_dict: Tensors) -> None:
+    """Fill a DINOv2, in place, with a released state dict; raises as `Network.fill`."""
+    DINOV2_NETWORK.fill(model, state_dict)
+
+
+def dinov2_from(state_dict: Tensors) -> DINOv2:
+    """Make a DINOv2 of a released state dict; raises as `Network.make`."""
+    return DINOV2_NETWORK.make(state_dict)
+
+
+def _describe(model: DINOv2) -> list[str]:
+    config = model.config
+    return [
+        f"DINOv2, {config.depth} blocks of {config.features} features, {config.registers} registers, "
+        f"{'SwiGLU' if config.gated else 'GELU'}",
+        f"patches of {config.patch} pixels, positions for {config.grid}x{config.grid}",
+    ]
+
+
+DINOV2_NETWORK = Network(
+    name="dinov2",
+    model=DINOv2,
+    config=DINOv2Config,
+    signs={"blocks.0.ls1.gamma": "of a DINOv2"},
+    table=dinov2_table,
+    infer_config=infer_config,
+    to_json=asdict,
+    from_json=partial(config_from_json, DINOv2Config),
+    describe=_describe,
+    hidden=frozenset({"heads"}),
+    unused=lambda config: UNUSED,
+)

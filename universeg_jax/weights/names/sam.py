@@ -1,34 +1,38 @@
-"""The names of SAM's parameters in the released files (github.com/facebookresearch/segment-anything) and here.
+"""SAM: names of its parameters in the released files (github.com/facebookresearch/segment-anything) and here.
 
-MedSAM, MobileSAM and LiteMedSAM have the same names but for the image encoder (`weights/tiny_vit.py`).
+MedSAM, MobileSAM and LiteMedSAM have the same names except for the image encoder (`names/tiny_vit.py`).
 """
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from math import isqrt, prod
-
-import numpy as np
+from typing import Any
 
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.sam.image_encoder import ImageEncoderConfig
 from universeg_jax.models.sam.model import SAM, SAMConfig
 from universeg_jax.models.sam.tiny_vit import TinyViTConfig
-from universeg_jax.weights.catalogue import release_of, releases_like
-from universeg_jax.weights.mapping import CONV, MATRIX, VECTOR, Entry, blueprint, conv, import_tensors, linear, norm
+from universeg_jax.weights.catalogue import release_of
+from universeg_jax.weights.config_json import config_from_json
+from universeg_jax.weights.mapping import CONV, MATRIX, VECTOR, Entry, conv, linear, norm
+from universeg_jax.weights.names import Network, Tensors
 from universeg_jax.weights.names.tiny_vit import tiny_vit_table, tiny_vit_unused
 
 ENCODER = "image_encoder"
-Tensors = Mapping[str, np.ndarray]
 
 
 def infer_config(state_dict: Tensors, *, medsam: bool = False) -> SAMConfig:
-    """The configuration that the names and shapes in a released state dict imply.
+    """Read the configuration from names and shapes of a released state dict.
 
-    No file shows the heads of the decoder, which are always 8, nor the input size of a TinyViT: it is what gives an
-    image embedding of 64×64. A stem of 1×1 convolutions is LiteMedSAM's, whose images are in [0,1].
+    No file shows the heads of the decoder, which are always 8. Nor does one show the input size of a TinyViT: it is
+    the one that gives an image embedding of 64×64. A stem of 1×1 convolutions is LiteMedSAM's, with images in [0,1].
+
+    Args:
+        medsam: whether images are in [0,1], without SAM's mean and deviation, which no file shows.
 
     Raises:
-        WeightsError: the names are not those of a SAM, or its parts do not fit together.
+        WeightsError: the state dict is not of a SAM, or its parts do not fit together.
     """
     tiny = f"{ENCODER}.patch_embed.seq.0.c.weight" in state_dict
     try:
@@ -92,45 +96,11 @@ def _tiny_vit(state_dict: Tensors) -> TinyViTConfig:
 
 
 def _count(state_dict: Tensors, name: str) -> int:
-    """How many tensors there are of a name with a number in it, from 0."""
+    """Count the tensors of a name with a number in it, from 0."""
     count = 0
     while name.format(count) in state_dict:
         count += 1
     return count
-
-
-def is_medsam(file: str | os.PathLike, state_dict: Mapping[str, np.ndarray], *, medsam: bool | None = None) -> bool:
-    """Whether a file of a SAM takes images in [0,1] as they are, as MedSAM does, or less SAM's mean.
-
-    Where shapes leave that open, the file is compared with the released ones: a wrong guess would give worse masks and
-    no error.
-
-    Args:
-        state_dict: what is in the file.
-        medsam: what it is said to be; None where nothing is said.
-
-    Raises:
-        WeightsError: it is a released file of the other kind; or neither SAM's nor MedSAM's and nothing is said; or no
-            SAM.
-    """
-    alike = releases_like(infer_config(state_dict))
-    doubtful = len({release.config.mean for release in alike}) > 1
-    if medsam is None and not doubtful:
-        return False
-    known = release_of(file) if alike else None
-    if known is None and medsam is None:
-        names = " or ".join(release.name for release in alike)
-        raise WeightsError(
-            f"this is the network of {names}, but the released file of neither, and nothing in it shows whether images "
-            f"are in [0,1] (MedSAM) or less a mean (SAM): python -m convert sam {file} --out DIR with --medsam or "
-            "--no-medsam"
-        )
-    if known is None:
-        return medsam
-    found = known.config.mean == SAMConfig.medsam().mean
-    if medsam not in (None, found):
-        raise WeightsError(f"this is the released file of {known.name}: leave out --{'' if medsam else 'no-'}medsam")
-    return found
 
 
 UPSCALE = (0, 2, 3, 1)  # a transposed convolution: (in,out,kh,kw) -> (in,kh,kw,out)
@@ -138,7 +108,7 @@ POSITIONS = (0, 1, 2, 3)
 
 
 def sam_table(config: SAMConfig) -> list[Entry]:
-    """The tensors of the released state dict."""
+    """Make the table of tensors of the released state dict."""
     if isinstance(config.encoder, TinyViTConfig):
         encoder = tiny_vit_table(config.encoder)
     else:
@@ -147,32 +117,8 @@ def sam_table(config: SAMConfig) -> list[Entry]:
 
 
 def sam_unused(config: SAMConfig) -> set[str]:
-    """Names that a released state dict may hold beside them."""
+    """Return names that a released state dict may hold and the model does not need."""
     return tiny_vit_unused(config.encoder) if isinstance(config.encoder, TinyViTConfig) else set()
-
-
-def import_sam(model: SAM, state_dict: Mapping[str, np.ndarray]) -> None:
-    """Fill a SAM, in place, with a released state dict.
-
-    Raises:
-        WeightsError: as `keys.import_tensors`; the model is as before.
-    """
-    unused = sam_unused(model.config)
-    import_tensors(model, state_dict, sam_table(model.config), unused=unused, infer_config=infer_config)
-
-
-def sam_from(state_dict: Mapping[str, np.ndarray], *, medsam: bool = False) -> SAM:
-    """A SAM made of a released state dict, with the configuration its names and shapes imply.
-
-    Args:
-        medsam: it was trained on images in [0,1] without SAM's mean and deviation, as MedSAM was; no file shows it.
-
-    Raises:
-        WeightsError: as `import_sam`; or the names are not those of a SAM.
-    """
-    model = blueprint(SAM, infer_config(state_dict, medsam=medsam))
-    import_sam(model, state_dict)
-    return model
 
 
 def _encoder_table(depth: int) -> list[Entry]:
@@ -264,3 +210,92 @@ def _decoder_table(depth: int) -> list[Entry]:
 def _attention_table(theirs: str, ours: str) -> list[Entry]:
     parts = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "out"}
     return [entry for their, our in parts.items() for entry in linear(f"{theirs}.{their}", f"{ours}.{our}")]
+
+
+def is_medsam(file: str | os.PathLike, state_dict: Tensors, *, medsam: bool | None = None) -> bool:
+    """Say whether a file of a SAM takes images in [0,1] as they are, as MedSAM does, or minus SAM's mean.
+
+    Where shapes leave that open, the file is compared with the released ones: a wrong guess would give worse masks and
+    no error.
+
+    Args:
+        state_dict: content of the file.
+        medsam: answer of the user; None without one.
+
+    Raises:
+        WeightsError: the file is a released one of the other kind; or it is neither SAM's nor MedSAM's, and the user
+            gives no answer; or it is not of a SAM.
+    """
+    alike = SAM_NETWORK.releases_like(infer_config(state_dict))
+    doubtful = len({release.config.mean for release in alike}) > 1
+    if medsam is None and not doubtful:
+        return False
+    known = release_of(file) if alike else None
+    if known is None and medsam is None:
+        names = " or ".join(release.name for release in alike)
+        raise WeightsError(
+            f"this is the network of {names}, but the released file of neither, and nothing in it shows whether images "
+            f"are in [0,1] (MedSAM) or minus a mean (SAM): universeg-jax convert sam {file} --out DIR with --medsam or "
+            "--no-medsam"
+        )
+    if known is None:
+        return bool(medsam)
+    found = known.config.mean == SAMConfig.medsam().mean
+    if medsam not in (None, found):
+        raise WeightsError(f"this is the released file of {known.name}: leave out --{'' if medsam else 'no-'}medsam")
+    return found
+
+
+def _read_options(file: Any, state_dict: Tensors, *, medsam: bool | None = None) -> dict[str, Any]:
+    return {"medsam": is_medsam(file, state_dict, medsam=medsam)}
+
+
+def _from_json(values: Mapping[str, Any]) -> SAMConfig:
+    kind = TinyViTConfig if "stem_stride" in values["encoder"] else ImageEncoderConfig
+    return config_from_json(SAMConfig, {**values, "encoder": config_from_json(kind, values["encoder"])})
+
+
+def _describe(model: SAM) -> list[str]:
+    config, encoder = model.config, model.config.encoder
+    plain = set(config.mean) == {0.0} and set(config.deviation) == {1.0}
+    if isinstance(encoder, TinyViTConfig):
+        kind = f"TinyViT of {encoder.features} features, {encoder.depths} blocks"
+    else:
+        kind = f"ViT of {encoder.features} features, {encoder.depth} blocks"
+    return [
+        f"SAM with a {kind}, for images of {config.input_size} pixels",
+        "intensities in [0,1] as they are" if plain else "SAM's mean and deviation of colours",
+    ]
+
+
+SAM_NETWORK = Network(
+    name="sam",
+    model=SAM,
+    config=SAMConfig,
+    signs={
+        f"{ENCODER}.patch_embed.seq.0.c.weight": "of a SAM with a TinyViT, as MobileSAM and LiteMedSAM are",
+        f"{ENCODER}.patch_embed.proj.weight": "of a SAM",
+    },
+    table=sam_table,
+    infer_config=infer_config,
+    to_json=asdict,
+    from_json=_from_json,
+    describe=_describe,
+    hidden=frozenset({"mean", "deviation", "decoder_heads", "decoder_epsilon"}),
+    unused=sam_unused,
+    read_options=_read_options,
+)
+
+
+def import_sam(model: SAM, state_dict: Tensors) -> None:
+    """Fill a SAM, in place, with a released state dict; raises as `Network.fill`."""
+    SAM_NETWORK.fill(model, state_dict)
+
+
+def sam_from(state_dict: Tensors, *, medsam: bool = False) -> SAM:
+    """Make a SAM of a released state dict; raises as `Network.make`.
+
+    Args:
+        medsam: whether it was trained on images in [0,1] without SAM's mean and deviation, as MedSAM was.
+    """
+    return SAM_NETWORK.make(state_dict, medsam=medsam)
