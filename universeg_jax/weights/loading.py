@@ -77,9 +77,9 @@ def load(weights: str | os.PathLike) -> Model | Blend:
     """Load the model of a set of weights: a UniverSeg, a SAM, a DINOv2, or the blend "universeg+protosam".
 
     Args:
-        weights: a name (`known_weights`), a folder that `store.save` or `universeg-jax convert` wrote, or a released file
-            of PyTorch. Names go before paths: "./open-v4" is a folder. What no file shows is taken as released: a
-            UniverSeg has no cross activation.
+        weights: a name (`known_weights`), a folder that `store.save` or `universeg-jax convert` wrote, or a released
+            file of PyTorch. Names go before paths: "./open-v4" is a folder. Properties that no file shows are those
+            of the released network: a UniverSeg has no cross activation.
 
     Raises:
         WeightsError: unknown, damaged, of another network, or not to be downloaded; or the ViT-B of a SAM in a file
