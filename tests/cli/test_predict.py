@@ -49,6 +49,7 @@ def test_report(task):
         "threshold": 0.4,
         "ensemble": 1,
         "support_size": None,
+        "similar": None,
         "seed": 0,
         "probabilities": False,
     }

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from universeg_jax.cli.predict_volumes import add_options, run_volumes, takes_volumes
 from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights
 from universeg_jax.weights import shipped
 
@@ -79,8 +80,9 @@ def add_parser(subparsers) -> None:
     )
     how.add_argument("--bfloat16", action="store_true", help="compute in bfloat16, which is faster on accelerators")
     how.add_argument("--probabilities", action="store_true", help="write probabilities too")
+    add_options(parser)
     add_quiet(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, extra="volumes")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -104,6 +106,16 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.segment.segmenter import Segmenter
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
 
+    dtype = "bfloat16" if arguments.bfloat16 else "float32"
+    name = arguments.model or "universeg"
+    weights = arguments.weights or DEFAULT_WEIGHTS.get(name, name)
+
+    def load() -> Segmenter:
+        model = _load(name, weights, arguments.features)
+        return Segmenter(model, window=arguments.window, dtype=dtype)
+
+    if takes_volumes(arguments):
+        return run_volumes(arguments, load, weights)
     options = Options(
         threshold=arguments.threshold,
         ensemble=arguments.ensemble,
@@ -119,11 +131,7 @@ def run(arguments: argparse.Namespace) -> None:
         inputs = [given for given in (arguments.support, arguments.images, arguments.labels) if given]
         check_apart(arguments.out, inputs, files)
         check_outputs(arguments.out, files, overwrite=arguments.overwrite)
-        dtype = "bfloat16" if arguments.bfloat16 else "float32"
-        name = arguments.model or "universeg"
-        weights = arguments.weights or DEFAULT_WEIGHTS.get(name, name)
-        model = _load(name, weights, arguments.features)
-        segmenter = Segmenter(model, window=arguments.window, dtype=dtype)
+        segmenter = load()
         with complete_or_nothing(arguments.out, new=() if arguments.overwrite else files) as folder:
             records, task = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
             by = weights if task.choice is None else task.choice.name

@@ -34,10 +34,15 @@ def volume_name(path: Path) -> str:
     return _ENDING.sub("", path.name)
 
 
+def is_series(path: Path) -> bool:
+    """Tell whether a path is a DICOM file or a folder of DICOM slices."""
+    return any(is_dicom(file) for file in series_files(path)[:1])
+
+
 def is_volume(path: Path) -> bool:
     """Tell by ending or first bytes whether a file is a volume, or a folder holds the DICOM slices of one."""
     if path.is_dir():
-        return any(is_dicom(file) for file in series_files(path)[:1])
+        return is_series(path)
     name = path.name.lower()
     return name.endswith(ENDINGS) or stacks.is_stack(path) or is_dicom(path)
 

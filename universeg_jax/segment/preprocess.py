@@ -194,13 +194,13 @@ class SquareFrame:
     def back(self, maps: np.ndarray) -> np.ndarray:
         """Turn (size,size,C) into (height,width,C), float32, within the range of the input."""
         side = max(self.height, self.width)
-        weights = _bilinear(self.size, side)
+        weights = bilinear(self.size, side)
         rows, columns = weights[_centred(self.height, side)], weights[_centred(self.width, side)]
         return _resize(maps, rows, columns).clip(maps.min(), maps.max())  # the clip is for the last bit only
 
     def _weights(self, length: int, side: int) -> np.ndarray:
         """Return weights (size,length) of one axis of the image; an edge includes the weights of its copies."""
-        weights, own = _bilinear(side, self.size), _centred(length, side)
+        weights, own = bilinear(side, self.size), _centred(length, side)
         kept = weights[:, own]
         if self.padding == "edge":
             kept = kept.copy()
@@ -215,7 +215,7 @@ def _centred(length: int, side: int) -> slice:
     return slice(start, start + length)
 
 
-def _bilinear(before: int, after: int) -> np.ndarray:
+def bilinear(before: int, after: int) -> np.ndarray:
     """Return weights (after,before) of Pillow's bilinear filter, a triangle as wide as the larger of both pixels."""
     scale = before / after
     centres = (np.arange(after) + 0.5) * scale - 0.5
@@ -228,7 +228,7 @@ def resize_square(maps: np.ndarray, size: int) -> np.ndarray:
     """Resize square maps (H,H,C) to (size,size,C), float32."""
     if maps.shape[0] == size:
         return maps
-    weights = _bilinear(maps.shape[0], size)
+    weights = bilinear(maps.shape[0], size)
     return _resize(maps, weights, weights)
 
 

@@ -1,6 +1,5 @@
 """From a scan to square slices with soft labels, as MegaMedical was made (UniverSeg, arXiv:2304.06131)."""
 
-import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +10,9 @@ from scipy import ndimage, sparse
 
 from universeg_jax.data.readers.source import AXES, PICTURE_AXIS, Scan
 from universeg_jax.errors import InputError, SegmentationWarning
+from universeg_jax.segment.intensity import volume_window
 from universeg_jax.segment.preprocess import to_unit_range
 
-# Both as in MegaMedical's code: github.com/eri820503/MegaMedical at 00249cb, `clip_volume` of
-# megamedical/utils/proc_utils.py, and `clip_args` in megamedical/datasets/*/process_assets/process.py. AMOS, LITS,
-# LUNA, VerSe, WORD and the CT tasks of the Decathlon have this window there, but for its liver, (-250, 250).
-CT_WINDOW = (-500.0, 1000.0)  # Hounsfield units
-MR_PERCENTILES = (0.5, 99.5)  # of the voxels above 0
-_CT = re.compile(r"(^|[^a-z])cta?([^a-z]|$)")  # "CT", "CTA", "PVP-CT", "ct_contrast"
 MILLIMETRES = (8.0, 4096.0)  # what a slice may measure; outside of it the stated spacing is wrong
 
 
@@ -47,19 +41,11 @@ def class_values(scan: Scan) -> list[int]:
 
 
 def unit_range(scan: Scan, name: str) -> np.ndarray:
-    """The image in [0,1], float32.
-
-    A CT volume is clipped to a fixed window, other volumes to percentiles of their voxels above 0; then, as for
-    pictures, the minimum goes to 0 and the maximum to 1.
-    """
+    """Scale the image to [0,1], float32: a volume by `volume_window`, a picture by its own minimum and maximum."""
     if scan.spacing is None:
         return to_unit_range(scan.image, name, window=None)
-    if _CT.search(scan.modality.lower()):
-        clipped = np.clip(scan.image, *CT_WINDOW)
-    else:
-        positive = scan.image[scan.image > 0]
-        clipped = np.clip(scan.image, *np.percentile(positive, MR_PERCENTILES)) if positive.size else scan.image
-    return to_unit_range(clipped, name, window=None)
+    low, high = volume_window(scan.image, scan.modality, name)
+    return to_unit_range(scan.image, name, window=(low, high) if low < high else None)
 
 
 def slices(scan: Scan, name: str) -> Iterator[Slice]:

@@ -1,0 +1,206 @@
+"""The part of `universeg-jax predict` that is for volumes."""
+
+import argparse
+import hashlib
+from pathlib import Path
+
+OPTIONS_FOR_PICTURES = ("ensemble", "probabilities", "similar")
+AXES = ("axial", "coronal", "sagittal", "all")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of volumes."""
+    what = parser.add_argument_group("volumes")
+    what.add_argument(
+        "--axis",
+        "--axes",
+        choices=AXES,
+        help="cut volumes along this axis; all takes the mean over axes (default: the axis of the thickest slices)",
+    )
+    what.add_argument(
+        "--labelled-slices", action="store_true", help="leave out slices of the support without any label"
+    )
+    what.add_argument("--channel", type=int, metavar="N", help="of volumes with several values per voxel, from 0")
+    what.add_argument("--modality", metavar="CT|MR", help="scales intensities (default: as DICOM says; else as MR)")
+    what.add_argument("--largest-component", action="store_true", help="keep the largest component of each structure")
+    what.add_argument(
+        "--islands",
+        type=float,
+        default=0.0,
+        metavar="PART",
+        help="remove components smaller than this part of the largest (default: keep all)",
+    )
+    what.add_argument("--dicom-seg", action="store_true", help="write DICOM SEG that references the series")
+
+
+def takes_volumes(arguments: argparse.Namespace) -> bool:
+    """Tell whether the support or the images are volumes."""
+    from universeg_jax.io.volume_folder import find_volumes, holds_volumes
+
+    return holds_volumes(arguments.support) or bool(find_volumes(arguments.images))
+
+
+def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
+    """Run `predict` where the support or the images are volumes.
+
+    Args:
+        arguments: of the command line.
+        load: makes the segmenter; called after everything given was checked.
+        weights: name of its weights.
+
+    Raises:
+        InputError: for anything given that cannot be used. Scans that were finished stay.
+    """
+    import sys
+
+    from universeg_jax.errors import InputError
+    from universeg_jax.io.overview import Section, ShownExample, write_overview
+    from universeg_jax.io.task_folder import read_support
+    from universeg_jax.io.volume_files import is_series
+    from universeg_jax.io.volume_folder import find_volumes, holds_volumes, open_volume_folder
+    from universeg_jax.segment.folder import evenly
+    from universeg_jax.segment.postprocess import Cleaning
+    from universeg_jax.segment.report import environment, warnings_on_stderr
+    from universeg_jax.segment.slice_choice import SliceChoice
+    from universeg_jax.segment.volume import fit_pictures, fit_volumes
+    from universeg_jax.segment.volume_folder import (
+        Progress,
+        mask_file,
+        predict_volumes,
+        scan_results,
+        support_examples,
+        volume_table,
+    )
+    from universeg_jax.util.outputs import check_apart, check_outputs
+
+    for option in OPTIONS_FOR_PICTURES:
+        if getattr(arguments, option) not in (1, False, None):
+            raise InputError(f"--{option} is for pictures; leave it out for volumes")
+    size = {} if arguments.support_size is None else {"size": arguments.support_size}
+    choice = SliceChoice(seed=arguments.seed, **size)
+    cleaning = Cleaning(arguments.largest_component, arguments.islands)
+    out = arguments.out
+    with warnings_on_stderr() as warned:
+        targets = find_volumes(arguments.images, arguments.labels)
+        if not targets:
+            return _run_pictures(arguments, load, weights, choice, warned)
+        if arguments.dicom_seg and not all(is_series(target.image) for target in targets):
+            raise InputError("--dicom-seg: the scans must be DICOM series, which the segmentation references")
+        from_volumes = holds_volumes(arguments.support)
+        support = (
+            open_volume_folder(arguments.support, channel=arguments.channel)
+            if from_volumes
+            else read_support(arguments.support)
+        )
+        files = [mask_file(target, dicom_seg=arguments.dicom_seg) for target in targets]
+        inputs = [given for given in (arguments.support, arguments.images, arguments.labels) if given]
+        check_apart(out, inputs, [*files, "overview.png", "report.json"])
+        if not (out / "report.json").exists():
+            check_outputs(out, files, overwrite=arguments.overwrite)
+        segmenter = load()
+        settings = {
+            "model": arguments.model,
+            "weights": weights,
+            "axis": arguments.axis,
+            "labelled_slices": arguments.labelled_slices,
+            "channel": arguments.channel,
+            "modality": arguments.modality,
+            "window": arguments.window and list(arguments.window),
+            "threshold": arguments.threshold,
+            "largest_component": arguments.largest_component,
+            "islands": arguments.islands,
+            "choice": vars(choice),
+        }
+        names = [file.name for file in support.files] if from_volumes else support.names
+        about = {"command": arguments.command_line, **environment(), "settings": settings}
+        about["support"] = {"folder": str(arguments.support), "names": names, "digest": _digest(arguments.support)}
+        progress = Progress.of(out, about, overwrite=arguments.overwrite)
+        options = {"choice": choice, "threshold": arguments.threshold, "cleaning": cleaning}
+        if from_volumes:
+            task = fit_volumes(
+                segmenter,
+                support,
+                axis=arguments.axis,
+                modality=arguments.modality or "",
+                labelled_slices=arguments.labelled_slices,
+                **options,
+            )
+            classes = {int(value): support.class_names.get(int(value), str(value)) for value in task.values[1:]}
+        else:
+            axis = arguments.axis or "axial"
+            task = fit_pictures(segmenter, support.images, support.labels, support.names, axis=axis, **options)
+            classes = {value: support.class_names[value] for value in task.values[1:].tolist()}
+        axis, quiet = task.pools[0].axis, arguments.quiet
+        done = {"channel": arguments.channel, "dicom_seg": arguments.dicom_seg, "show": not quiet}
+        try:
+            predict_volumes(task, classes, targets, out, progress, **done)
+        except KeyboardInterrupt:
+            finished = f"{len(progress.records)} of {len(targets)} scans are finished and kept"
+            print(f"interrupted; {finished}: run the same command again to resume", file=sys.stderr)
+            raise SystemExit(130) from None
+        progress.write(warnings=warned)
+        examples = (
+            support_examples(support, axis)
+            if from_volumes
+            else [ShownExample(names[i], support.images[i], support.labels[i]) for i in evenly(len(names), 8)]
+        )
+        title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
+        note = (
+            f"{len(names)} labelled {'volumes' if from_volumes else 'pictures'}, above; {len(targets)} scans segmented"
+        )
+        results = scan_results(targets, out, progress, axis, channel=arguments.channel)
+        write_overview(
+            out / "overview.png", [Section(title, f"{note}, {axis} slices below", classes, examples, results)]
+        )
+    if not quiet:
+        if arguments.labels:
+            print(volume_table(progress), end="\n\n")
+        print(f"{len(targets)} masks in {out / 'masks'}, overview in {out / 'overview.png'}")
+
+
+def _run_pictures(arguments: argparse.Namespace, load, weights: str, choice, warned: list[str]) -> None:
+    """Segment pictures by slices of labelled volumes."""
+    from universeg_jax.io.masks import GreyCoding, write_mask
+    from universeg_jax.io.overview import Result, Section, write_overview
+    from universeg_jax.io.pictures import read_image
+    from universeg_jax.io.task_folder import find_targets
+    from universeg_jax.io.volume_folder import open_volume_folder
+    from universeg_jax.segment.folder import evenly
+    from universeg_jax.segment.report import environment, write_report
+    from universeg_jax.segment.volume import fit_volumes
+    from universeg_jax.segment.volume_folder import support_examples
+    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
+
+    support = open_volume_folder(arguments.support, channel=arguments.channel)
+    targets, out = find_targets(arguments.images), arguments.out
+    files = [*(f"masks/{target.name}.png" for target in targets), "overview.png", "report.json"]
+    check_apart(out, [arguments.support, arguments.images], files)
+    check_outputs(out, files, overwrite=arguments.overwrite)
+    segmenter = load()
+    task = fit_volumes(segmenter, support, axis=arguments.axis, choice=choice, threshold=arguments.threshold)
+    classes = {int(value): support.class_names.get(int(value), str(value)) for value in task.values[1:]}
+    with complete_or_nothing(out, new=() if arguments.overwrite else files) as folder:
+        (folder / "masks").mkdir()
+        results, shown = [], set(evenly(len(targets), 24))
+        for i, target in enumerate(targets):
+            image = read_image(target.image)
+            mask = task.picture(image, target.name)
+            write_mask(folder / "masks" / f"{target.name}.png", mask, GreyCoding(wide=mask.max() > 255))
+            results += [Result(target.name, image, mask)] if i in shown else []
+        note = f"{len(support)} labelled volumes, above; {len(targets)} pictures segmented, below"
+        title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
+        examples = support_examples(support, task.pools[0].axis)
+        write_overview(folder / "overview.png", [Section(title, note, classes, examples, results)])
+        report = {"command": arguments.command_line, **environment(), "weights": weights, "warnings": warned}
+        write_report(folder / "report.json", {**report, "images": [str(target.image) for target in targets]})
+    if not arguments.quiet:
+        print(f"{len(targets)} masks in {out / 'masks'}, overview in {out / 'overview.png'}")
+
+
+def _digest(folder: Path) -> str:
+    """A digest of names, sizes and times of the files of a folder: another one when the support changes."""
+    found = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        stat = file.stat()
+        found.update(f"{file.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return found.hexdigest()[:12]

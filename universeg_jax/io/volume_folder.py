@@ -1,0 +1,192 @@
+"""Folders of volumes: labelled ones, and those to segment.
+
+SUPPORT/images/a.nii.gz ...     volumes; or imagesTr/, where a_0000.nii.gz is the image of a.nii.gz
+SUPPORT/masks/a.nii.gz ...      masks of the same names; or labels/, labelsTr/
+SUPPORT/classes.json            optional, names of classes: {"1": "liver"}; or dataset.json as nnU-Net has it
+
+A volume is a file, or a folder of DICOM slices. A mask is a file, a DICOM SEG, or a folder with one file per structure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from universeg_jax.errors import InputError, listing
+from universeg_jax.io.pairing import find_folders, pair_names
+from universeg_jax.io.task_folder import read_class_names
+from universeg_jax.io.volume_files import (
+    is_volume,
+    list_volumes,
+    read_label_volume,
+    read_volume,
+    structure_names,
+    volume_name,
+)
+from universeg_jax.io.volumes import Volume
+from universeg_jax.util.json_files import read_json
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledVolume:
+    """A volume and its class labels.
+
+    Attributes:
+        image: the volume.
+        labels: (X,Y,Z) class values on its voxels, unsigned integers; 0 is background.
+    """
+
+    image: Volume
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class VolumeFile:
+    """A volume on disk, and its mask where there is one."""
+
+    name: str
+    image: Path
+    mask: Path | None = None
+
+
+@dataclass(eq=False)
+class VolumeFolder(Sequence):
+    """Labelled volumes of a folder; each is read when it is asked for, and none is kept.
+
+    Attributes:
+        folder: where they lie.
+        files: image and mask of each.
+        class_names: names of class values, as far as files give them; masks that were read add theirs.
+        channel: which of several numbers per voxel is read; None refuses several.
+    """
+
+    folder: Path
+    files: list[VolumeFile]
+    class_names: dict[int, str]
+    channel: int | None = None
+    _structures: tuple[str, ...] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> LabelledVolume:
+        return self.read(self.files[index])
+
+    def read(self, file: VolumeFile) -> LabelledVolume:
+        """Read a volume with its mask.
+
+        Raises:
+            InputError: files that cannot be read, a mask that does not lie on its image, masks that name classes in
+                contradiction.
+        """
+        image = read_volume(file.image, channel=self.channel)
+        mask, names = read_label_volume(file.mask, image, structures=self._structures)
+        for value, name in names.items():
+            known = self.class_names.setdefault(value, name)
+            if known != name and self._given.get(value) is None:
+                raise InputError(
+                    f"{file.mask}: calls class {value} {name!r}, another mask calls it {known!r}; number the classes "
+                    "alike in all masks"
+                )
+        return LabelledVolume(image, mask.voxels)
+
+    def __post_init__(self):
+        self._given = dict(self.class_names)
+
+
+def holds_volumes(folder: Path) -> bool:
+    """Tell whether a folder of images and masks holds volumes, by its first image."""
+    found = find_folders(folder) if folder.is_dir() else None
+    return found is not None and bool(_first(found[0]))
+
+
+def open_volume_folder(folder: Path, *, channel: int | None = None) -> VolumeFolder:
+    """Find the labelled volumes of a folder.
+
+    Raises:
+        InputError: missing folders, volumes without mask or masks without volume (all are listed).
+    """
+    found = find_folders(folder)
+    if found is None:
+        raise InputError(
+            f"{folder}: a folder of labelled volumes holds images/ and masks/ (or imagesTr/ and labelsTr/)"
+        )
+    images, masks = list_volumes(found[0]), _list_masks(found[1])
+    pairs = pair_names(images, masks)
+    lonely = [f"no mask for {found[0].name}/{images[name].name}" for name in images if name not in pairs]
+    lonely += [f"no image for {found[1].name}/{masks[name].name}" for name in masks if name not in pairs.values()]
+    if lonely:
+        raise InputError(f"{folder}: images and masks must have the same names: {listing(lonely)}")
+    files = [VolumeFile(name, images[name], masks[pairs[name]]) for name in images]
+    structures = sorted(set().union(*(structure_names(file.mask) for file in files)))
+    return VolumeFolder(folder, files, _class_names(folder), channel, tuple(structures))
+
+
+def find_volumes(scans: Path, labels: Path | None = None) -> list[VolumeFile]:
+    """Find the volumes to segment: one file, one folder of DICOM slices, or a folder of volumes.
+
+    Args:
+        scans: where they lie; nnU-Net's imagesTs/ too.
+        labels: a folder of their true masks, by name.
+
+    Returns:
+        [] where there are files, but no volumes.
+
+    Raises:
+        InputError: no such file or folder, or volumes without a mask in `labels` (all are listed).
+    """
+    if not scans.exists():
+        raise InputError(f"{scans}: there is no such file or folder")
+    found = list_volumes(scans)
+    if scans.is_file() and is_volume(scans):
+        found = {volume_name(scans): scans}
+    if labels is None:
+        return [VolumeFile(name, path) for name, path in found.items()]
+    if not labels.is_dir():
+        raise InputError(f"{labels}: there is no such folder")
+    masks = _list_masks(labels)
+    pairs = pair_names(found, masks)
+    missing = [path.name for name, path in found.items() if name not in pairs]
+    if missing:
+        raise InputError(f"{labels}: holds no mask of the same name for {listing(missing)}")
+    return [VolumeFile(name, path, masks[pairs[name]]) for name, path in found.items()]
+
+
+def _list_masks(folder: Path) -> dict[str, Path]:
+    """Masks by name: volumes, and folders of structures, of DICOM files or of pictures."""
+    found = {path.name: path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and _files(path)}
+    if len(found) < sum(1 for _ in folder.iterdir()):
+        found |= {name: path for name, path in list_volumes(folder).items() if path.is_file()}
+    return dict(sorted(found.items()))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+
+
+def _first(folder: Path) -> Path | None:
+    """The first volume of a folder, up to two folders down; other files are passed over, but not many."""
+    entries = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    for path in entries[:64]:
+        if path.is_file() and is_volume(path):
+            return path
+        if path.is_dir() and (is_volume(path) or any(is_volume(inner) for inner in path.glob("*/"))):
+            return path
+    return None
+
+
+def _class_names(folder: Path) -> dict[int, str]:
+    """Names of classes by classes.json, or by dataset.json as the Decathlon ({"1": "liver"}) or nnU-Net write it."""
+    names = {int(value): name for value, name in read_class_names(folder / "classes.json").items() if value.isdigit()}
+    about = folder / "dataset.json"
+    if names or not about.exists():
+        return names
+    read = read_json(about)
+    labels = read.get("labels", {}) if isinstance(read, dict) else {}
+    if not isinstance(labels, dict):
+        raise InputError(f"{about}: its labels must be a table")
+    if "ignore" in labels:
+        raise InputError(f"{about}: has a label to ignore ({labels['ignore']}); take these voxels out of the masks")
+    pairs = [(key, value) if str(key).isdigit() else (value, key) for key, value in labels.items()]
+    return {int(value): str(name) for value, name in pairs if str(value).isdigit()}

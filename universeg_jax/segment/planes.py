@@ -1,0 +1,92 @@
+"""Slices of a volume along an axis, as pictures that radiologists would know."""
+
+from dataclasses import dataclass
+
+import nibabel
+import numpy as np
+
+from universeg_jax.errors import InputError
+from universeg_jax.io.volumes import AXES, Volume
+from universeg_jax.segment.preprocess import bilinear
+
+COARSER = 1.5  # times the spacing of the other axes that makes an axis the one that a scan was taken along
+SQUARE = 1.01  # ratio of spacings up to which pixels count as square
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How a volume is cut: along which axis, and what a pixel of a slice measures.
+
+    Attributes:
+        axis: one of `AXES`.
+        orientation: (3,2), the turn that makes the axes run right, front and head.
+        spacing: millimetres from slice to slice, from row to row, and from column to column.
+    """
+
+    axis: str
+    orientation: tuple[tuple[float, float], ...]
+    spacing: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, volume: Volume, axis: str) -> "Planes":
+        """Cut a volume along an anatomical axis.
+
+        Raises:
+            InputError: an unknown axis, or an affine that gives voxels no size.
+        """
+        if axis not in AXES:
+            raise InputError(f"axis={axis!r}: pass one of {', '.join(AXES)}")
+        orientation, along = volume.orientation, AXES.index(axis)
+        upright = np.empty(3)
+        upright[orientation[:, 0].astype(int)] = volume.spacing
+        across = [other for other in range(3) if other != along]
+        spacing = (upright[along], upright[across[1]], upright[across[0]])
+        return cls(axis, tuple(map(tuple, orientation.tolist())), tuple(map(float, spacing)))
+
+    def view(self, voxels: np.ndarray) -> np.ndarray:
+        """View voxels (X,Y,Z,...) as slices (D,H,W,...); writing to the view writes to the voxels.
+
+        Rows run from head to foot (or front to back), columns from right to left (or front to back).
+        """
+        upright = nibabel.orientations.apply_orientation(voxels, np.array(self.orientation))
+        return np.moveaxis(upright, AXES.index(self.axis), 0).swapaxes(1, 2)[:, ::-1, ::-1]
+
+
+def coarsest_axis(volume: Volume) -> str:
+    """Name the axis that a scan was taken along: the one with the largest spacing; axial where none stands out."""
+    spacing = {axis: Planes.of(volume, axis).spacing[0] for axis in AXES}
+    axis = max(spacing, key=spacing.get)
+    return axis if spacing[axis] > COARSER * sorted(spacing.values())[1] else "axial"
+
+
+@dataclass(frozen=True)
+class SquarePixels:
+    """Resampling of slices whose pixels are not square, and back.
+
+    Attributes:
+        shape: rows and columns of a slice.
+        square: rows and columns with square pixels, as large as the smaller side of the original ones.
+    """
+
+    shape: tuple[int, int]
+    square: tuple[int, int]
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], spacing: tuple[float, float]) -> "SquarePixels":
+        """Choose the size from the millimetres per row and per column."""
+        if max(spacing) <= SQUARE * min(spacing):
+            return cls(shape, shape)
+        return cls(shape, tuple(max(1, round(n * s / min(spacing))) for n, s in zip(shape, spacing, strict=True)))
+
+    def into(self, maps: np.ndarray) -> np.ndarray:
+        """Resample (H,W,...) bilinearly to square pixels, float32."""
+        return maps if self.shape == self.square else _resize(maps, self.shape, self.square)
+
+    def back(self, maps: np.ndarray) -> np.ndarray:
+        """Resample back to (H,W,...), float32."""
+        return maps if self.shape == self.square else _resize(maps, self.square, self.shape)
+
+
+def _resize(maps: np.ndarray, before: tuple[int, int], after: tuple[int, int]) -> np.ndarray:
+    rows, columns = (bilinear(old, new) for old, new in zip(before, after, strict=True))
+    return np.einsum("yh,hw...,xw->yx...", rows, maps.astype(np.float32), columns, optimize=True)

@@ -1,0 +1,185 @@
+"""Segment whole volumes, slice by slice, from labelled volumes or labelled pictures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from universeg_jax.errors import InputError
+from universeg_jax.io.volume_folder import LabelledVolume
+from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, values_of
+from universeg_jax.segment.planes import Planes, SquarePixels, coarsest_axis
+from universeg_jax.segment.postprocess import Cleaning
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.slice_choice import SliceChoice
+from universeg_jax.segment.slice_pool import LabelledSlice, SlicePool, read_slices, view_slice
+
+FLAT = 3.0  # ratio of the spacings within slices beyond which an axis is not used by axis="all"
+LEVELS = 255  # of the mean probability over axes, which takes one byte per voxel and class
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeSegmentation:
+    """The result for one volume.
+
+    Attributes:
+        mask: (X,Y,Z) class values on the voxels of the scan, unsigned integers.
+        volume: the scan, which knows the geometry.
+    """
+
+    mask: np.ndarray
+    volume: Volume
+
+    @property
+    def affine(self) -> np.ndarray:
+        """(4,4) from voxel indices to millimetres to the right, front and head."""
+        return self.volume.affine
+
+
+class VolumeTask:
+    """A task of volumes.
+
+    Attributes:
+        values: (K,) class values, ascending, the background first.
+        pools: the labelled slices along each axis.
+        modality: of the labelled volumes; "" if unknown.
+    """
+
+    def __init__(
+        self, values: np.ndarray, pools: Sequence[SlicePool], modality: str, *, threshold: float, cleaning: Cleaning
+    ):
+        if not 0 < threshold < 1:
+            raise InputError(f"threshold={threshold:g}: pass a probability between 0 and 1, both excluded")
+        self.values, self.pools, self.modality = values, tuple(pools), modality
+        self._threshold, self._cleaning = threshold, cleaning
+
+    def segment(self, volume: Volume, done: Callable[[int], object] = lambda number: None) -> VolumeSegmentation:
+        """Segment a volume.
+
+        Args:
+            volume: one number per voxel; any orientation, it is turned as the labelled volumes are.
+            done: called with the number of slices that were segmented.
+
+        Raises:
+            InputError: NaN or infinity, or an affine that gives voxels no size.
+        """
+        check_finite_voxels(volume)
+        dtype = np.uint8 if self.values[-1] < 256 else np.uint16
+        mask = np.full(volume.shape, self.values[0], dtype)
+        if len(self.pools) == 1:
+            planes = Planes.of(volume, self.pools[0].axis).view(mask)
+            for i, probability in self.pools[0].probabilities(volume, self.modality, done):
+                planes[i] = self._classes(probability)
+            return VolumeSegmentation(self._cleaning(mask, self.values), volume)
+        total = np.zeros((*volume.shape, len(self.values) - 1), np.uint8)
+        scale = LEVELS / len(self.pools)
+        for pool in self.pools:
+            planes = Planes.of(volume, pool.axis).view(total)
+            for i, probability in pool.probabilities(volume, self.modality, done):
+                planes[i] += np.floor(probability * scale + 0.5).astype(np.uint8)
+        for x in range(volume.shape[0]):
+            mask[x] = self._classes(total[x].astype(np.float32) / LEVELS)
+        return VolumeSegmentation(self._cleaning(mask, self.values), volume)
+
+    def predict(self, volumes: Sequence[Volume | np.ndarray]) -> list[np.ndarray]:
+        """Return the mask (X,Y,Z) of each volume."""
+        return [self.segment(_as_volume(volume, i)).mask for i, volume in enumerate(volumes)]
+
+    def slices(self, volume: Volume) -> int:
+        """Count the slices that segmenting a volume takes, for a progress bar."""
+        return sum(len(Planes.of(volume, pool.axis).view(volume.voxels)) for pool in self.pools)
+
+    def picture(self, image: np.ndarray, name: str) -> np.ndarray:
+        """Segment a picture (H,W) or (H,W,3) by the most similar labelled slices; class values (H,W)."""
+        return self._classes(self.pools[0].picture(image, name))
+
+    def _classes(self, probability: np.ndarray) -> np.ndarray:
+        """Combine probabilities (...,P): the likeliest class where it exceeds the threshold, else the background."""
+        best = probability.argmax(axis=-1)
+        return np.where(probability.max(axis=-1) > self._threshold, self.values[1:][best], self.values[0])
+
+
+def fit_volumes(
+    segmenter: Segmenter,
+    volumes: Sequence[LabelledVolume],
+    *,
+    axis: str | None = None,
+    choice: SliceChoice | None = None,
+    modality: str = "",
+    labelled_slices: bool = False,
+    threshold: float = 0.5,
+    cleaning: Cleaning | None = None,
+) -> VolumeTask:
+    """Take in labelled volumes; nothing is trained.
+
+    Args:
+        segmenter: its models segment the slices.
+        volumes: read one at a time, once for each axis.
+        axis: one of `AXES`; "all" for the mean over the axes whose slices are not flat; None for the axis that the
+            first volume was taken along.
+        choice: which labelled slices are shown for a slice.
+        modality: "CT", "MR", ...; by default what the first volume's file says.
+        labelled_slices: leave out slices without a label, of volumes that are labelled in part.
+        threshold: probability that a class must exceed.
+        cleaning: what is removed from masks.
+
+    Raises:
+        InputError: no volumes, labels of one value, unknown axes.
+    """
+    if not len(volumes):
+        raise InputError("there is no labelled volume: at least one is needed")
+    first = volumes[0].image
+    axes = _axes(axis, first)
+    modality, choice = modality or first.modality, choice or SliceChoice()
+    pools, values = [], None
+    for one in axes:
+        options = dict(modality=modality, labelled_only=labelled_slices)
+        slices = list(read_slices(segmenter, volumes, one, choice, **options))
+        values = _values(slices) if values is None else values
+        pools.append(SlicePool(segmenter, one, slices, values, choice, per_slice=False))
+    return VolumeTask(values, pools, modality, threshold=threshold, cleaning=cleaning or Cleaning())
+
+
+def fit_pictures(
+    segmenter: Segmenter,
+    images: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    names: Sequence[str],
+    *,
+    axis: str = "axial",
+    choice: SliceChoice | None = None,
+    threshold: float = 0.5,
+    cleaning: Cleaning | None = None,
+) -> VolumeTask:
+    """Take in labelled pictures (H,W) or (H,W,3) of slices, to segment volumes cut along `axis`."""
+    slices = []
+    for subject, (image, label, name) in enumerate(zip(images, labels, names, strict=True)):
+        pixels = SquarePixels(label.shape, label.shape)
+        views = view_slice(segmenter, image, name, segmenter.window)
+        slices.append(LabelledSlice(views, label, pixels, np.nan, subject))
+    values = _values(slices)
+    pool = SlicePool(segmenter, axis, slices, values, choice or SliceChoice(), per_slice=True)
+    return VolumeTask(values, [pool], "", threshold=threshold, cleaning=cleaning or Cleaning())
+
+
+def _axes(axis: str | None, volume: Volume) -> list[str]:
+    if axis != "all":
+        return [axis or coarsest_axis(volume)]
+    spacings = {one: Planes.of(volume, one).spacing[1:] for one in AXES}
+    return [one for one, spacing in spacings.items() if max(spacing) <= FLAT * min(spacing)] or [coarsest_axis(volume)]
+
+
+def _values(slices: Sequence[LabelledSlice]) -> np.ndarray:
+    values = sorted(set().union(*(values_of(one.labels) for one in slices)))
+    if len(values) < 2:
+        raise InputError(
+            f"every label is {values[0] if values else 'empty'}, so there is nothing to segment: mark a structure by a "
+            "second value in at least one volume"
+        )
+    return np.array(values)
+
+
+def _as_volume(volume: Volume | np.ndarray, number: int) -> Volume:
+    if isinstance(volume, Volume):
+        return volume
+    return Volume(f"volume {number}", np.asarray(volume), np.eye(4))

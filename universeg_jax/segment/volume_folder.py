@@ -1,0 +1,243 @@
+"""Segment a folder of volumes into mask files, scan by scan, and show slices of the results."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from universeg_jax.errors import InputError
+from universeg_jax.evaluate.metrics import dice, surface_scores
+from universeg_jax.io.dicom_seg import write_segmentation
+from universeg_jax.io.dicom_series import Series, series_files
+from universeg_jax.io.overview import SUPPORT_SHOWN, Result, ShownExample
+from universeg_jax.io.volume_files import output_ending, read_label_volume, read_volume, write_label_volume
+from universeg_jax.io.volume_folder import VolumeFile, VolumeFolder
+from universeg_jax.io.volumes import Volume
+from universeg_jax.segment.folder import evenly
+from universeg_jax.segment.planes import Planes, SquarePixels
+from universeg_jax.segment.volume import VolumeTask
+from universeg_jax.util.files import temporary_folder
+from universeg_jax.util.json_files import read_json, write_json
+
+SCANS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class StructureRecord:
+    """One structure in one scan.
+
+    Attributes:
+        value: class value in the mask.
+        voxels, millilitres: its size.
+        dice, surface_dice, hausdorff95: agreement with the true mask, in millimetres; None where none is given. Surface
+            Dice allows 1 mm.
+    """
+
+    value: int
+    voxels: int
+    millilitres: float
+    dice: float | None = None
+    surface_dice: float | None = None
+    hausdorff95: float | None = None
+
+
+@dataclass(frozen=True)
+class ScanRecord:
+    """One segmented scan."""
+
+    name: str
+    image: str
+    mask: str
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    structures: dict[str, StructureRecord]
+    slices: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The scans that an earlier run of the same command finished.
+
+    Attributes:
+        file: report.json of the output folder.
+        about: command, settings and inputs; a folder of other ones is not resumed.
+        records: finished scans by name.
+    """
+
+    file: Path
+    about: dict
+    records: dict[str, dict] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, out: Path, about: dict, *, overwrite: bool) -> "Progress":
+        """Open the report of an output folder.
+
+        Raises:
+            InputError: results of other settings, without `overwrite`.
+        """
+        file = out / "report.json"
+        if overwrite or not file.exists():
+            return cls(file, about)
+        before = read_json(file)
+        unlike = [key for key in ("settings", "support") if before.get(key) != about[key]]
+        if unlike:
+            raise InputError(
+                f"{out}: already holds results of other {' and '.join(unlike)}; pass --overwrite to replace them, or "
+                "another --out"
+            )
+        records = {record["name"]: record for record in before.get("scans", [])}
+        return cls(file, about, {name: one for name, one in records.items() if (out / one["mask"]).exists()})
+
+    def add(self, record: ScanRecord) -> None:
+        """Record a finished scan."""
+        self.records[record.name] = asdict(record)
+        self.write()
+
+    def write(self, **more) -> None:
+        """Write report.json."""
+        write_json(self.file, {**self.about, **more, "scans": list(self.records.values())})
+
+
+def mask_file(target: VolumeFile, *, dicom_seg: bool) -> str:
+    """Path of the mask of a scan, relative to the output folder."""
+    return f"masks/{target.name}{'.dcm' if dicom_seg else output_ending(target.image)}"
+
+
+def predict_volumes(
+    task: VolumeTask,
+    names: Mapping[int, str],
+    targets: Sequence[VolumeFile],
+    out: Path,
+    progress: Progress,
+    *,
+    channel: int | None = None,
+    dicom_seg: bool = False,
+    show: bool = True,
+) -> None:
+    """Segment scans and write OUT/masks/NAME with the shape and place of each. Finished scans are skipped.
+
+    Args:
+        task: how to segment.
+        names: of the structures by class value, the background left out.
+        targets: the scans.
+        out: the output folder.
+        progress: its report.
+        channel: which of several numbers per voxel is read.
+        dicom_seg: write DICOM SEG for DICOM series.
+        show: show a progress bar for each scan.
+
+    Raises:
+        InputError: for a scan that cannot be used; masks written before stay.
+    """
+    (out / "masks").mkdir(parents=True, exist_ok=True)
+    todo = [target for target in targets if target.name not in progress.records]
+    for number, target in enumerate(todo, 1):
+        volume = read_volume(target.image, channel=channel)
+        with tqdm(
+            total=task.slices(volume),
+            desc=f"{target.name} ({number} of {len(todo)})",
+            unit="slice",
+            disable=not show,
+            leave=False,
+        ) as bar:
+            began = time.perf_counter()
+            mask = task.segment(volume, bar.update).mask
+            seconds = time.perf_counter() - began
+        file = mask_file(target, dicom_seg=dicom_seg)
+        with temporary_folder(out) as folder:
+            unfinished = folder / Path(file).name
+            if dicom_seg:
+                write_segmentation(unfinished, mask, Series(series_files(target.image)), names)
+            else:
+                write_label_volume(unfinished, mask, volume)
+            unfinished.replace(out / file)
+        truth = None if target.mask is None else read_label_volume(target.mask, volume)[0].voxels
+        progress.add(_record(target, file, volume, mask, truth, names, task.slices(volume), seconds))
+
+
+def support_examples(support: VolumeFolder, axis: str) -> list[ShownExample]:
+    """Show of labelled volumes the slice with the largest labelled area."""
+    examples = []
+    for i in evenly(len(support), SUPPORT_SHOWN):
+        labelled = support[i]
+        k = _largest(Planes.of(labelled.image, axis).view(labelled.labels))
+        image, mask = _shown(labelled.image, labelled.labels, axis, k)
+        examples.append(ShownExample(f"{support.files[i].name}, slice {k}", image, mask))
+    return examples
+
+
+def scan_results(
+    targets: Sequence[VolumeFile], out: Path, progress: Progress, axis: str, *, channel: int | None = None
+) -> list[Result]:
+    """Show of each scan the slice with the largest area of the mask, the middle one, and one between."""
+    results = []
+    for target in (targets[i] for i in evenly(len(targets), SCANS_SHOWN)):
+        volume = read_volume(target.image, channel=channel)
+        mask = read_label_volume(out / progress.records[target.name]["mask"], volume)[0].voxels
+        truth = None if target.mask is None else read_label_volume(target.mask, volume)[0].voxels
+        view = Planes.of(volume, axis).view(mask)
+        largest, middle = _largest(view), len(view) // 2
+        for k in sorted({largest, middle, (largest + middle) // 2}):
+            image, own = _shown(volume, mask, axis, k)
+            known = None if truth is None else _shown(volume, truth, axis, k)[1]
+            results.append(Result(f"{target.name}, slice {k} of {len(view)}", image, own, known))
+    return results
+
+
+def volume_table(progress: Progress) -> str:
+    """Format Dice of each scan and structure as text."""
+    names = list(dict.fromkeys(name for record in progress.records.values() for name in record["structures"]))
+    first = max(4, *(len(name) for name in progress.records))
+    lines = ["  ".join([f"{'Dice':<{first}}", *(f"{name:>8}" for name in names)])]
+    for scan, record in progress.records.items():
+        cells = [f"{record['structures'][name]['dice']:>{max(8, len(name))}.3f}" for name in names]
+        lines.append("  ".join([f"{scan:<{first}}", *cells]))
+    means = [np.mean([record["structures"][name]["dice"] for record in progress.records.values()]) for name in names]
+    cells = [f"{mean:>{max(8, len(name))}.3f}" for mean, name in zip(means, names, strict=True)]
+    return "\n".join([*lines, "-" * len(lines[0]), "  ".join([f"{'mean':<{first}}", *cells])])
+
+
+def _record(
+    target: VolumeFile,
+    file: str,
+    volume: Volume,
+    mask: np.ndarray,
+    truth: np.ndarray | None,
+    names: Mapping[int, str],
+    slices: int,
+    seconds: float,
+) -> ScanRecord:
+    voxel = abs(np.linalg.det(volume.affine[:3, :3])) / 1000
+    structures = {}
+    for value, name in names.items():
+        found = mask == value
+        number, scores = int(found.sum()), {}
+        if truth is not None:
+            surface, distance = surface_scores(found, truth == value, tolerance=1.0, spacing=volume.spacing)
+            scores = {"dice": dice(found, truth == value), "surface_dice": surface, "hausdorff95": distance}
+        rounded = {key: round(score, 4) for key, score in scores.items()}
+        structures[name] = StructureRecord(value, number, round(number * voxel, 3), **rounded)
+    shape, spacing = volume.shape, tuple(round(s, 6) for s in volume.spacing)
+    return ScanRecord(target.name, str(target.image), file, shape, spacing, structures, slices, round(seconds, 2))
+
+
+def _largest(labels: np.ndarray) -> int:
+    """Number of the slice with the largest labelled area; the middle one where nothing is labelled."""
+    areas = [np.count_nonzero(plane) for plane in labels]
+    return int(np.argmax(areas)) if any(areas) else len(labels) // 2
+
+
+def _shown(volume: Volume, labels: np.ndarray, axis: str, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image and labels of a slice with square pixels."""
+    planes = Planes.of(volume, axis)
+    image, label = planes.view(volume.voxels)[k], planes.view(labels)[k]
+    pixels = SquarePixels.of(image.shape, planes.spacing[1:])
+    rows, columns = (
+        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
+        for old, new in zip(pixels.shape, pixels.square, strict=True)
+    )
+    return np.asarray(pixels.into(image), np.float32), label[np.ix_(rows, columns)]
