@@ -189,7 +189,7 @@ def test_no_permission_to_write(task, capsys, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(files.Path, "mkdir", forbidden)
-    assert f"{task}: cannot write there (Permission denied)" in refused(capsys, predict(task))
+    assert f"{task / 'out'}: cannot write there (Permission denied)" in refused(capsys, predict(task))
 
 
 def test_full_disk(task, capsys, monkeypatch):

@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _sources(arguments: argparse.Namespace) -> list:
     from dataclasses import replace
 
-    from universeg_jax.data.readers.detect import find_sources, safe_name
+    from universeg_jax.data.readers.detect import find_sources
     from universeg_jax.errors import InputError
 
     sources = find_sources(
@@ -111,11 +111,11 @@ def _sources(arguments: argparse.Namespace) -> list:
         kind=arguments.kind,
         modality=arguments.modality,
         subject_pattern=arguments.subject_pattern,
+        name=arguments.name,
     )
     if arguments.name and len(sources) > 1:
         raise InputError(f"--name {arguments.name}: {arguments.source} holds {len(sources)} datasets; give one of them")
     given = {
-        "name": arguments.name and safe_name(arguments.name),
         "one_class": arguments.one_class,
         "licence": arguments.licence,
         "origin": arguments.source_url,

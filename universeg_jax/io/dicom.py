@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from universeg_jax.errors import InputError
+from universeg_jax.util.files import check_regular
 
 if TYPE_CHECKING:  # imported where it is used: other volumes are read without it
     import pydicom
@@ -168,9 +169,10 @@ def read_frames(files: Sequence[Path]) -> list[DicomSlice]:
 def is_dicom(file: Path) -> bool:
     """Tell whether a file begins as DICOM files do, with the preamble or without."""
     try:
+        check_regular(file)
         with file.open("rb") as stream:
             start = stream.read(132)
-    except OSError:
+    except (InputError, OSError):
         return False
     return start[128:] == b"DICM" or _begins_with_a_tag(start)
 

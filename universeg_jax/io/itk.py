@@ -7,6 +7,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.io.volumes import Volume, check_bytes, check_header
+from universeg_jax.util.files import check_regular
 
 ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 DETACHED = (".nhdr", ".mhd")  # headers whose voxels lie in another file
@@ -21,8 +22,7 @@ def read_itk(file: Path) -> Volume:
     """
     import SimpleITK
 
-    if not file.exists():
-        raise InputError(f"{file}: there is no such file")
+    check_regular(file)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(file))
     try:

@@ -7,6 +7,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.io.volumes import Volume, check_bytes, check_header
+from universeg_jax.util.files import check_regular
 
 ENDINGS = (".nii", ".nii.gz")
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}  # of the units that a header can name beside mm
@@ -18,6 +19,7 @@ def read_nifti(file: Path) -> Volume:
     Raises:
         InputError: a missing, foreign, damaged or oversized file, or voxels that are not single numbers.
     """
+    check_regular(file)
     try:
         image = nibabel.load(file)
         shape = check_header(str(file), image.shape)
@@ -29,8 +31,6 @@ def read_nifti(file: Path) -> Volume:
         affine = np.array(image.affine, float)
     except InputError:
         raise
-    except FileNotFoundError:
-        raise InputError(f"{file}: there is no such file") from None
     except Exception as error:  # damaged files make gzip, zlib and nibabel raise almost anything
         raise InputError(f"{file}: cannot be read as NIfTI; the file is damaged or cut short ({error})") from None
     affine[:3] *= MILLIMETRES.get(unit, 1.0)

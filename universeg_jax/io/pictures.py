@@ -3,6 +3,7 @@
 PNG, JPEG, BMP and TIFF are read. The content of a file shows its format; its extension does not matter.
 """
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image, ImageOps
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.tiff import PALETTE as TIFF_PALETTE
 from universeg_jax.io.tiff import RGB, WHITE_IS_ZERO, Tiff, is_tiff, read_tiff
+from universeg_jax.util.files import check_regular
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -77,6 +79,8 @@ def decode(path: Path) -> Picture:
         InputError: a missing, foreign, damaged or truncated file, more than `MAX_PIXELS` pixels, several pages or
             frames, channels without a meaning, or 16-bit colour that Pillow would cut to 8 bits.
     """
+    if os.path.lexists(path):
+        check_regular(path)
     try:
         if is_tiff(path):
             tiff = read_tiff(path, lambda width, height: _check_size(path, width, height))
@@ -108,6 +112,7 @@ def decode(path: Path) -> Picture:
 def is_turned(path: Path) -> bool:
     """Tell whether EXIF data turn or mirror a picture, from its header alone."""
     try:
+        check_regular(path)
         with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as picture:
             warnings.simplefilter("ignore")
             return picture.getexif().get(ORIENTATION, 1) in range(2, 9)

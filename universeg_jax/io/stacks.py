@@ -6,6 +6,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.io.volumes import Volume, check_header
+from universeg_jax.util.files import check_regular
 
 ENDINGS = (".tif", ".tiff")
 UNITS = {"mm": 1.0, "um": 1e-3, "µm": 1e-3, "\\u00B5m": 1e-3, "micron": 1e-3, "microns": 1e-3, "nm": 1e-6, "cm": 10.0}
@@ -18,6 +19,7 @@ def is_stack(file: Path) -> bool:
     if not file.name.lower().endswith(ENDINGS):
         return False
     try:
+        check_regular(file)
         with tifffile.TiffFile(file) as stack:
             return len(stack.pages) > 1 or len(_planes(stack)) > 1
     except Exception:  # no TIFF: the reader of pictures says what is wrong
@@ -34,6 +36,7 @@ def read_stack(file: Path) -> Volume:
     """
     import tifffile
 
+    check_regular(file)
     try:
         with tifffile.TiffFile(file) as stack:
             series = stack.series[0]

@@ -9,6 +9,7 @@ LABELS/x.png ...                    optional, their true masks
 The images and masks of a support folder may also lie in one folder, as a.png and a_mask.png.
 """
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from universeg_jax.io.masks import ColourCoding, MaskCoding, common_coding, read
 from universeg_jax.io.pairing import find_folders, is_mask_name, pair_names
 from universeg_jax.io.pictures import EXTENSIONS, is_turned, read_image
 from universeg_jax.util.json_files import read_json
+from universeg_jax.util.names import check_file_names, check_name
 
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
@@ -70,6 +72,7 @@ def list_pictures(folder: Path) -> dict[str, Path]:
     folders = [f.name for f in files if f.is_dir()]
     if folders:
         raise InputError(f"{folder}: holds the folder {listing(folders)}; pictures must lie directly in {folder.name}/")
+    check_file_names(files)
     pictures = [f for f in files if f.suffix.lower() in EXTENSIONS]
     others = [f.name for f in files if f not in pictures]
     if not pictures:
@@ -150,6 +153,7 @@ def find_targets(images: Path, labels: Path | None = None) -> list[TargetFile]:
         InputError: folders that `list_pictures` refuses, and images without a mask (all are listed).
     """
     if images.is_file():
+        check_file_names([images])
         image_files = {images.stem: images}
     elif images.exists():
         image_files = list_pictures(images)
@@ -214,12 +218,12 @@ def check_same_size(mask_file: Path, mask: np.ndarray, image_file: Path, image: 
 
 def read_class_names(file: Path) -> dict[str, str]:
     """Read the table of a classes.json; {} if there is no such file."""
-    if not file.exists():
+    if not os.path.lexists(file):
         return {}
     given = read_json(file)
     if not isinstance(given, dict) or not all(isinstance(name, str) for name in given.values()):
         raise InputError(f'{file}: must map class values to names, as in {{"1": "nucleus"}}')
-    return {value.lower(): name for value, name in given.items()}
+    return {value.lower(): check_name(name, str(file)) for value, name in given.items()}
 
 
 def _place(folder: Path, file: Path) -> str:

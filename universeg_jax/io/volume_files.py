@@ -18,6 +18,7 @@ from universeg_jax.io.dicom_masks import read_series_masks
 from universeg_jax.io.dicom_series import Series, list_series, series_files
 from universeg_jax.io.task_folder import SYSTEM_FILES
 from universeg_jax.io.volumes import Volume, class_labels, place_on, values_of
+from universeg_jax.util.names import check_file_names
 
 ENDINGS = (*nifti.ENDINGS, *itk.ENDINGS)
 """Endings that only volumes have."""
@@ -57,6 +58,7 @@ def list_volume_files(folder: Path) -> dict[str, Path]:
         InputError: two files of one name, such as a.nii and a.nii.gz.
     """
     found: dict[str, Path] = {}
+    check_file_names(folder.iterdir() if folder.is_dir() else ())
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.is_file() and file.name[0] != "." and file.name.lower().endswith(ENDINGS):
             _add(found, volume_name(file), file)
@@ -74,6 +76,7 @@ def list_volumes(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         return {}
+    check_file_names(folder.iterdir())
     found: dict[str, Path] = {}
     slices = [file for file in series_files(folder) if is_dicom(file)]
     entries = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in SYSTEM_FILES)

@@ -22,7 +22,8 @@ from universeg_jax.data.corpus.slices import class_values, resize, slices
 from universeg_jax.data.corpus.workers import Beam, Processes
 from universeg_jax.data.readers.source import Item, Scan, Source
 from universeg_jax.errors import InputError
-from universeg_jax.util.files import whole_file
+from universeg_jax.util.files import Sha256, whole_file
+from universeg_jax.util.json_files import read_json
 
 VERSION = "1.0.0"
 
@@ -33,6 +34,13 @@ class StagedItem:
 
     item: Item
     outcome: Path
+
+
+class _LocalInfo(tfds.core.DatasetInfo):
+    """Description of a dataset that no server knows."""
+
+    def initialize_from_bucket(self) -> None:
+        """Skip the search on a server, which would leave an empty temporary folder."""
 
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -83,7 +91,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "subject": tfds.features.Text(),
             }
         )
-        return tfds.core.DatasetInfo(builder=self, features=features)
+        return _LocalInfo(builder=self, features=features)
 
     def _split_generators(self, dl_manager) -> dict:
         return {split: self._generate_examples(items) for split, items in self.splits.items() if items}
@@ -116,7 +124,9 @@ def _quiet() -> Iterator[None]:
 
 
 RESOLUTIONS = (64, 128, 256)
-FORMAT = 1  # raised when preprocessing changes, so that work of an older version is not taken up
+FORMAT = 1  # raised when preprocessing changes, so that work of an older version is not used
+HASHED = 2**20
+"""Bytes up to which the content of a file identifies finished work; of larger files, size and time do."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ class Outcome:
 
 def work_key(source: Source, item: Item) -> str:
     """A name for finished work: another one when files, options or preprocessing change."""
-    files = [(file.name, *_size_and_time(file)) for file in item.files]
+    files = [(file.name, *_version(file)) for file in item.files]
     made_from = (FORMAT, source.read.func.__qualname__, source.read.keywords, item.name, item.part, files)
     if source.one_class:
         made_from += (source.one_class,)
@@ -175,12 +185,14 @@ def stage(source: Source, folder: Path, item: Item) -> Outcome:
 
 def read_outcome(file: Path) -> Outcome | None:
     """The outcome in a file, None without one."""
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # a machine that lost its power leaves empty files
+    if not file.exists():
         return None
-    classes = tuple((value, name) for value, name in stored["classes"])
-    return Outcome(stored["problem"], classes, tuple(stored["warnings"]))
+    try:
+        stored = read_json(file)
+        classes = tuple((int(value), str(name)) for value, name in stored["classes"])
+        return Outcome(str(stored["problem"]), classes, tuple(map(str, stored["warnings"])))
+    except (InputError, KeyError, TypeError, ValueError):  # a machine that lost its power leaves empty files
+        return None
 
 
 def staged_slices(file: Path, resolution: int, classes: tuple[tuple[int, str], ...]) -> Iterator[dict]:
@@ -204,12 +216,14 @@ def staged_slices(file: Path, resolution: int, classes: tuple[tuple[int, str], .
         }
 
 
-def _size_and_time(file: Path) -> tuple[int, ...]:
+def _version(file: Path) -> tuple[int | str, ...]:
+    """Return what changes when the content of a file changes: size, time, and the digest of a small file."""
     try:
         stat = file.stat()
+        small = file.is_file() and stat.st_size <= HASHED
+        return stat.st_size, stat.st_mtime_ns, Sha256.of(file).value if small else ""
     except OSError:
-        return ()  # reading the item will tell what is wrong
-    return stat.st_size, stat.st_mtime_ns
+        return ()  # reading the item will show the problem
 
 
 def _arrays(scans: list[Scan], name: str) -> dict[str, np.ndarray]:

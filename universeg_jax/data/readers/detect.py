@@ -24,12 +24,18 @@ READERS = {
 
 
 def find_sources(
-    path: Path, *, kind: str | None = None, modality: str | None = None, subject_pattern: str | None = None
+    path: Path,
+    *,
+    kind: str | None = None,
+    modality: str | None = None,
+    subject_pattern: str | None = None,
+    name: str | None = None,
 ) -> list[Source]:
     """The datasets that lie here, each with its items.
 
     Args:
         kind: a key of READERS; None tells it from the files.
+        name: name of the dataset; None takes the name of the folder or file.
         modality: how the images were made, where the files do not say or are wrong.
         subject_pattern: a regular expression that finds the subject in names of items; its first group if it has one.
 
@@ -58,7 +64,7 @@ def find_sources(
     if subject_pattern:
         sources = [_with_subjects(source, subject_pattern) for source in sources]
     return [
-        dataclasses.replace(source, name=safe_name(source.name), version=source.version or _commit(path))
+        dataclasses.replace(source, name=safe_name(name or source.name), version=source.version or _commit(path))
         for source in sources
     ]
 
@@ -68,8 +74,15 @@ def _kind(path: Path) -> str | None:
 
 
 def safe_name(name: str) -> str:
-    """A name as folders, files and task names take it: lower case letters, digits and underscores."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "dataset"
+    """Make a name for folders, files and tasks: lower case letters, digits and underscores.
+
+    Raises:
+        InputError: nothing is left of the name.
+    """
+    safe = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:100]
+    if not safe:
+        raise InputError(f"{name!r}: a dataset needs letters a to z or digits in its name; pass --name with some")
+    return safe
 
 
 def _commit(folder: Path) -> str:

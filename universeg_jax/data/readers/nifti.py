@@ -6,7 +6,7 @@ SOURCE/labelsTr/a.nii.gz ...    or labels/ or masks/; values are classes
 SOURCE/dataset.json             optional: names of channels and classes, licence, as in the Decathlon or nnU-Net
 """
 
-import json
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ from universeg_jax.data.readers.source import AXES, Item, Scan, Source, pair_up,
 from universeg_jax.errors import InputError
 from universeg_jax.io.volume_files import list_volume_files, read_channels
 from universeg_jax.io.volumes import Volume
+from universeg_jax.util.json_files import read_json
+from universeg_jax.util.names import check_name, is_number
 
 DECATHLON = (
     "Task01_BrainTumour",
@@ -106,17 +108,14 @@ def _by_channel(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, tu
 
 
 def _read_about(file: Path) -> dict:
-    if not file.exists():
+    if not os.path.lexists(file):
         return {}
-    try:
-        about = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as JSON ({error})") from None
+    about = read_json(file)
     tables = ("labels", "modality", "channel_names")
     if not isinstance(about, dict) or not all(isinstance(about.get(name, {}), dict) for name in tables):
         raise InputError(f"{file}: must be a table whose {', '.join(tables)} are tables")
     for name in tables[1:]:
-        if not all(str(key).isdigit() for key in about.get(name, {})):
+        if not all(is_number(key) for key in about.get(name, {})):
             raise InputError(f'{file}: {name} must number the channels, as in {{"0": "CT"}}; it is {about[name]}')
     return about
 
@@ -128,5 +127,5 @@ def _named(channels: dict[str, str]) -> list[str]:
 
 def _class_names(about: dict) -> dict[int, str]:
     """The Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}."""
-    pairs = [(k, v) if str(k).isdigit() else (v, k) for k, v in about.get("labels", {}).items()]
-    return {int(value): str(name) for value, name in pairs if str(value).isdigit()}
+    pairs = [(k, v) if is_number(k) else (v, k) for k, v in about.get("labels", {}).items()]
+    return {int(value): check_name(str(name), "dataset.json") for value, name in pairs if is_number(str(value))}

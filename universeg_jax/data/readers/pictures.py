@@ -17,6 +17,7 @@ from universeg_jax.io.masks import ColourCoding, read_mask, values_in
 from universeg_jax.io.pictures import read_image
 from universeg_jax.io.task_folder import check_same_size, list_pictures, read_class_names
 from universeg_jax.segment.preprocess import with_channels
+from universeg_jax.util.files import check_regular
 
 
 def matches(folder: Path) -> bool:
@@ -65,6 +66,7 @@ def read_picture(file: Path) -> np.ndarray:
 
 def _is_coloured(mask: Path) -> bool:
     try:
+        check_regular(mask)
         with Image.open(mask) as picture:
             if picture.mode in ("1", "L", "P", "I", "F") or picture.mode.startswith("I;16"):
                 return False  # told from the header, so that not every mask is decoded twice

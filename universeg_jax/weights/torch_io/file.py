@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from universeg_jax.errors import WeightsError
-from universeg_jax.util.files import whole_file
+from universeg_jax.util.files import check_regular, whole_file
 from universeg_jax.weights.torch_io.unpickle import STORAGE_DTYPES, Storage, Tensor, load_pickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -145,6 +145,7 @@ def load_torch(path: str | os.PathLike, *, key: str | None = None) -> dict[str, 
             for anything but tensors and plain values, or holds no state dict.
     """
     path = Path(path)
+    check_regular(path, error=WeightsError)
     try:
         with open(path, "rb") as file:
             value, read_storage = open_torch(file)
