@@ -19,10 +19,11 @@ import jax
 from experiments.command import run
 from experiments.comparison import held_out, make_parser, protocol_of, report
 from experiments.configs.first_run import POLICY
+from experiments.held_out import HELD_OUT
 from universeg_jax.cache import keep_compiled_code
 from universeg_jax.data.augment import Policy, Variation
-from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.methods import InContext
+from universeg_jax.evaluate.runner import evaluate
 from universeg_jax.evaluate.summary import Condition
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.train.config import Stage, TrainConfig
@@ -37,6 +38,7 @@ UNCHANGED = "unchanged"
 def variants(steps: int) -> dict[str, TrainConfig]:
     """Configurations of the trainings by name; the unchanged one comes first."""
     base = TrainConfig(
+        held_out=HELD_OUT,
         stages=(Stage(size=SIZE, steps=steps, batch_size=2, support_size=8, learning_rate=1e-3, warmup_steps=50),),
         muon=True,
         policy=POLICY,

@@ -14,8 +14,8 @@ from dataclasses import replace
 from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
 from experiments.unet import SupervisedUNet
-from universeg_jax.evaluate.evaluation import evaluate, largest_support, merged
 from universeg_jax.evaluate.methods import NearestMask
+from universeg_jax.evaluate.runner import evaluate, largest_support, merged
 
 
 def main() -> None:

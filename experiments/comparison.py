@@ -10,10 +10,10 @@ from pathlib import Path
 from experiments.benchmark.machine import machine
 from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.evaluate.data import CorpusData
-from universeg_jax.evaluate.evaluation import Evaluation
 from universeg_jax.evaluate.methods import InContext, Method
+from universeg_jax.evaluate.protocol import EvaluationProtocol
 from universeg_jax.evaluate.report import notes, tables_of, write_report
-from universeg_jax.evaluate.runner import EvaluationProtocol
+from universeg_jax.evaluate.runner import Evaluation
 from universeg_jax.evaluate.summary import Condition
 from universeg_jax.segment.model import load_in_context
 from universeg_jax.weights import shipped

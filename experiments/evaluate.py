@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from experiments.command import run
 from experiments.comparison import held_out, make_parser, named, network_of, protocol_of, report
-from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.methods import Ensemble, Method
+from universeg_jax.evaluate.runner import evaluate
 from universeg_jax.evaluate.summary import Condition
 
 

@@ -14,8 +14,8 @@ eight minutes.
 
 from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
-from universeg_jax.evaluate.evaluation import evaluate, largest_support
 from universeg_jax.evaluate.methods import Ensemble, Retrieval, TestTimeAugmentation
+from universeg_jax.evaluate.runner import evaluate, largest_support
 
 ROUNDS = 4
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
 from experiments.support_size import MEMBERS
-from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.methods import Ensemble
+from universeg_jax.evaluate.runner import evaluate
 from universeg_jax.evaluate.summary import Condition
 
 

@@ -23,8 +23,8 @@ from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report
 from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.evaluate.data import Labelled, SupportPool
-from universeg_jax.evaluate.evaluation import evaluate, largest_support
 from universeg_jax.evaluate.methods import InContext
+from universeg_jax.evaluate.runner import evaluate, largest_support
 from universeg_jax.shapes import Array
 
 Change = Callable[[np.random.Generator, Array], Array]

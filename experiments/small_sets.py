@@ -19,7 +19,7 @@ from experiments.command import run
 from experiments.comparison import held_out, make_parser, matching, named, network_of, protocol_of, report, too_small
 from experiments.support_size import ONE_AT_A_TIME
 from universeg_jax.errors import InputError, listing
-from universeg_jax.evaluate.evaluation import evaluate
+from universeg_jax.evaluate.runner import evaluate
 from universeg_jax.evaluate.summary import Condition
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from experiments.command import run
 from experiments.comparison import held_out, make_parser, network_of, protocol_of, report, too_small
-from universeg_jax.evaluate.evaluation import evaluate, merged
 from universeg_jax.evaluate.methods import Ensemble
+from universeg_jax.evaluate.runner import evaluate, merged
 
 MEMBERS = 5
 ENSEMBLED = (1, 2, 4, 8, 16)

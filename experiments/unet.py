@@ -16,7 +16,7 @@ from universeg_jax.evaluate.data import SupportPool
 from universeg_jax.nn.conv import LINEAR, RECTIFIED, Conv
 from universeg_jax.nn.resample import max_pool, upsample
 from universeg_jax.shapes import Array, Float, typed
-from universeg_jax.train.step import cross_entropy_loss, soft_dice_loss
+from universeg_jax.train.losses import cross_entropy_loss, soft_dice_loss
 
 AUGMENTATION = Policy(
     in_task=Variation(

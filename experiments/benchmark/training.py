@@ -11,7 +11,6 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -23,10 +22,13 @@ from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import load_official, official_is_here, processors
 from experiments.benchmark.turns import in_turn, medians, ratio
 from experiments.command import run
+from universeg_jax.data.augment import Policy
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.train.config import Stage, TrainConfig
-from universeg_jax.train.state import TrainState, initial_state, make_optimizer
-from universeg_jax.train.step import make_body, on_one_device
+from universeg_jax.train.learner import UniverSegLearner
+from universeg_jax.train.state import TrainState, initial_state
+from universeg_jax.train.step import Augmentation, TrainStep, on_one_device
+from universeg_jax.weights.mapping import get_parameters
 
 LARGEST_DIFFERENCE = 1e-4  # of the loss, and of the norm of the gradient, relative
 CASES = ((1, 16, 128), (4, 8, 64), (1, 64, 64))  # episodes, support entries, pixels
@@ -90,9 +92,10 @@ def ours(batch: Episode, **options) -> Callable[[], tuple[float, float]]:
     size, (episodes, entries) = batch.target.shape[1], batch.support_mask.shape
     stage = Stage(size=size, steps=10**6, batch_size=episodes, support_size=entries, learning_rate=RATE)
     config = TrainConfig(stages=(stage,), **options)
-    model, optimizer = uj.universeg(), make_optimizer(config)
-    state: list[TrainState] = [initial_state(model, optimizer)]
-    take_step = on_one_device(partial(make_body, config, model.config, optimizer), lambda batch: batch)
+    model, learner = uj.universeg(), UniverSegLearner(config)
+    optimizer = learner.optimizer()
+    state: list[TrainState] = [initial_state(get_parameters(model), optimizer)]
+    take_step = on_one_device(TrainStep(learner.loss, optimizer, config.ema), Augmentation(Policy.none(), 0))
     arrays = jax.tree.map(jnp.asarray, batch)
 
     def step() -> tuple[float, float]:

@@ -8,6 +8,7 @@ about as well as open-v0 (experiments/results/first_run/).
 Expected time: an hour on two quiet CPU cores.
 """
 
+from experiments.held_out import HELD_OUT
 from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.train.config import Stage, TrainConfig
 
@@ -38,6 +39,7 @@ POLICY = Policy(
 )
 
 config = TrainConfig(
+    held_out=HELD_OUT,
     stages=(
         Stage(
             size=64,

@@ -11,10 +11,12 @@ open-v1 is; pass its folder with `--set weights FOLDER`.
 Expected time: two minutes on two quiet CPU cores.
 """
 
+from experiments.held_out import HELD_OUT
 from universeg_jax.data.augment import Policy
 from universeg_jax.train.config import Stage, TrainConfig
 
 config = TrainConfig(
+    held_out=HELD_OUT,
     weights="open-v1",
     stages=(Stage(size=64, steps=200, batch_size=4, support_size=8, learning_rate=1e-3, warmup_steps=20),),
     muon=True,

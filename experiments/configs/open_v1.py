@@ -10,9 +10,11 @@ Expected time: an hour and ten minutes on two quiet CPU cores, after the first r
 """
 
 from experiments.configs.first_run import POLICY
+from experiments.held_out import HELD_OUT
 from universeg_jax.train.config import Stage, TrainConfig
 
 config = TrainConfig(
+    held_out=HELD_OUT,
     weights="run0/last",
     stages=(
         Stage(

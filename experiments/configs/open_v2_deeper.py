@@ -13,6 +13,7 @@ Expected time: an hour and twenty minutes on two quiet CPU cores. The measured r
 from dataclasses import replace
 
 from experiments.configs.first_run import POLICY
+from experiments.held_out import HELD_OUT
 from universeg_jax.train.config import Stage, TrainConfig
 
 # Place, size and brightness say less about the task than in the first run; outlines say more.
@@ -24,6 +25,7 @@ LESS_BY_PLACE = replace(
 )
 
 config = TrainConfig(
+    held_out=HELD_OUT,
     weights="deeper",
     stages=(
         Stage(

@@ -8,11 +8,13 @@ episodes rises well above its first values.
 Expected time: under two minutes on two cores. With one label only, add `--set validation 0`.
 """
 
+from experiments.held_out import HELD_OUT
 from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.train.config import Stage, TrainConfig
 
 config = TrainConfig(
+    held_out=HELD_OUT,
     stages=(Stage(size=64, steps=300, batch_size=4, support_size=4, learning_rate=3e-3, warmup_steps=20),),
     model=UniverSegConfig(encoder_features=((16, 16),) * 3),
     policy=Policy(task=Variation(brightness_contrast=0.5), flip_horizontally=0.5, flip_vertically=0.5),

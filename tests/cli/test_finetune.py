@@ -128,7 +128,7 @@ def test_what_does_not_go_together_with_a_run_leaves_it_as_it_was(place, run, ca
         ("few", (), "4 labelled examples of different subjects: fine-tuning needs 5 or more"),
         ("weights", (), "weights: a support folder holds the folders images/ and masks/"),
         ("task", ("--weights", "nothing"), "unknown weights 'nothing'"),
-        ("task", ("--size", "15"), "size=15: these weights take multiples of 2"),
+        ("task", ("--size", "15"), "size=15: pass a multiple of 2"),
         ("task", ("--subject-pattern", "q"), "--subject-pattern 'q' does not match 'p0'"),
         ("task", ("--subject-pattern", "p"), "1 labelled examples of different subjects"),
         ("task", ("--out", "task/run"), "lies in"),

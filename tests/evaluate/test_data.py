@@ -46,7 +46,7 @@ def test_small_labels_are_left_out(discs):
 
 
 def test_data_without_splits_need_folds(discs):
-    with pytest.raises(InputError, match="cells: comes without splits"):
+    with pytest.raises(InputError, match="cells: has no splits"):
         folds_of(discs(split=False))
     assert folds_of(discs(split=False, number=2), folds=5) == []  # one subject
 

@@ -7,9 +7,9 @@ from tests.helpers.corpora import prepare_all
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import CorpusData
-from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.folder_data import read_folder
-from universeg_jax.evaluate.runner import EvaluationProtocol
+from universeg_jax.evaluate.protocol import EvaluationProtocol
+from universeg_jax.evaluate.runner import evaluate
 
 
 def test_pictures_are_those_of_a_prepared_corpus(tmp_path):

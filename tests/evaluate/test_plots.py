@@ -1,10 +1,10 @@
 import pytest
 
 from universeg_jax.evaluate import report
-from universeg_jax.evaluate.evaluation import evaluate
 from universeg_jax.evaluate.methods import Ensemble
 from universeg_jax.evaluate.plots import dataset_bars, ensembling_gain, support_size_curve
-from universeg_jax.evaluate.runner import EvaluationProtocol
+from universeg_jax.evaluate.protocol import EvaluationProtocol
+from universeg_jax.evaluate.runner import evaluate
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from universeg_jax.errors import InputError
-from universeg_jax.evaluate.evaluation import evaluate, merged
 from universeg_jax.evaluate.methods import Ensemble
 from universeg_jax.evaluate.metrics import METRICS, score
+from universeg_jax.evaluate.protocol import EvaluationProtocol, make_plan
 from universeg_jax.evaluate.report import notes, write_report
-from universeg_jax.evaluate.runner import EvaluationProtocol, make_plan
+from universeg_jax.evaluate.runner import evaluate, merged
 
 PROTOCOL = EvaluationProtocol(support_sizes=(1, 4), draws=2, targets=3)
 
@@ -148,7 +148,7 @@ def test_everything_is_written(discs, threshold, tmp_path):
     largest = results["conditions"][1]
     assert largest["tasks"]["cells/image/2d/a"]["cases"] == 3
     assert largest["mean_over_tasks"]["dice"]["low"] < largest["mean_over_tasks"]["dice"]["mean"]
-    assert "Over images, for subjects are unknown, in skin" in (tmp_path / "tables.md").read_text()
+    assert "Subjects are unknown in skin, so intervals are over images" in (tmp_path / "tables.md").read_text()
 
 
 def test_all_examples_as_support_and_comparison_with_a_baseline(discs, threshold, tmp_path):
@@ -165,7 +165,7 @@ def test_all_examples_as_support_and_comparison_with_a_baseline(discs, threshold
     assert compared["mean_over_tasks"]["dice"]["mean"] == pytest.approx(gained, abs=1e-4)
     tables = (tmp_path / "tables.md").read_text()
     assert "Difference from threshold, support 1" in tables
-    assert "draws of the support, 2 of them.\n" in tables
+    assert "random draws of the support: 2 draws.\n" in tables
     assert (tmp_path / "differences.png").exists()
 
 
@@ -175,11 +175,11 @@ def test_all_examples_as_support_and_comparison_with_a_baseline(discs, threshold
         (EvaluationProtocol(support_sizes=(4, 12, None), draws=1, targets=1), None),
         (
             EvaluationProtocol(support_sizes=(4, 13), draws=1, targets=1),
-            "all were used: 12 of cells/image/2d/a, 12 of skin/",
+            "used all of them: 12 of cells/image/2d/a, 12 of skin/",
         ),
         (
             EvaluationProtocol(support_sizes=(4,), pools=(13,), draws=1, targets=1),
-            "all were used: 12 of cells/image/2d/a, 12 of",
+            "used all of them: 12 of cells/image/2d/a, 12 of",
         ),
         (EvaluationProtocol(support_sizes=(16,), draws=1, folds=3), "in their smallest fold: 12 of cells/image/2d/a"),
     ],
@@ -188,7 +188,7 @@ def test_tasks_with_fewer_examples_than_asked_for_are_named(discs, threshold, tm
     data = discs(names=("cells/image/2d/a", "skin/image/2d/c"))
     evaluation = evaluate(data, [threshold], protocol, tmp_path)
     text = "\n".join(notes(data, evaluation, protocol))
-    assert ("those asked for" in text) == (said is not None)
+    assert ("are upper limits" in text) == (said is not None)
     assert said is None or said in text
     assert all(record.shown <= 12 for record in evaluation.records.values() if record.key.support != 4)
 
@@ -200,7 +200,7 @@ def test_each_condition_has_its_own_number_of_draws(discs, threshold, tmp_path):
         evaluate(data, methods, PROTOCOL, tmp_path), evaluate(data, methods, replace(every, draws=1), tmp_path)
     )
     said = notes(data, both, PROTOCOL)[0]
-    assert said.endswith("2 of them, but 1 of threshold, support all; threshold, ensemble of 3, support all.")
+    assert said.endswith("2 draws, but 1 of threshold, support all; threshold, ensemble of 3, support all.")
     write_report(tmp_path, both, data, methods, PROTOCOL, about={}, with_pictures=False)
     conditions = json.loads((tmp_path / "results.json").read_text())["conditions"]
     deviations = {(c["method"], c["support"]): c["tasks"]["cells/image/2d/a"]["dice"] for c in conditions}

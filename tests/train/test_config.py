@@ -23,7 +23,7 @@ from universeg_jax.train.config import Stage, TrainConfig
     ],
 )
 def test_stages_refuse_what_is_out_of_range(field, value):
-    with pytest.raises(InputError, match=f"^{field}="):
+    with pytest.raises(InputError, match=rf"^Stage\.{field}="):
         dataclasses.replace(STAGE, **{field: value})
 
 
@@ -55,7 +55,7 @@ def test_stages_refuse_what_is_out_of_range(field, value):
     ],
 )
 def test_runs_refuse_what_is_out_of_range(field, value):
-    with pytest.raises(InputError, match=f"^{field}="):
+    with pytest.raises(InputError, match=rf"^TrainConfig\.{field}="):
         config(**{field: value})
 
 
@@ -66,7 +66,7 @@ def test_one_loss_needs_a_weight():
 
 def test_made_up_episodes_are_at_most_all():
     assert config(synthetic=0.5, superpixels=0.5).superpixels == 0.5
-    with pytest.raises(InputError, match=r"synthetic=0\.6, superpixels=0\.5: shares of the same episodes"):
+    with pytest.raises(InputError, match=r"synthetic=0\.6, superpixels=0\.5: are shares of the same episodes"):
         config(synthetic=0.6, superpixels=0.5)
 
 

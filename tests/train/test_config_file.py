@@ -5,7 +5,8 @@ import pytest
 import experiments.configs
 from tests.helpers.array_data import config
 from universeg_jax.errors import InputError
-from universeg_jax.train.config import TrainConfig, override, read_config
+from universeg_jax.train.config import TrainConfig
+from universeg_jax.train.config_file import override, read_config
 
 GOOD = """
 from universeg_jax.train.config import Stage, TrainConfig
@@ -30,12 +31,12 @@ def test_a_file_is_run_and_its_fields_are_changed(tmp_path):
     [
         (("seed=3", "sede=3"), r"run.py:4: sede: is no field of TrainConfig; did you mean seed\?"),
         (("batch_size", "batchsize"), r"run.py:3: batchsize: is no field of Stage; did you mean batch_size\?"),
-        (("seed=3", "xyz=3"), "run.py:4: xyz: is no field of TrainConfig; there are stages, model, weights"),
-        (("steps=10", "steps=0"), "run.py:3: steps=0: pass a whole number, 1 or more"),
+        (("seed=3", "xyz=3"), "run.py:4: xyz: is no field of TrainConfig; there are stages, weights, seed"),
+        (("steps=10", "steps=0"), "run.py:3: Stage.steps=0: pass a whole number at least 1"),
         (("import Stage", "import Stag"), "run.py:2: ImportError: "),
         (("stage = ", "stage == "), "run.py:3: NameError: "),
         (("(stage,)", "(stage,"), "SyntaxError: "),
-        (("config = ", "configuration = "), "has no config = TrainConfig.*, but NoneType"),
+        (("config = ", "configuration = "), "defines no config = TrainConfig.*; found NoneType"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, change, message):
@@ -56,7 +57,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"validate_evry": 3}, "did you mean validate_every"), ({"ema": 2}, "ema=2: pass from 0 to below 1")],
+    [
+        ({"validate_evry": 3}, "did you mean validate_every"),
+        ({"ema": 2}, "TrainConfig.ema=2: pass a finite number at least 0 and below 1"),
+    ],
 )
 def test_overrides_are_checked(values, message):
     with pytest.raises(InputError, match=message):

@@ -79,9 +79,9 @@ def test_superpixels_have_their_share(corpus):
 
 
 def test_held_out_datasets_are_refused(corpus):
-    with pytest.raises(InputError, match="held out, so never trained on"):
+    with pytest.raises(InputError, match="held out from training"):
         TrainingData(dataclasses.replace(RUN, held_out=("first", "second")), corpus)
-    with pytest.raises(InputError, match="held out, so never trained on"):
+    with pytest.raises(InputError, match="held out from training"):
         TrainingData(dataclasses.replace(RUN, held_out=("first", "second"), split="test"), corpus)
 
 

@@ -25,7 +25,7 @@ def done(run, out, *, devices=ONE, data=None, **options):
 
 def saved(run, out):
     """The latest state, and what is kept beside it."""
-    like = ONE.replicate(initial_state(initial_model(run), make_optimizer(run)))
+    like = ONE.replicate(initial_state(get_parameters(initial_model(run)), make_optimizer(run)))
     with Checkpoints(out / "checkpoints") as checkpoints:
         return checkpoints.restore(like, accept=lambda about: None)
 
@@ -170,7 +170,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 def test_a_run_whose_validation_does_not_get_better_ends(tmp_path, capsys):
     run = config(stages=(dataclasses.replace(STAGE, learning_rate=1e-9),), validate_every=1, patience=2)
     done(run, tmp_path / "run", quiet=False)
-    assert "ends after step 3: validation Dice was not better 2 times in a row" in capsys.readouterr().err
+    assert "ends after step 3: validation Dice did not rise 2 times in a row" in capsys.readouterr().err
     done(run, tmp_path / "run", quiet=False)
     assert "is complete after step 3 of 6" in capsys.readouterr().err
     assert steps(tmp_path / "run") == [1, 2, 3]

@@ -5,7 +5,7 @@ import optax
 import pytest
 from scipy.special import expit
 
-from universeg_jax.train.step import cross_entropy_loss, soft_dice_loss
+from universeg_jax.train.losses import cross_entropy_loss, soft_dice_loss
 
 
 @pytest.fixture(scope="module")

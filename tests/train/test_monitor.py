@@ -6,7 +6,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import RecordWriter
 
 from universeg_jax.errors import InputError
-from universeg_jax.train.monitor import Watch, read_metrics
+from universeg_jax.train.monitor import Monitor, read_metrics
 
 
 def curves(folder):
@@ -26,7 +26,7 @@ def curves(folder):
 
 
 def test_everything_is_written_twice(tmp_path):
-    with Watch(tmp_path, first=0, steps=4, quiet=True) as watch:
+    with Monitor(tmp_path, first=0, steps=4, quiet=True) as watch:
         watch.log(1, loss=0.5, dice=0.25)
         watch.log(1, validation=0.75, validation_tasks={"a/b": 0.5, "c/d": 1.0})
         assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2  # at once
@@ -40,12 +40,12 @@ def test_everything_is_written_twice(tmp_path):
 
 
 def test_what_will_be_done_again_is_dropped(tmp_path):
-    with Watch(tmp_path, first=0, steps=9, quiet=True) as watch:
+    with Monitor(tmp_path, first=0, steps=9, quiet=True) as watch:
         for step in range(1, 6):
             watch.log(step, loss=float(step))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 6, "lo')  # cut off by a kill
-    with Watch(tmp_path, first=3, steps=9, quiet=True) as watch:
+    with Monitor(tmp_path, first=3, steps=9, quiet=True) as watch:
         watch.log(4, loss=40.0)
     lines = [(line["step"], line["loss"]) for line in read_metrics(tmp_path / "metrics.jsonl")]
     assert lines == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0)]
@@ -53,14 +53,14 @@ def test_what_will_be_done_again_is_dropped(tmp_path):
 
 
 def test_one_process_of_a_run_writes(tmp_path):
-    with Watch(tmp_path, first=0, steps=4, quiet=True, leads=False) as watch:
+    with Monitor(tmp_path, first=0, steps=4, quiet=True, leads=False) as watch:
         watch.log(1, loss=0.5)
         watch.step(dice=0.5, episodes=2, seconds=0.1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_bar_shows_averages_and_not_the_time_of_compiling(tmp_path, capsys):
-    with Watch(tmp_path, first=0, steps=50) as watch:
+    with Monitor(tmp_path, first=0, steps=50) as watch:
         watch.step(dice=0.0, episodes=4, seconds=None)
         for _ in range(48):
             watch.step(dice=1.0, episodes=4, seconds=0.5)
@@ -78,7 +78,7 @@ def test_the_bar_shows_averages_and_not_the_time_of_compiling(tmp_path, capsys):
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "tensorboard").write_text("")
     with pytest.raises(InputError, match=r"metrics.jsonl: cannot be written: File exists; .* Make room"):
-        Watch(tmp_path, first=0, steps=4, quiet=True)
+        Monitor(tmp_path, first=0, steps=4, quiet=True)
 
 
 def test_the_reader_of_this_test_reads_what_tensorboardx_writes(tmp_path):

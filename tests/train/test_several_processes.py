@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from functools import partial
 
 import jax
 import numpy as np
@@ -13,12 +12,14 @@ import pytest
 
 from tests.helpers.array_run import compiling
 from universeg_jax.train.checkpoints import Checkpoints
-from universeg_jax.train.config import read_config
+from universeg_jax.train.config_file import read_config
 from universeg_jax.train.data import TrainingData
 from universeg_jax.train.devices import Devices
+from universeg_jax.train.learner import UniverSegLearner
 from universeg_jax.train.monitor import read_metrics
 from universeg_jax.train.state import initial_model, initial_state, make_optimizer
-from universeg_jax.train.step import augmented, make_body
+from universeg_jax.train.step import Augmentation, TrainStep
+from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import load
 
 pytestmark = pytest.mark.slow
@@ -74,15 +75,18 @@ def launch(how, config, corpus, out, compiled, *options):
 
 def latest(config, out):
     with Checkpoints(out / "checkpoints") as checkpoints:
-        like = Devices(1).replicate(initial_state(initial_model(config), make_optimizer(config)))
+        like = Devices(1).replicate(initial_state(get_parameters(initial_model(config)), make_optimizer(config)))
         return checkpoints.restore(like, accept=lambda about: None)[0]
 
 
 def gradient_on_one_device(config, corpus, index, parameters):
     stage = config.stages[index]
     keep = optax.trace(decay=0.0)
-    take = Devices(1).step(partial(make_body, config, config.model, keep), augmented(config))
-    state = initial_state(initial_model(config), keep)._replace(parameters=jax.tree.map(np.array, parameters))
+    step = TrainStep(UniverSegLearner(config).loss, keep, config.ema)
+    take = Devices(1).compile(step, Augmentation(config.policy, config.seed))
+    state = initial_state(get_parameters(initial_model(config)), keep)._replace(
+        parameters=jax.tree.map(np.array, parameters)
+    )
     batch = next(TrainingData(config, corpus).batches(stage, start=0))
     assert not batch.support_mask.all()
     return take(jax.tree.map(jax.numpy.asarray, state), batch)[0].optimizer.trace
@@ -105,7 +109,7 @@ def test_two_processes_have_the_gradients_of_one_device(corpus, tmp_path, compil
     config = read_config(configs[1])
     first = latest(config, out)
     moments = optax.tree.get(first.optimizer, "mu")
-    start = initial_state(initial_model(config), make_optimizer(config)).parameters
+    start = initial_state(get_parameters(initial_model(config)), make_optimizer(config)).parameters
     expected = gradient_on_one_device(config, corpus, 0, start)
     assert_close(jax.tree.map(lambda m: m / 0.1, moments), expected)
 

@@ -59,7 +59,7 @@ def test_a_run_starts_from_its_seed_or_from_weights(tmp_path):
 
 
 def test_a_state_shares_no_memory_with_itself():
-    state = initial_state(initial_model(config()), optax.adam(1e-3))
+    state = initial_state(get_parameters(initial_model(config())), optax.adam(1e-3))
     jax.tree.map(np.testing.assert_array_equal, state.parameters, state.average)
     places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves((state.parameters, state.average))]
     assert len(set(places)) == len(places)

@@ -1,5 +1,6 @@
 """The step on one device and on many. Gradients are compared: of wrong ones Adam makes losses that look right."""
 
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
@@ -11,8 +12,11 @@ import pytest
 from tests.helpers.array_data import LIGHT, TINY, Disks, config
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.train.devices import Devices
+from universeg_jax.train.learner import UniverSegLearner
+from universeg_jax.train.losses import cross_entropy_loss, soft_dice_loss
 from universeg_jax.train.state import initial_model, initial_state, make_optimizer, with_parameters
-from universeg_jax.train.step import augmented, cross_entropy_loss, make_body, soft_dice_loss
+from universeg_jax.train.step import Augmentation, TrainStep
+from universeg_jax.weights.mapping import get_parameters
 
 LAYOUTS = {"pmap over 4": Devices(4), "mesh of 2 x 2": Devices(2, 2)}
 KEEP = optax.chain(optax.trace(decay=0.0), optax.scale(0.0))
@@ -27,21 +31,33 @@ def ragged_batch() -> Episode:
     return batch._replace(support_mask=mask)
 
 
+@dataclass(frozen=True, eq=False)
+class CountedStep(TrainStep):
+    """A step that notes each time it is traced."""
+
+    traces: list = field(default_factory=list)
+
+    def __call__(self, state, episodes):
+        self.traces.append(self.axes)
+        return super().__call__(state, episodes)
+
+
+def augmentation(run) -> Augmentation:
+    return Augmentation(run.policy, run.seed)
+
+
 def taken(run, devices, batch, *, optimizer=KEEP, steps=1):
     """State and measures after steps with one batch."""
-    compiled = []
-
-    def make(**options):
-        body = make_body(run, TINY, optimizer, **options)
-        return lambda *arguments: (compiled.append(body), body(*arguments))[1]
-
-    take = devices.step(make, augmented(run))
-    state = devices.replicate(initial_state(initial_model(run), optimizer))
+    learner = UniverSegLearner(run)
+    step = CountedStep(learner.loss, optimizer, run.ema)
+    take = devices.compile(step, augmentation(run))
+    state = devices.replicate(initial_state(learner.initial_parameters(), optimizer))
     state, measures = take(state, devices.put(batch)[1])
-    of_first = len(compiled)
+    of_first = len(step.traces)
+    assert of_first > 0
     for _ in range(steps - 1):
         state, measures = take(state, devices.put(batch)[1])
-    assert len(compiled) == of_first  # not again when the state comes from a step
+    assert len(step.traces) == of_first  # a state that comes from a step compiles nothing new
     return jax.tree.map(devices.fetch, (state, measures))
 
 
@@ -62,7 +78,7 @@ def on_one(run):
 
 
 def test_one_device_has_the_gradient_of_the_definition(run, on_one):
-    batch = jax.jit(augmented(run))(ragged_batch())
+    batch = jax.jit(augmentation(run))(ragged_batch())
     arrays = batch.target, batch.support_images, batch.support_labels, batch.support_mask
 
     def loss(parameters):
@@ -71,7 +87,7 @@ def test_one_device_has_the_gradient_of_the_definition(run, on_one):
         dice, entropy = (each(logits, jnp.asarray(batch.target_label)).mean() for each in of)
         return dice + 0.5 * entropy
 
-    parameters = initial_state(initial_model(run), KEEP).parameters
+    parameters = initial_state(get_parameters(initial_model(run)), KEEP).parameters
     value, expected = jax.jit(jax.value_and_grad(loss))(parameters)
     state, measures = on_one
     assert distance(state.optimizer[0].trace, expected) < 1e-5
@@ -89,12 +105,12 @@ def test_many_devices_have_the_gradient_of_one(run, on_one, layout):
 
 def test_augmentation_depends_on_seed_and_number_alone(run):
     batch = ragged_batch()
-    augment = jax.jit(augmented(run))
+    augment = jax.jit(augmentation(run))
     forwards, backwards = augment(batch), augment(jax.tree.map(lambda x: x[::-1], batch))
     np.testing.assert_allclose(backwards.target[::-1], forwards.target, atol=1e-6)
-    other = jax.jit(augmented(config(policy=LIGHT, seed=1)))(batch)
+    other = jax.jit(augmentation(config(policy=LIGHT, seed=1)))(batch)
     assert abs(other.target - forwards.target).max() > 0.1
-    assert augmented(config())(batch) is batch
+    assert augmentation(config())(batch) is batch
 
 
 @pytest.mark.slow
@@ -119,7 +135,7 @@ def test_half_precision_learns_like_single():
 
 def test_the_average_follows_the_parameters():
     run = config()
-    before = initial_state(initial_model(run), make_optimizer(run))
+    before = initial_state(get_parameters(initial_model(run)), make_optimizer(run))
     state, _ = taken(run, Devices(1), ragged_batch(), optimizer=make_optimizer(run))
     for name, old in before.parameters.items():  # a young average: a tenth of it is the beginning
         np.testing.assert_allclose(state.average[name], 0.1 * old + 0.9 * state.parameters[name], atol=1e-6)
@@ -128,7 +144,7 @@ def test_the_average_follows_the_parameters():
 def test_a_step_that_is_not_finite_changes_nothing():
     run, batch = config(), ragged_batch()
     batch.target[1, 3, 3] = np.nan
-    before = initial_state(initial_model(run), make_optimizer(run))
+    before = initial_state(get_parameters(initial_model(run)), make_optimizer(run))
     state, measures = taken(run, Devices(1), batch, optimizer=make_optimizer(run))
     assert np.isnan(measures.loss)
     jax.tree.map(np.testing.assert_array_equal, state, jax.tree.map(np.asarray, before))

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.array_data import STAGE, TASKS, TINY, ArrayData, config
+from tests.helpers.array_data import STAGE, TASKS, ArrayData, config
+from universeg_jax.train.learner import UniverSegLearner
 from universeg_jax.train.state import initial_model
 from universeg_jax.train.validation import Validation
 from universeg_jax.weights.mapping import get_parameters
@@ -16,7 +17,7 @@ def episodes():
 
 def test_masks_are_those_of_the_network_and_scored(episodes):
     model = initial_model(config())
-    scores, masks = Validation(TINY, episodes).run(get_parameters(model))
+    scores, masks = Validation(UniverSegLearner(config()).predict, episodes).run(get_parameters(model))
     assert scores.keys() == masks.keys() == set(TASKS)
     for task, of_task in episodes.items():
         dice = []
@@ -29,7 +30,7 @@ def test_masks_are_those_of_the_network_and_scored(episodes):
 
 
 def test_the_picture_shows_every_task(episodes, tmp_path):
-    validation = Validation(TINY, episodes)
+    validation = Validation(UniverSegLearner(config()).predict, episodes)
     truth = {task: np.stack([e.target_label[..., 0] >= 0.5 for e in of]) for task, of in episodes.items()}
     validation.draw(tmp_path / "one.png", "step 1", dict.fromkeys(TASKS, 1.0), truth)
     validation.draw(tmp_path / "half.png", "step 1", {TASKS[0]: 1.0}, truth)
@@ -39,5 +40,5 @@ def test_the_picture_shows_every_task(episodes, tmp_path):
 
 
 def test_without_tasks_there_is_nothing_to_do():
-    assert not Validation(TINY, {})
-    assert jax.tree.leaves(Validation(TINY, {}).run({})) == []
+    assert not Validation(UniverSegLearner(config()).predict, {})
+    assert jax.tree.leaves(Validation(UniverSegLearner(config()).predict, {}).run({})) == []

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from universeg_jax.cli import few_shot
 from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights, resumable
 
 DESCRIPTION = """\
@@ -36,6 +37,12 @@ def add_parser(subparsers) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="labelled images, volumes, or a corpus")
     add_out(parser, metavar="OUT")
     add_weights(parser)
+    parser.add_argument(
+        "--protocol",
+        choices=("in-context", "few-shot"),
+        default="in-context",
+        help="few-shot: volumes by the protocol of SSL-ALPNet and ProtoSAM (default: %(default)s)",
+    )
     add_overwrite(parser, help="start again instead of resuming")
     what = parser.add_argument_group("what to measure on")
     what.add_argument(
@@ -78,6 +85,7 @@ def add_parser(subparsers) -> None:
         help="tolerance of surface Dice: pixels of 128x128, or millimetres for volumes (default: %(default)s)",
     )
     how.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: %(default)s)")
+    few_shot.add_options(parser)
     parser.add_argument("--no-pictures", action="store_true", help="skip the pictures of predictions")
     add_quiet(parser)
     parser.set_defaults(run=run, extra="evaluate")
@@ -89,11 +97,15 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: unusable arguments; finished measurements stay.
     """
+    if arguments.protocol == "few-shot":
+        few_shot.run(arguments)
+        return
+    few_shot.refuse_options(arguments)
     # Imported here so that --help need not wait for JAX.
-    from universeg_jax.evaluate.evaluation import RECORDS, evaluate
     from universeg_jax.evaluate.methods import Ensemble, InContext
+    from universeg_jax.evaluate.protocol import EvaluationProtocol, with_defaults
     from universeg_jax.evaluate.report import OUTPUTS, notes, picture_files, tables_of, write_report
-    from universeg_jax.evaluate.runner import EvaluationProtocol, with_defaults
+    from universeg_jax.evaluate.runner import RECORDS, evaluate
     from universeg_jax.segment.model import load_in_context
     from universeg_jax.segment.report import environment, warnings_on_stderr
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing

@@ -25,7 +25,11 @@ def add_parser(subparsers) -> None:
     parser = add_command(subparsers, "train", help="train a network from a configuration", description=DESCRIPTION)
     parser.add_argument("config", type=Path, metavar="CONFIG", help="Python file with config = TrainConfig(...)")
     parser.add_argument(
-        "--corpus", type=Path, required=True, metavar="CORPUS", help="corpus that `universeg-jax prepare` made"
+        "--corpus",
+        type=Path,
+        required=True,
+        metavar="CORPUS",
+        help="corpus that `universeg-jax prepare` made, or the folder of scans of an EncoderTrainConfig",
     )
     add_out(parser, help="folder of the run", metavar="RUN")
     parser.add_argument(
@@ -56,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     # Imported here so that --help need not wait for JAX.
     import jax
 
-    from universeg_jax.train.config import read_config
+    from universeg_jax.train.config_file import read_config
     from universeg_jax.train.devices import Devices
     from universeg_jax.train.loop import STOPPED, Stopped, train
 

@@ -7,8 +7,6 @@ from universeg_jax.util.lazy import lazy_names
 # Editors and type checkers read the first branch, Python the second. A test compares them.
 if TYPE_CHECKING:
     from universeg_jax.evaluate.data import CorpusData as CorpusData
-    from universeg_jax.evaluate.evaluation import Evaluation as Evaluation
-    from universeg_jax.evaluate.evaluation import evaluate as evaluate
     from universeg_jax.evaluate.folder_data import FolderData as FolderData
     from universeg_jax.evaluate.folder_data import read_folder as read_folder
     from universeg_jax.evaluate.methods import Ensemble as Ensemble
@@ -21,16 +19,18 @@ if TYPE_CHECKING:
     from universeg_jax.evaluate.metrics import iou as iou
     from universeg_jax.evaluate.metrics import score as score
     from universeg_jax.evaluate.metrics import soft_dice as soft_dice
-    from universeg_jax.evaluate.runner import EvaluationProtocol as EvaluationProtocol
+    from universeg_jax.evaluate.protocol import EvaluationProtocol as EvaluationProtocol
+    from universeg_jax.evaluate.runner import Evaluation as Evaluation
+    from universeg_jax.evaluate.runner import evaluate as evaluate
 else:
     __all__, __getattr__, __dir__ = lazy_names(
         __name__,
         {
             "data": ("CorpusData",),
-            "evaluation": ("Evaluation", "evaluate"),
             "folder_data": ("FolderData", "read_folder"),
             "methods": ("Ensemble", "InContext", "Method", "Retrieval", "TestTimeAugmentation"),
             "metrics": ("Scores", "dice", "iou", "score", "soft_dice"),
-            "runner": ("EvaluationProtocol",),
+            "protocol": ("EvaluationProtocol",),
+            "runner": ("Evaluation", "evaluate"),
         },
     )

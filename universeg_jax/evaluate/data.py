@@ -1,4 +1,4 @@
-"""What is evaluated on: the tasks of some data, the labelled images and the cases of each, and how they are split."""
+"""Define data to evaluate on: tasks, labelled examples, cases, and their folds."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from universeg_jax.util.random import generator
 
 @dataclass(frozen=True)
 class Case:
-    """What one score is for: an image, or all slices of a volume.
+    """One scored unit: an image, or all slices of a volume.
 
     Attributes:
         name: unique in its task.
-        subject: whom it shows; unique to the case where subjects are unknown.
-        split: "train", "validation" or "test"; "" where the data come without splits.
+        subject: name of the subject; unique to the case if subjects are unknown.
+        split: "train", "validation" or "test"; "" if the data have no splits.
         images: indices of its images.
-        area: mean of the label map, of a volume in the slice where it is largest; in [0,1].
-        spacing: millimetres per pixel of the stacked images (D,H,W); None where unknown, or for an image.
+        area: mean of the label map in [0,1], for a volume in the slice where it is largest.
+        spacing: millimetres per pixel of the stacked images (D,H,W); None for an image, or if unknown.
     """
 
     name: str
@@ -34,11 +34,12 @@ class Case:
 
     @property
     def volume(self) -> bool:
+        """Whether the case is a volume."""
         return self.spacing is not None
 
 
 class Data(Protocol):
-    """Labelled images of one or several tasks.
+    """Labelled images of one or more tasks.
 
     Attributes:
         tasks: sorted by name.
@@ -47,29 +48,32 @@ class Data(Protocol):
     tasks: tuple[CorpusTask, ...]
 
     def examples(self, task: CorpusTask) -> tuple[Example, ...]:
-        """The labelled images that may be shown as support."""
+        """Return the labelled images that may be shown as support."""
         ...
 
     def cases(self, task: CorpusTask) -> tuple[Case, ...]:
-        """What is segmented and scored."""
+        """Return the cases to segment and score."""
         ...
 
     def read(self, task: CorpusTask, image: int) -> tuple[np.ndarray, np.ndarray]:
-        """An image and its label map, (H,W,1) float32 in [0,1]; all are of one size."""
+        """Return an image and its label map, (H,W,1) float32 in [0,1]. All have one size."""
         ...
 
-    def subjects_known(self, dataset: str) -> bool: ...
+    def subjects_known(self, dataset: str) -> bool:
+        """Return whether the data tell the subject of each image."""
+        ...
 
     def fingerprint(self, dataset: str) -> str:
-        """Another one when the data change."""
+        """Return a digest that changes with the data."""
         ...
 
 
 class CorpusData:
-    """A prepared corpus, as `Data`. Every stored image is a case: of volumes, a corpus keeps single slices.
+    """A prepared corpus as `Data`. Every stored image is a case, because a corpus holds single slices of volumes.
 
     Args:
-        datasets: only these; None for all.
+        corpus: to evaluate on.
+        datasets: names of datasets to use; None for all.
     """
 
     def __init__(self, corpus: Corpus, *, datasets: Collection[str] | None = None):
@@ -100,12 +104,12 @@ class Labelled(NamedTuple):
 
 
 class SupportPool:
-    """The labelled images that a support set may be drawn from, in random order.
+    """Labelled images that a support set is drawn from, in random order.
 
     Args:
-        data, task: where they are read from, each when it is first asked for.
-        examples: which they are.
-        cache: images that were read, by index; pools of one task share it.
+        data, task: source of the images, which are read on first use.
+        examples: the images.
+        cache: images that were read, by index. Pools of one task share it.
     """
 
     def __init__(self, data: Data, task: CorpusTask, examples: tuple[Example, ...], cache: dict):
@@ -115,28 +119,29 @@ class SupportPool:
         return len(self.examples)
 
     def take(self, entries) -> Labelled:
-        """The examples of these indices."""
+        """Return the examples at these places of the pool."""
         pairs = [read_cached(self.data, self.task, self.examples[i].image, self._cache) for i in entries]
         return Labelled(*(np.stack(arrays) for arrays in zip(*pairs, strict=True)))
 
     def first(self, size: int) -> Labelled:
-        """The first examples: a random support set, and part of the one of any larger size."""
+        """Return the first examples, a random support set. A larger set contains a smaller one."""
         return self.take(range(min(size, len(self))))
 
     def shuffled(self, rng: np.random.Generator) -> "SupportPool":
-        """The same images in another order."""
+        """Return a pool of the same images in another order."""
         order = rng.permutation(len(self))
         return SupportPool(self.data, self.task, tuple(self.examples[i] for i in order), self._cache)
 
 
 def read_cached(data: Data, task: CorpusTask, image: int, cache: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image and its label map, or take them from the cache."""
     if image not in cache:
         cache[image] = data.read(task, image)
     return cache[image]
 
 
 class Fold(NamedTuple):
-    """Which examples may support which cases."""
+    """Cases, and the examples that may support them."""
 
     support: tuple[Example, ...]
     cases: tuple[Case, ...]
@@ -145,23 +150,24 @@ class Fold(NamedTuple):
 def make_folds(
     data: Data, task: CorpusTask, *, seed: int, folds: int | None, targets: int | None, minimum_area: float
 ) -> list[Fold]:
-    """Divide a task so that no subject is in a support set and a target of the same fold.
+    """Divide a task into folds. No subject is in the support and in the cases of the same fold.
 
     Args:
-        folds: None takes the splits that come with the data: support from train, cases from test. A number k deals
-            the subjects of a dataset into k groups (at most as many as there are), each segmented with support from
-            all others.
-        targets: at most so many cases, at random; None for all.
-        minimum_area: images and cases whose label covers less of the image are left out.
+        data, task: to divide.
+        seed: of the random draws.
+        folds: None for the splits of the data, with support from train and cases from test. A number k deals the
+            subjects into k groups, and each group is segmented with support from all others.
+        targets: largest number of cases, chosen at random; None for all.
+        minimum_area: smallest area of a label, as a fraction of the image.
 
     Returns:
-        The folds that have cases and support; none if the task has too few.
+        The folds that have both cases and support.
 
     Raises:
-        InputError: no number of folds for data without splits.
+        InputError: the data have no splits, and `folds` is None.
     """
     if folds is None and not any(case.split for case in data.cases(task)):
-        raise InputError(f"{task.dataset}: comes without splits into train and test; pass folds=5 to cross-validate")
+        raise InputError(f"{task.dataset}: has no splits into train and test; pass folds=5 to cross-validate")
     examples = [e for e in data.examples(task) if e.area >= minimum_area]
     cases = [c for c in data.cases(task) if c.area >= minimum_area]
     if folds is None:

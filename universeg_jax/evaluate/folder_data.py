@@ -1,7 +1,7 @@
-"""Labelled images and volumes as they lie in a folder, to evaluate on without preparing a corpus.
+"""Read labelled images and volumes of a folder, to evaluate on them without preparing a corpus.
 
-They become what a prepared corpus holds (square, in [0,1], labels soft), by the same code. Of a volume, a corpus keeps
-single slices; here all slices along one axis are kept, and the volume is one case, scored in three dimensions.
+The code of a corpus makes the images square and scales them to [0,1], with soft labels. A corpus holds single slices of
+a volume. Here all slices along one axis are kept, and the volume is one case with scores in three dimensions.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ from universeg_jax.evaluate.data import Case
 
 
 class FolderData:
-    """The dataset of one source, read into memory, as `Data`; without splits.
+    """Dataset of one source in memory, as `Data` without splits.
 
     Args:
-        source: what `find_sources` found.
+        source: as `find_sources` returns it.
         size: side of the images in pixels.
-        axis: "axial", "coronal" or "sagittal": along which volumes are cut. None takes the first that a dataset
-            allows, from axial on.
+        axis: "axial", "coronal" or "sagittal", the axis along which volumes are cut. None takes the first that the
+            dataset allows, axial first.
         progress: show a progress bar.
 
     Raises:
-        InputError: an item that cannot be read, images without any class.
+        InputError: an item is unreadable, or the images show no class.
     """
 
     def __init__(self, source: Source, *, size: int = 128, axis: str | None = None, progress: bool = False):
@@ -75,7 +75,7 @@ class FolderData:
             found.update(image.tobytes())
             for name, label in labels.items():
                 found.update(name.encode() + label.tobytes())
-        for task in self.tasks:  # whose subject a case is decides what may support it, its spacing what distances are
+        for task in self.tasks:  # the subject of a case decides on its support, the spacing on distances
             for case in self._cases[task]:
                 found.update(repr((case.name, case.subject, case.spacing)).encode())
         return found.hexdigest()[:12]
@@ -87,7 +87,7 @@ class FolderData:
 
     def _add_picture(self, dataset: str, item: Item, scan: Scan, classes: tuple[str, ...]) -> None:
         if self._axis:
-            raise InputError(f"--axis {self._axis}: {item.name} is a picture, which is not cut; leave the option out")
+            raise InputError(f"--axis {self._axis}: {item.name} is a picture and has no axis; leave the option out")
         (whole,) = slices(scan, item.name)
         image = self._keep(resize(whole.planes, None, self._size), scan)
         for name in classes:
@@ -107,7 +107,7 @@ class FolderData:
         for index in range(scan.image.shape[along]):
             planes, spacing = cut(scan, unit, axis, index, values)
             images.append(self._keep(resize(planes, spacing, self._size), scan))
-        # What one pixel of the padded, resized square measures.
+        # Side of one pixel of the padded and resized square, in millimetres.
         pixel = max(length * s for length, s in zip(planes.shape[:2], spacing, strict=True)) / self._size
         middle = images[len(images) // 2]
         for name in classes:
@@ -121,7 +121,7 @@ class FolderData:
             self._cases.setdefault(task, []).append(case)
 
     def _keep(self, planes: np.ndarray, scan: Scan) -> int:
-        """Store an image and its label maps (size,size,1+K) as a corpus does; its index."""
+        """Store an image and its label maps (size,size,1+K) as a corpus does, and return its index."""
         stored = np.round(255 * planes).astype(np.uint8)
         maps = {name: stored[..., 1 + k : 2 + k] for k, name in enumerate(_names(scan))}
         self._images.append(stored[..., :1])
@@ -141,10 +141,10 @@ def read_folder(
     subject_pattern: str | None = None,
     progress: bool = False,
 ) -> FolderData:
-    """The labelled images or volumes of a folder; arguments as of `find_sources` and `FolderData`.
+    """Read the labelled images or volumes of a folder. Arguments are those of `find_sources` and `FolderData`.
 
     Raises:
-        InputError: what `find_sources` and `FolderData` refuse, and several datasets in one folder.
+        InputError: `find_sources` or `FolderData` refuses the folder, or it holds several datasets.
     """
     sources = find_sources(folder, modality=modality, subject_pattern=subject_pattern)
     if len(sources) > 1:
@@ -157,5 +157,5 @@ def read_folder(
 
 
 def _names(scan: Scan) -> list[str]:
-    """Names of the classes that a scan holds, in the order of `class_values`."""
+    """Return the names of the classes of a scan, in the order of `class_values`."""
     return [scan.class_names.get(value, str(value)) for value in class_values(scan)]

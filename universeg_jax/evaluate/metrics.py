@@ -1,8 +1,8 @@
-"""Measures of how well a segmentation agrees with the truth.
+"""Measure the agreement of a segmentation with the truth.
 
-Empty masks: two empty masks agree perfectly (overlaps 1, distance 0); if one of the two is empty they disagree as much
-as they can (overlaps 0, and as distance the diagonal of the image, the farthest two pixels can be). Soft Dice has no
-masks but probabilities, and of an empty label it is 1 for probabilities of exactly 0 and nearly 0 for all others.
+Two empty masks agree perfectly: overlaps are 1, the distance is 0. If only one mask is empty, overlaps are 0 and the
+distance is the diagonal of the image. Soft Dice takes probabilities. For an empty label it is 1 if all probabilities
+are 0, and nearly 0 otherwise.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ SMOOTHING = 1e-7  # of soft Dice, as in the loss of the UniverSeg authors
 
 @dataclass(frozen=True)
 class Scores:
-    """How one prediction agrees with the truth.
+    """Agreement of one prediction with the truth.
 
     Attributes:
-        dice, soft_dice, iou, surface_dice: from 0 to 1, 1 being perfect.
-        hausdorff95: in pixels, or in millimetres where the size of a pixel is known; 0 is perfect.
+        dice, soft_dice, iou, surface_dice: from 0 to 1; 1 is perfect.
+        hausdorff95: in pixels, or in millimetres if the size of a pixel is known; 0 is perfect.
     """
 
     dice: float
@@ -42,11 +42,12 @@ def score(
     tolerance: float = 1.0,
     spacing: Sequence[float] | None = None,
 ) -> Scores:
-    """All measures of one image (H,W) or volume (D,H,W).
+    """Return all measures of one image (H,W) or volume (D,H,W).
 
     Args:
-        probability: float in [0,1]; the predicted mask is where it exceeds `threshold`.
-        label: float in [0,1] of the same shape; the true mask is where it is 0.5 or more.
+        probability: float in [0,1]; values above `threshold` are the predicted mask.
+        label: float in [0,1] of the same shape; values from 0.5 are the true mask.
+        threshold: of the probabilities.
         tolerance, spacing: as in `surface_scores`.
     """
     prediction, truth = probability > threshold, label >= 0.5
@@ -59,18 +60,18 @@ def score(
 
 
 def as_array(scores: Sequence[Scores]) -> np.ndarray:
-    """(N, number of METRICS)."""
+    """Return scores as an array (N, metrics)."""
     return np.array([astuple(one) for one in scores])
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """The Dice coefficient 2|A∩B| / (|A|+|B|) of two masks, in [0,1].
+    """Return the Dice coefficient 2|A∩B| / (|A|+|B|) of two masks, in [0,1].
 
     Args:
         prediction, truth: bool arrays of one shape.
 
     Raises:
-        InputError: other dtypes or unlike shapes.
+        InputError: the masks are not bool, or differ in shape.
     """
     prediction, truth = _checked("dice", prediction, truth)
     total = np.count_nonzero(prediction) + np.count_nonzero(truth)
@@ -80,7 +81,7 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def iou(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union |A∩B| / |A∪B| of two masks (Jaccard index), in [0,1]. Arguments as of `dice`."""
+    """Return the intersection over union |A∩B| / |A∪B| of two masks (Jaccard index), in [0,1]."""
     prediction, truth = _checked("iou", prediction, truth)
     union = np.count_nonzero(prediction | truth)
     if union == 0:
@@ -89,10 +90,9 @@ def iou(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def soft_dice(probability: np.ndarray, label: np.ndarray) -> float:
-    """Dice of two maps in [0,1] without a threshold: (2Σpy + ε) / (Σp² + Σy² + ε), with ε = 1e-7.
+    """Return the Dice of two maps in [0,1] without a threshold: (2Σpy + ε) / (Σp² + Σy² + ε), with ε = 1e-7.
 
-    The squares (Milletari et al., 2016) are those of the loss that UniverSeg is trained with; a soft label has soft
-    Dice 1 with itself.
+    The squares (Milletari et al., 2016) are as in UniverSeg's loss. A soft label has soft Dice 1 with itself.
     """
     p, y = (np.asarray(array, np.float64) for array in (probability, label))
     return float((2 * (p * y).sum() + SMOOTHING) / ((p**2).sum() + (y**2).sum() + SMOOTHING))
@@ -105,12 +105,11 @@ def surface_scores(
     tolerance: float = 1.0,
     spacing: Sequence[float] | None = None,
 ) -> tuple[float, float]:
-    """Surface Dice and 95th percentile Hausdorff distance of two masks.
+    """Return surface Dice and the 95th percentile Hausdorff distance of two masks.
 
-    The surface of a mask are its pixels with one outside of it above, below or beside them (before or behind, in
-    volumes); beyond the image all is outside. Each has its Euclidean distance to the nearest pixel of the other
-    surface. Surface Dice (Nikolov et al., 2018) is the fraction of pixels of both surfaces whose distance is at most
-    the tolerance. The Hausdorff distance is the larger of the 95th percentiles of the two directions.
+    The surface of a mask consists of its pixels with a direct neighbour outside the mask or the image. Each surface
+    pixel has a Euclidean distance to the other surface. Surface Dice (Nikolov et al., 2018) is the fraction of
+    distances up to the tolerance. The Hausdorff distance is the larger of the 95th percentiles of the two directions.
 
     Args:
         prediction, truth: bool arrays (H,W) or (D,H,W).
@@ -118,7 +117,7 @@ def surface_scores(
         spacing: millimetres per pixel along each dimension; None measures in pixels.
 
     Raises:
-        InputError: other dtypes or unlike shapes.
+        InputError: the masks are not bool, or differ in shape.
     """
     from scipy.ndimage import distance_transform_edt
 

@@ -1,4 +1,4 @@
-"""Results as plots, and pictures of the best, median and worst predictions of every task."""
+"""Plot results, and picture the best, median and worst predictions of every task."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.evaluate.data import Data, Fold
 from universeg_jax.evaluate.methods import Method
+from universeg_jax.evaluate.protocol import EvaluationProtocol
 from universeg_jax.evaluate.records import Record
-from universeg_jax.evaluate.runner import EvaluationProtocol, TaskRun
+from universeg_jax.evaluate.runner import TaskRun
 from universeg_jax.evaluate.summary import Cells, Condition, Estimate, Summary, difference, summarise
 from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExample
 
-# Okabe and Ito's colours, told apart by people with colour blindness.
+# Okabe and Ito's colours, which people with colour blindness can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = ("-", "--", ":")
 MARKERS = ("o", "s", "^", "v", "D", "x", "+")
@@ -23,7 +24,7 @@ LABEL = "Dice"
 
 
 def support_size_curve(summaries: Mapping[Condition, Summary]) -> Figure:
-    """Dice against the support size: the mean over tasks with its interval, and of the longest curve every dataset."""
+    """Plot Dice against the support size: means over tasks with intervals, and datasets of the longest curve."""
     figure = Figure(figsize=(7.4, 4.2), layout="constrained", dpi=120)
     axes = figure.subplots()
     curves = _curves([condition for condition in summaries if condition.support is not None])
@@ -38,7 +39,7 @@ def support_size_curve(summaries: Mapping[Condition, Summary]) -> Figure:
 
 
 def ensembling_gain(cells: Mapping[Condition, Cells], base: str, ensemble: str) -> Figure:
-    """Dice of an ensemble minus Dice of its base, case by case: mean over tasks with its interval, for each pool."""
+    """Plot the paired gain in Dice of an ensemble over its base, for each pool, with intervals."""
     figure = Figure(figsize=(7.0, 3.8), layout="constrained", dpi=120)
     axes = figure.subplots()
     conditions = [c for c in cells if c.method == ensemble and c.support is not None]
@@ -60,7 +61,7 @@ def ensembling_gain(cells: Mapping[Condition, Cells], base: str, ensemble: str) 
 
 
 def dataset_bars(summaries: Mapping[str, Summary]) -> Figure:
-    """Dice of every dataset, one bar for each of the named summaries, with intervals."""
+    """Plot the Dice of every dataset with intervals, a bar for each named summary."""
     datasets = sorted({name for summary in summaries.values() for name in summary.datasets})
     groups = [*datasets, "mean over tasks"]
     figure = Figure(
@@ -92,14 +93,14 @@ def dataset_bars(summaries: Mapping[str, Summary]) -> Figure:
     axes.set_xticks(range(len(groups)), [g.replace("_", " ") for g in groups], rotation=30, ha="right", fontsize=8)
     axes.set(ylabel=LABEL, ylim=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)
-    # As many columns as fit: of a key and a name, in inches.
+    # As many columns as fit, each with a key and a name, in inches.
     columns = int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, summaries))))
     figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=max(1, min(columns, len(summaries))))
     return figure
 
 
 def differences(summaries: Mapping[str, Summary], baseline: str) -> Figure:
-    """Dice minus that of a baseline, one row for each of the named differences, with intervals."""
+    """Plot differences in Dice from a baseline with intervals, a row for each named difference."""
     figure = Figure(figsize=(7.0, 1.0 + 0.3 * len(summaries)), layout="constrained", dpi=120)
     axes = figure.subplots()
     for row, summary in enumerate(summaries.values()):
@@ -118,18 +119,19 @@ def differences(summaries: Mapping[str, Summary], baseline: str) -> Figure:
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set_yticks(range(len(summaries)), list(summaries), fontsize=8)
     axes.set_ylim(len(summaries) - 0.5, -0.5)
-    axes.set_xlabel(f"{LABEL} minus that of {baseline}")
+    axes.set_xlabel(f"difference in {LABEL} from {baseline}")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, fontsize=8, loc="outside right center")
     return figure
 
 
 def write(figure: Figure, file: Path) -> None:
+    """Write a figure as PNG."""
     figure.savefig(file, format="png", facecolor="white")
 
 
 def _curves(conditions: list[Condition]) -> dict[str, list[Condition]]:
-    """The conditions of each method and pool, by support size."""
+    """Group conditions by method and pool, sorted by support size."""
     curves: dict[str, list[Condition]] = {}
     for condition in sorted(conditions, key=lambda condition: condition.size):
         name = condition.method if condition.pool is None else f"{condition.method}, pool of {condition.pool}"
@@ -149,18 +151,18 @@ def _with_band(axes: Axes, conditions: list[Condition], estimates: list[Estimate
             axes.vlines(sizes, low, high, color=colour, linewidth=1.5, zorder=3)
 
 
-def _thin_lines(axes: Axes, whose: str, conditions: list[Condition], summaries: Sequence[Summary]) -> None:
-    """Of every dataset, if there are several: without intervals, behind what matters more; the legend says whose."""
+def _thin_lines(axes: Axes, name: str, conditions: list[Condition], summaries: Sequence[Summary]) -> None:
+    """Draw a thin line without interval for each dataset, if there are several."""
     datasets = summaries[0].datasets
     if len(datasets) == 1:
         return
-    if whose:
-        axes.plot([], [], " ", label=f"{whose}:")
-    for i, name in enumerate(datasets):
+    if name:
+        axes.plot([], [], " ", label=f"{name}:")
+    for i, dataset in enumerate(datasets):
         style, marker = LINE_STYLES[i % len(LINE_STYLES)], MARKERS[i % len(MARKERS)]
         look = dict(color="0.6", linestyle=style, marker=marker, markersize=3.5, linewidth=1, zorder=1)
-        values = [summary.datasets[name].mean[0] for summary in summaries]
-        axes.plot([c.support for c in conditions], values, label=name.replace("_", " "), **look)
+        values = [summary.datasets[dataset].mean[0] for summary in summaries]
+        axes.plot([c.support for c in conditions], values, label=dataset.replace("_", " "), **look)
 
 
 def _support_axis(axes: Axes, sizes: list[int]) -> None:
@@ -185,11 +187,11 @@ def picture_section(
 ) -> Section:
     """Segment the best, middle and worst cases of a record again, and lay them out for `write_overview`.
 
-    Of a volume, the slice is shown where the structure is largest.
+    A volume is shown by the slice with the largest structure.
     """
     chosen = choose_pictures(record.scores[:, 0].tolist())
     wanted = {record.cases[i]: (what, record.scores[i, 0]) for i, what in chosen}
-    # Only the chosen cases; what is drawn depends on the number of the fold, so all folds keep their place.
+    # Only the chosen cases. Random draws depend on the number of the fold, so all folds keep their place.
     folds = [Fold(support, tuple(c for c in cases if c.name in wanted)) for support, cases in folds]
     of_task = TaskRun(data, task, folds, protocol)
     results = {}
@@ -225,7 +227,7 @@ def picture_section(
 
 
 def choose_pictures(dices: Sequence[float]) -> list[tuple[int, str]]:
-    """Indices of the best, the middle and the worst, at most OF_EACH of each, and which of the three each is."""
+    """Choose the best, median and worst cases, at most OF_EACH of each, as (index, kind)."""
     order = sorted(range(len(dices)), key=lambda i: -dices[i])
     each = min(OF_EACH, -(-len(order) // 3))
     middle = (len(order) - each) // 2

@@ -1,10 +1,9 @@
-"""What was measured, written line by line as it is measured, so that a run that was killed goes on where it stopped.
+"""Store measurements line by line as they are made, so that a killed run can resume.
 
-OUT/records.jsonl    first line: the options that all numbers depend on; then one `Record` a line
+OUT/records.jsonl    first line: the options that all scores depend on; then one `Record` on each line
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,14 +13,17 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import METRICS
+from universeg_jax.util.line_file import LineFile
 
 
 class Key(NamedTuple):
-    """Which measurement: a method on a task with one random draw.
+    """Name of a measurement: a method on a task with one random draw.
 
     Attributes:
-        support: examples shown; None for all there are.
-        pool: examples they were chosen from, at most; None for all there are.
+        task, method: names.
+        support: number of examples shown; None for all.
+        pool: largest number of examples to choose from; None for all.
+        draw: number of the draw.
     """
 
     task: str
@@ -36,12 +38,13 @@ class Record:
     """One measurement.
 
     Attributes:
-        identity: of the method.
+        key: its name.
+        identity: identity of the method.
         data: fingerprint of the dataset.
-        shown: examples shown in fact: fewer than asked for where there are not so many, the fewest of all folds.
+        shown: number of examples that were shown, the fewest of all folds.
         cases, subjects: names, one for each case.
-        scores: of each case, in the order of METRICS.
-        seconds: of the prediction of all cases.
+        scores: (cases, metrics), in the order of METRICS.
+        seconds: duration of the prediction of all cases.
     """
 
     key: Key
@@ -55,26 +58,29 @@ class Record:
 
 
 class Records:
-    """The records of a run, in memory and in a file.
+    """Records of a run, in memory and in a file.
 
     Args:
-        file: made with its first line if it is not there, or empty; otherwise what it holds is taken up.
-        about: the options of the protocol that all numbers depend on.
-        identities: of the methods that will be run, by name.
-        fingerprints: of the datasets they will be run on, by name.
+        file: the file. Its records are read if it exists.
+        about: options of the protocol that all scores depend on.
+        identities: identities of the methods, by name.
+        fingerprints: fingerprints of the datasets, by name.
 
     Raises:
-        InputError: the file is of another run, or none.
+        InputError: the file belongs to another run, or holds no records.
     """
 
     def __init__(self, file: Path, *, about: Mapping, identities: Mapping[str, str], fingerprints: Mapping[str, str]):
         self.file = file
         self._records: dict[Key, Record] = {}
         header = {"metrics": list(METRICS), **about}
-        lines = _whole_lines(file) if file.exists() else []
-        if not lines:  # new, or of a run that was killed before it wrote one
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._append(header)
+        self._lines = LineFile(file)
+        try:
+            lines = self._lines.read()
+        except ValueError as error:
+            raise InputError(f"{file}: holds no records ({error}); pass another --out, or --overwrite") from None
+        if not lines:  # new, or from a run that was killed before its first line
+            self._lines.append(header)
             return
         first, *rest = lines
         if first != json.loads(json.dumps(header)):
@@ -105,28 +111,9 @@ class Records:
         return len(self._records)
 
     def add(self, record: Record) -> None:
-        """Keep a record; it is in the file when this returns."""
-        self._append(_to_json(record))
+        """Add a record. The file holds it when this returns."""
+        self._lines.append(_to_json(record))
         self._records[record.key] = record
-
-    def _append(self, line: Mapping) -> None:
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-
-def _whole_lines(file: Path) -> list[dict]:
-    """The lines of a file. One that was cut short when its writer was killed is removed."""
-    content = file.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with file.open("r+b") as stream:
-            stream.truncate(len(whole))
-    try:
-        return [json.loads(line) for line in whole.splitlines()]
-    except ValueError as error:
-        raise InputError(f"{file}: holds no records ({error}); pass another --out, or --overwrite") from None
 
 
 def _difference(found: object, expected: Mapping) -> str:

@@ -1,12 +1,12 @@
-"""Everything there is to see of an evaluation.
+"""Write the report of an evaluation.
 
-OUT/records.jsonl       every measurement, as it was made (see records.py)
+OUT/records.jsonl       every measurement (see records.py)
 OUT/results.json        means and intervals of all metrics, settings, versions
 OUT/tables.md .tex      the same as tables
 OUT/datasets.png        Dice of every dataset
-OUT/support_size.png    Dice against the support size, if there are several
-OUT/ensembling.png      what ensembling gains, if it was measured
-OUT/differences.png     Dice compared with a baseline, if one was named
+OUT/support_size.png    Dice against the support size, if there are several sizes
+OUT/ensembling.png      gain of ensembling, if it was measured
+OUT/differences.png     Dice compared with a baseline, if there is one
 OUT/pictures/TASK.png   best, middle and worst predictions
 """
 
@@ -20,11 +20,11 @@ from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.data.readers.detect import safe_name
 from universeg_jax.evaluate import plots
 from universeg_jax.evaluate.data import Data
-from universeg_jax.evaluate.evaluation import RECORDS, Evaluation, differences_from, largest_support
 from universeg_jax.evaluate.methods import Ensemble, Method
 from universeg_jax.evaluate.metrics import METRICS
+from universeg_jax.evaluate.protocol import EvaluationProtocol
 from universeg_jax.evaluate.records import Key
-from universeg_jax.evaluate.runner import EvaluationProtocol
+from universeg_jax.evaluate.runner import RECORDS, Evaluation, differences_from, largest_support
 from universeg_jax.evaluate.summary import Condition, spread_over_draws
 from universeg_jax.evaluate.tables import (
     Table,
@@ -50,7 +50,7 @@ OUTPUTS = (
 
 
 def tables_of(evaluation: Evaluation, baseline: Condition | None = None) -> list[Table]:
-    """Of several conditions an overview, differences from the baseline and Dice by task; all metrics of the first."""
+    """Return all tables: overview, differences, Dice by task, and all metrics of the largest support."""
     summaries = evaluation.summaries
     largest = largest_support(summaries)
     tables = [task_table(largest, summaries[largest])]
@@ -63,20 +63,21 @@ def tables_of(evaluation: Evaluation, baseline: Condition | None = None) -> list
 
 
 def notes(data: Data, evaluation: Evaluation, protocol: EvaluationProtocol) -> list[str]:
-    """What a reader of the tables must know."""
+    """Return notes on the protocol, to print below the tables."""
     plan = evaluation.plan
     datasets = sorted({task.dataset for task in plan.folds})
     unknown = [name for name in datasets if not data.subjects_known(name)]
     volumes = any(case.volume for folds in plan.folds.values() for fold in folds for case in fold.cases)
     lines = [
-        "Brackets: 95 % bootstrap intervals over subjects, of the means over the random draws of the support, "
+        "Brackets: 95 % bootstrap intervals over subjects. Scores are means over the random draws of the support: "
         f"{_draws(evaluation)}."
     ]
     cases = "volumes" if volumes else "images"
     if unknown:
         lines.append(
-            f"Over {cases}, for subjects are unknown, in {', '.join(unknown)}: {cases} of one subject may be in "
-            "support and target, and intervals are then too narrow."
+            f"Subjects are unknown in {', '.join(unknown)}, so intervals are over {cases}. They are too narrow if "
+            f"{cases} "
+            "of one subject are in support and target."
         )
     where = (
         f"cross-validation in at most {protocol.folds} folds"
@@ -84,7 +85,7 @@ def notes(data: Data, evaluation: Evaluation, protocol: EvaluationProtocol) -> l
         else "support from train, targets from test"
     )
     limit = "all cases" if protocol.targets is None else f"at most {protocol.targets} cases of a task"
-    unit = "millimetres, volumes being scored in 3-D" if volumes else "pixels at the resolution of the data"
+    unit = "millimetres, with volumes scored in 3-D" if volumes else "pixels at the resolution of the data"
     lines.append(
         f"Protocol: {where}; {limit}; tolerance of surface Dice {protocol.tolerance:g}; distances in {unit}; "
         f"seed {protocol.seed}."
@@ -93,33 +94,33 @@ def notes(data: Data, evaluation: Evaluation, protocol: EvaluationProtocol) -> l
         counted = ", ".join(f"{number} of {name}" for name, number in fewer.items())
         where = ", in their smallest fold" if protocol.folds else ""
         lines.append(
-            "Support sizes and pools are those asked for. Of tasks with fewer examples than that all were used"
+            "Support sizes and pools are upper limits. These tasks have fewer examples and used all of them"
             f"{where}: {counted}."
         )
     if plan.too_small:
         counted = ", ".join(f"{number} of {name}" for name, number in plan.too_small.items())
         lines.append(
-            f"Cases left out, for their label covers less than {protocol.minimum_area} of the image: {counted}."
+            f"Cases left out because their label covers less than {protocol.minimum_area} of the image: {counted}."
         )
     lines += [f"Left out: {name} ({why})." for name, why in plan.left_out.items()]
     return lines
 
 
 def _fewer_than_asked(evaluation: Evaluation) -> dict[str, int]:
-    """How many examples there are, of the tasks that have fewer than the largest support or pool asked for."""
+    """Return the number of examples of each task with fewer than the largest support or pool."""
     asked = max((n for c in evaluation.summaries for n in (c.support, c.pool) if n is not None), default=0)
     there = {task.name: min(len(f.support) for f in folds) for task, folds in evaluation.plan.folds.items()}
     return {name: number for name, number in there.items() if number < asked}
 
 
 def _draws(evaluation: Evaluation) -> str:
-    """Their number, or numbers: `merged` evaluations may differ in it."""
+    """Return the number of draws as text. Merged evaluations may have several numbers."""
     drawn = Counter(condition for condition, _ in {(Condition.of(key), key.draw) for key in evaluation.records})
     conditions: dict[int, list[str]] = {}
     for condition in evaluation.summaries:
         conditions.setdefault(drawn[condition], []).append(condition_name(condition))
     most, *fewer = sorted(conditions, reverse=True)
-    return ", ".join([f"{most} of them", *(f"but {number} of {'; '.join(conditions[number])}" for number in fewer)])
+    return ", ".join([f"{most} draws", *(f"but {number} of {'; '.join(conditions[number])}" for number in fewer)])
 
 
 def write_report(
@@ -133,11 +134,14 @@ def write_report(
     baseline: Condition | None = None,
     with_pictures: bool = True,
 ) -> None:
-    """Write tables, plots and pictures; plots of an earlier report that this one does not make are removed.
+    """Write tables, plots and pictures, and remove outdated plots of an earlier report.
 
     Args:
-        about: what results.json tells besides: command, versions, machine.
-        baseline: what all other conditions are compared with, case by case.
+        out: folder of the report.
+        evaluation: to report.
+        data, methods, protocol: of the evaluation.
+        about: further contents of results.json: command, versions, machine.
+        baseline: condition that all others are compared with, case by case.
         with_pictures: segment the best, middle and worst cases again, and draw them.
     """
     tables, said = tables_of(evaluation, baseline), notes(data, evaluation, protocol)
@@ -212,17 +216,17 @@ def _write_plots(out: Path, evaluation: Evaluation, methods: Sequence[Method], b
 
 
 def _for_bars(evaluation: Evaluation, methods: Sequence[Method]) -> list[Condition]:
-    """Of every method the condition with the largest support."""
+    """Return the condition with the largest support of every method."""
     ensembles = {method.name for method in methods if isinstance(method, Ensemble)}
-    # Ensembles of whole pools are their base over again.
+    # An ensemble of the whole pool repeats its base.
     worth = [c for c in evaluation.summaries if not (c.method in ensembles and c.whole)] or list(evaluation.summaries)
     largest = {condition.method: condition for condition in sorted(worth, key=lambda condition: condition.size)}
     shown = [largest[name] for name in dict.fromkeys(condition.method for condition in worth)]
-    return shown if len(shown) <= len(plots.COLOURS) else shown[:1]  # so many bars could not be told apart
+    return shown if len(shown) <= len(plots.COLOURS) else shown[:1]  # more bars than colours cannot be distinguished
 
 
 def picture_files(tasks: Iterable[CorpusTask]) -> dict[CorpusTask, str]:
-    """Where the predictions of each task are drawn, in the folder of the report; names that are alike are numbered."""
+    """Return the picture file of each task, relative to the report. Equal names get numbers."""
     taken, files = Counter(), {}
     for task in tasks:
         name = safe_name(task.name)

@@ -1,8 +1,8 @@
-"""From records to means with intervals.
+"""Summarise records as means with intervals.
 
-The mean over draws is taken first, for each case; then over the cases of a task, over tasks, and over datasets.
-Intervals are 95 % bootstrap intervals (percentiles) over subjects: of each dataset the subjects are drawn anew, with
-replacement, together with all their cases in all its tasks. Tasks, datasets and draws of the support stay as they are.
+Means are taken over the draws of each case, then over cases, tasks and datasets. Intervals are 95 % bootstrap intervals
+(percentiles) over subjects. The subjects of each dataset are drawn with replacement, together with all their cases.
+Tasks, datasets and draws of the support stay fixed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ INTERVAL = (2.5, 97.5)  # percentiles
 
 
 class Condition(NamedTuple):
-    """What is compared in a table: a method, shown so many examples from a pool."""
+    """A row or column of a table: a method, a support size and a pool."""
 
     method: str
     support: int | None
@@ -27,26 +27,27 @@ class Condition(NamedTuple):
 
     @classmethod
     def of(cls, key: Key) -> "Condition":
+        """Return the condition of a measurement."""
         return cls(key.method, key.support, key.pool)
 
     @property
     def whole(self) -> bool:
-        """Whether all examples of the pool are shown, so that none are left to choose."""
+        """Whether all examples of the pool are shown, so that there is no choice."""
         return self.support is None or self.support == self.pool
 
     @property
     def size(self) -> float:
-        """To sort by: all examples are more than any number."""
+        """Support size for sorting, where all examples count as infinite."""
         return float("inf") if self.support is None else self.support
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its interval, of each metric.
+    """Mean and interval of each metric.
 
     Attributes:
-        mean: (number of metrics,).
-        low, high: the same; None where no task has more than one subject, so that nothing can be said.
+        mean: (metrics,).
+        low, high: (metrics,), or None if no task has more than one subject.
     """
 
     mean: np.ndarray
@@ -55,7 +56,7 @@ class Estimate:
 
 
 Cells = Mapping[str, Mapping[tuple[str, str], np.ndarray]]
-"""Of each task, the scores (number of metrics,) of each case, which is (subject, name)."""
+"""Scores (metrics,) by task, and by case as (subject, name)."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ class Summary:
     """Estimates of one condition, or of the difference of two.
 
     Attributes:
-        tasks, datasets: by name.
-        over_tasks, over_datasets: mean over the tasks; mean over the datasets of the means over their tasks.
-        cases, subjects: their numbers, by task.
+        tasks, datasets: estimates by name.
+        over_tasks: mean over the tasks.
+        over_datasets: mean over the datasets, each the mean over its tasks.
+        cases, subjects: numbers of cases and subjects, by task.
     """
 
     tasks: dict[str, Estimate]
@@ -77,7 +79,7 @@ class Summary:
 
 
 def by_condition(records: Iterable[Record]) -> dict[Condition, Cells]:
-    """The mean over the draws of each case, for each condition."""
+    """Return the mean over the draws of each case, for each condition."""
     drawn: dict[Condition, dict[str, dict[tuple[str, str], list[np.ndarray]]]] = {}
     for record in records:
         condition = Condition.of(record.key)
@@ -93,7 +95,7 @@ def by_condition(records: Iterable[Record]) -> dict[Condition, Cells]:
 
 
 def spread_over_draws(records: Iterable[Record]) -> dict[tuple[Condition, str], np.ndarray | None]:
-    """Standard deviation over the draws of the mean of a task, of each metric; None for a single draw."""
+    """Return the standard deviation over the draws of each task's mean, for each metric; None for a single draw."""
     means: dict[tuple[Condition, str], list[np.ndarray]] = {}
     for record in records:
         means.setdefault((Condition.of(record.key), record.key.task), []).append(record.scores.mean(axis=0))
@@ -101,12 +103,12 @@ def spread_over_draws(records: Iterable[Record]) -> dict[tuple[Condition, str], 
 
 
 def only(cells: Cells, tasks: Iterable[str]) -> Cells:
-    """Those tasks alone."""
+    """Return the cells of some tasks."""
     return {task: cells[task] for task in tasks}
 
 
 def difference(one: Cells, other: Cells) -> Cells:
-    """Case by case, `one` minus `other`: the interval of a paired comparison is that of these differences."""
+    """Return `one` minus `other` case by case. Summarise it for a paired comparison."""
     return {
         task: {case: scores - other[task][case] for case, scores in cases.items() if case in other[task]}
         for task, cases in one.items()
@@ -115,16 +117,16 @@ def difference(one: Cells, other: Cells) -> Cells:
 
 
 def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Summary:
-    """Means and intervals. The same seed gives the same intervals, to a dataset whatever others are summarised."""
+    """Return means and intervals. The intervals of a dataset depend on the seed, not on other datasets."""
     if not cells:
         raise ValueError("there is nothing to summarise: no tasks")
     datasets: dict[str, list[str]] = {}
     for task in cells:
         datasets.setdefault(task.split("/")[0], []).append(task)
 
-    means: dict[str, np.ndarray] = {}  # of each task: (1 + resamples, metrics), the first of the data themselves
+    means: dict[str, np.ndarray] = {}  # of each task: (1 + resamples, metrics); row 0 is the mean without resampling
     for dataset, tasks in datasets.items():
-        rng = generator(seed, "bootstrap", dataset)  # by its name: whatever other datasets there are
+        rng = generator(seed, "bootstrap", dataset)  # named after the dataset, so that other datasets have no effect
         subjects = sorted({subject for task in tasks for subject, _ in cells[task]})
         drawn = rng.multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples)
         times = np.vstack([np.ones(len(subjects)), drawn])
@@ -133,7 +135,7 @@ def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Sum
 
     of_datasets = {name: np.mean([means[task] for task in tasks], axis=0) for name, tasks in datasets.items()}
     number = {task: len({subject for subject, _ in cases}) for task, cases in cells.items()}
-    certain = max(number.values()) == 1  # no task has a subject that another could be drawn for
+    certain = max(number.values()) == 1  # no task has a second subject to draw
     return Summary(
         {task: _estimate(means[task], certain=number[task] == 1) for task in cells},
         {
@@ -148,13 +150,15 @@ def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Sum
 
 
 def _weighted_means(cases: Mapping, subjects: list[str], times: np.ndarray) -> np.ndarray:
-    """Mean over cases, each counted as often as its subject was drawn.
+    """Return the mean over cases, weighted by the number of draws of their subjects.
 
     Args:
-        times: (R,subjects), how often each was drawn.
+        cases: scores by (subject, name).
+        subjects: names of all subjects.
+        times: (R,subjects), number of draws of each subject.
 
     Returns:
-        (R,metrics). A draw without any subject that has a case in this task is left at the task's mean.
+        (R,metrics). A row without any case of this task is the plain mean.
     """
     place = {subject: i for i, subject in enumerate(subjects)}
     scores = np.stack(list(cases.values()))

@@ -1,4 +1,4 @@
-"""Results as tables, in Markdown and LaTeX, and as JSON."""
+"""Lay out results as tables in Markdown, LaTeX and plain text, and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ HEADINGS = {
     "hausdorff95": "Hausdorff 95 %",
 }
 
-WIDEST = 4  # conditions side by side
+WIDEST = 4  # largest number of conditions in columns
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,12 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
+        """Return the table in Markdown."""
         lines = [self.headings, ["---"] * len(self.headings), *self.rows]
         return f"**{self.title}**\n\n" + "\n".join(f"| {' | '.join(_bar_free(line))} |" for line in lines) + "\n"
 
     def latex(self) -> str:
-        """A floating table for LaTeX with the package booktabs."""
+        """Return a floating table for LaTeX, for the package booktabs."""
         lines = [" & ".join(map(_escaped, line)) + r" \\" for line in (self.headings, *self.rows)]
         columns = "l" + "r" * (len(self.headings) - 1)
         return "\n".join(
@@ -52,7 +53,7 @@ class Table:
         )
 
     def text(self) -> str:
-        """For a terminal."""
+        """Return the table for a terminal."""
         widths = [max(map(len, column)) for column in zip(self.headings, *self.rows, strict=True)]
         lines = [self.headings, ["-" * width for width in widths], *self.rows]
         cells = (
@@ -63,12 +64,13 @@ class Table:
 
 
 def condition_name(condition: Condition) -> str:
+    """Return the name of a condition in tables and plots."""
     pool = "" if condition.pool is None else f", pool of {condition.pool}"
     return f"{condition.method}, support {'all' if condition.support is None else condition.support}{pool}"
 
 
 def overview_table(summaries: Mapping[Condition, Summary]) -> Table:
-    """One row for each condition: all metrics, mean over tasks, and Dice over datasets."""
+    """Make a table with a row for each condition: all metrics over tasks, and Dice over datasets."""
     first = next(iter(summaries.values()))
     several = len(first.datasets) > 1
     rows = [
@@ -80,7 +82,7 @@ def overview_table(summaries: Mapping[Condition, Summary]) -> Table:
 
 
 def task_table(condition: Condition, summary: Summary) -> Table:
-    """One row for each task, then the means: all metrics of one condition."""
+    """Make a table of one condition with a row for each task, then the means."""
     rows = [[task, str(summary.cases[task]), *_cells(estimate)] for task, estimate in summary.tasks.items()]
     if len(summary.tasks) > 1:
         rows.append([f"mean over {len(summary.tasks)} tasks", "", *_cells(summary.over_tasks)])
@@ -90,7 +92,7 @@ def task_table(condition: Condition, summary: Summary) -> Table:
 
 
 def dice_table(summaries: Mapping[Condition, Summary]) -> Table:
-    """Dice of every task under every condition: one row for each task, or for each condition if these are many."""
+    """Make a table of Dice by task and condition. Many conditions become rows, few become columns."""
     conditions = list(summaries)
     if len(conditions) > WIDEST:
         return _dice_by_condition(summaries)
@@ -107,7 +109,7 @@ def dice_table(summaries: Mapping[Condition, Summary]) -> Table:
 
 
 def _dice_by_condition(summaries: Mapping[Condition, Summary]) -> Table:
-    """Without intervals, for which there is no room."""
+    """Make the table with conditions as rows, without intervals."""
     tasks = list(next(iter(summaries.values())).tasks)
     rows = [
         [condition_name(c), *(f"{s.tasks[task].mean[0]:.3f}" if task in s.tasks else "-" for task in tasks)]
@@ -117,7 +119,7 @@ def _dice_by_condition(summaries: Mapping[Condition, Summary]) -> Table:
 
 
 def difference_table(baseline: Condition, differences: Mapping[Condition, Summary]) -> Table:
-    """One row for each condition: its metrics minus those of the baseline, case by case, mean over tasks."""
+    """Make a table with a row for each condition: its paired difference from the baseline, mean over tasks."""
     rows = [
         [condition_name(condition), *(with_interval(s.over_tasks, i, signed=True) for i in range(len(METRICS)))]
         for condition, s in differences.items()
@@ -126,7 +128,7 @@ def difference_table(baseline: Condition, differences: Mapping[Condition, Summar
 
 
 def with_interval(estimate: Estimate, metric: int, *, signed: bool = False) -> str:
-    """ "0.66 [0.63, 0.69]"; distances with one decimal, overlaps with three."""
+    """Format mean and interval, as in 0.66 [0.63, 0.69]. Distances have one decimal, overlaps three."""
     digits = 1 if METRICS[metric] == "hausdorff95" else 3
     form = f"{{:{'+' if signed else ''}.{digits}f}}"
     mean = form.format(estimate.mean[metric])
@@ -136,10 +138,11 @@ def with_interval(estimate: Estimate, metric: int, *, signed: bool = False) -> s
 
 
 def summary_to_json(summary: Summary, spread: Mapping[str, np.ndarray | None] | None = None) -> dict:
-    """A summary for JSON.
+    """Return a summary as JSON can hold it.
 
     Args:
-        spread: standard deviation over the draws, by task; None, which becomes null, for a single draw.
+        summary: to convert.
+        spread: standard deviation over the draws, by task; None for a single draw.
     """
     tasks = {}
     for task, estimate in summary.tasks.items():
@@ -182,7 +185,7 @@ def _of(estimate: Estimate | None) -> str:
 
 
 def _several(summary: Summary) -> list[str]:
-    """The datasets of more than one task."""
+    """Return the datasets with more than one task."""
     owners = [task.split("/")[0] for task in summary.tasks]
     return [name for name in summary.datasets if owners.count(name) > 1]
 

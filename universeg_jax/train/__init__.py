@@ -8,7 +8,7 @@ from universeg_jax.util.lazy import lazy_names
 if TYPE_CHECKING:
     from universeg_jax.train.config import Stage as Stage
     from universeg_jax.train.config import TrainConfig as TrainConfig
-    from universeg_jax.train.config import read_config as read_config
+    from universeg_jax.train.config_file import read_config as read_config
     from universeg_jax.train.devices import Devices as Devices
     from universeg_jax.train.finetune.run import FineTuning as FineTuning
     from universeg_jax.train.finetune.run import FineTuningRun as FineTuningRun
@@ -17,7 +17,8 @@ else:
     __all__, __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "config": ("Stage", "TrainConfig", "read_config"),
+            "config": ("Stage", "TrainConfig"),
+            "config_file": ("read_config",),
             "devices": ("Devices",),
             "finetune.run": ("FineTuning", "FineTuningRun"),
             "loop": ("train",),

@@ -1,4 +1,4 @@
-"""The state of a run on disk: complete or not there, checked when it is read, the one before kept."""
+"""Save the state of a run, and restore it after a check. A damaged checkpoint falls back to the one before it."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ from universeg_jax.errors import InputError
 from universeg_jax.train.state import TrainState
 
 KEPT = 2
-"""Checkpoints that are kept: the latest, and the one before in case it is damaged."""
+"""Number of checkpoints kept: the latest, and one more in case the latest is damaged."""
 
 
 class Checkpoints:
-    """The checkpoints of a run, in a folder. A context manager: a save ends in the background, or on leaving."""
+    """Checkpoints of a run in a folder. A context manager, because a save may end in the background."""
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder).absolute()
@@ -37,20 +37,21 @@ class Checkpoints:
                 raise self._unwritten(None, late) from late
 
     def save(self, state: TrainState, about: Mapping[str, Any]) -> None:
-        """Save a state; one of the same step that is there stays.
+        """Save a state, unless one of the same step exists.
 
         Args:
-            about: what JSON can hold, kept beside it.
+            state: to save.
+            about: facts to store with the state, as JSON can hold them.
 
         Raises:
-            InputError: it, or the save before it, cannot be written.
+            InputError: this save, or the one before it, failed.
         """
         step = int(state.step)
         if step in self._manager.all_steps():
             return
         about = {**about, "state_sha256": _digest_state(state)}
         about["sha256"] = _digest_about(about)
-        arrays = state._asdict()
+        arrays = _saved(state)
         try:
             self._manager.save(
                 step, args=ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
@@ -59,10 +60,10 @@ class Checkpoints:
             raise self._unwritten(step, error) from error
 
     def wait(self) -> None:
-        """Until all is written.
+        """Wait until everything is written.
 
         Raises:
-            InputError: it cannot be.
+            InputError: a save failed.
         """
         try:
             self._manager.wait_until_finished()
@@ -72,16 +73,16 @@ class Checkpoints:
     def restore(
         self, like: TrainState, *, accept: Callable[[Mapping[str, Any]], None]
     ) -> tuple[TrainState, dict[str, Any]] | None:
-        """The latest state that is whole, and what was kept beside it; None where nothing was saved.
+        """Return the latest undamaged state and the facts stored with it, or None if nothing was saved.
 
-        A damaged one is warned of, and the one before it taken.
+        A damaged state causes a warning, and the one before it is restored.
 
         Args:
-            like: a state of the same shapes, on the devices where the result shall be.
-            accept: raises an InputError if what is kept beside a state does not suit; that state is not read then.
+            like: a state of the same shapes, on the devices where the result belongs.
+            accept: checks the stored facts and raises an InputError to refuse them, before the state is read.
 
         Raises:
-            InputError: all are damaged; and what `accept` raises.
+            InputError: all states are damaged, or `accept` refuses.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
@@ -93,7 +94,7 @@ class Checkpoints:
                 raise
             except Exception as error:  # a damaged file makes Orbax and TensorStore raise almost anything
                 reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-                warnings.warn(f"{self.folder / str(step)}: is damaged, so it is left out ({reason})", stacklevel=2)
+                warnings.warn(f"{self.folder / str(step)}: is damaged and skipped ({reason})", stacklevel=2)
         if steps:
             raise InputError(
                 f"{self.folder}: none of the checkpoints of steps {', '.join(map(str, steps))} can be read; delete the "
@@ -102,7 +103,7 @@ class Checkpoints:
         return None
 
     def forget_after(self, step: int) -> None:
-        """Delete checkpoints of later steps: those found damaged, whose steps will be taken again."""
+        """Delete the checkpoints of later steps, which are damaged."""
         for later in self._manager.all_steps():
             if later > step:
                 self._manager.delete(later)
@@ -110,13 +111,13 @@ class Checkpoints:
     def _read_about(self, step: int) -> dict[str, Any]:
         about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
         if about.pop("sha256") != _digest_about(about):
-            raise ValueError("what is kept beside the state has another checksum")
+            raise ValueError("the facts stored with the state have another checksum")
         return about
 
     def _read_state(self, step: int, like: TrainState, digest: str) -> TrainState:
-        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like._asdict())
+        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _saved(like))
         found = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
-        state = TrainState(**found["state"])
+        state = TrainState(**found["state"], frozen=like.frozen)
         if _digest_state(state) != digest:
             raise ValueError("the state has another checksum")
         return state
@@ -130,10 +131,15 @@ class Checkpoints:
         )
 
 
+def _saved(state: TrainState) -> dict[str, Any]:
+    """Return the parts of a state that change. Frozen arrays come from the initial weights."""
+    return {name: value for name, value in state._asdict().items() if name != "frozen"}
+
+
 def _digest_state(state: TrainState) -> str:
-    """Of the bytes of all arrays. TensorStore itself does not see every damage."""
+    """Return a digest of all arrays, because TensorStore does not detect every damage."""
     digest = hashlib.sha256()
-    for array in jax.tree.leaves(state):
+    for array in jax.tree.leaves(_saved(state)):
         digest.update(np.ascontiguousarray(np.asarray(array)).tobytes())
     return digest.hexdigest()
 

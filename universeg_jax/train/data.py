@@ -1,7 +1,8 @@
-"""The episodes of a training run: to learn from, and to validate on."""
+"""Provide the episodes of a training run, for training and for validation."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import jax
 
@@ -14,18 +15,35 @@ from universeg_jax.data.episodes.synthetic import SyntheticEpisodes
 from universeg_jax.train.config import Stage, TrainConfig
 
 
+class RunData(Protocol):
+    """Episodes of a run."""
+
+    def source(self, stage: Stage) -> EpisodeSource:
+        """Return the training episodes of a stage."""
+        ...
+
+    def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
+        """Iterate over the batches of a stage from batch `start`, with the share of this process."""
+        ...
+
+    def validation_episodes(self, stage: Stage) -> dict[CorpusTask, list[Episode]]:
+        """Return the validation episodes of each task, the same at every call."""
+        ...
+
+
 class TrainingData:
-    """What a corpus gives a run: episodes of most of its tasks to learn from, the other tasks to validate on.
+    """Episodes of a prepared corpus. Most tasks are for training, the others for validation.
 
     Args:
+        config: the run.
         corpus: folder of a prepared corpus.
 
     Attributes:
-        training, validation: the tasks.
-        fingerprints: of the datasets of the corpus, by name.
+        training, validation: the tasks of each part.
+        fingerprints: fingerprint of each dataset of the corpus, by name.
 
     Raises:
-        InputError: a corpus that cannot be read or lacks the resolution of a stage, a held-out dataset in it.
+        InputError: the corpus is unreadable, lacks the resolution of a stage, or holds a held-out dataset.
     """
 
     def __init__(self, config: TrainConfig, corpus: Path | str):
@@ -41,7 +59,7 @@ class TrainingData:
         self._sources = {}
 
     def source(self, stage: Stage) -> EpisodeSource:
-        """Episodes to learn from."""
+        """Return the training episodes of a stage."""
         if stage not in self._sources:
             config, corpus = self._config, Corpus(self._folder, resolution=stage.size)
             most = stage.support_sizes[1]
@@ -67,13 +85,13 @@ class TrainingData:
         return self._sources[stage]
 
     def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
-        """This process's share of the batches of a stage, from batch `start` on."""
+        """Iterate over the batches of a stage from batch `start`, with the share of this process."""
         return own_batches(self.source(stage), stage, start=start, workers=self._config.workers)
 
     def validation_episodes(self, stage: Stage) -> dict[CorpusTask, list[Episode]]:
-        """Episodes of the tasks kept from training, the same at every call: targets of the test split.
+        """Return the validation episodes of each task, the same at every call. Targets are from the test split.
 
-        Tasks without a target there, or without examples to support it, are left out.
+        Tasks without a target or without support examples are skipped.
         """
         corpus = Corpus(self._folder, resolution=stage.size)
         tasks = [
@@ -90,7 +108,7 @@ class TrainingData:
 
 
 def own_batches(source: EpisodeSource, stage: Stage, *, start: int, workers: int = 0) -> Iterator[Episode]:
-    """This process's share of the batches of a source, from batch `start` on."""
+    """Iterate over the batches of a source from batch `start`, with the share of this process."""
     return batches(
         source,
         batch_size=stage.batch_size,

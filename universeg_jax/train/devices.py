@@ -1,7 +1,9 @@
-"""Where a run computes: on one device, on several by `jax.pmap`, or, with support sets spread over devices or with
-several processes, on a mesh by `jax.shard_map`."""
+"""Choose the devices of a run, and place batches and states on them.
 
-from collections.abc import Callable
+One device takes `jax.jit`; several devices of one process take `jax.pmap`. Several processes, and support sets that are
+split over devices, take `jax.shard_map` on a mesh.
+"""
+
 from dataclasses import dataclass
 
 import jax
@@ -14,16 +16,20 @@ from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.errors import InputError
 from universeg_jax.parallel import DATA, SUPPORT
 from universeg_jax.train.state import TrainState
-from universeg_jax.train.step import Step, on_one_device, over_data, over_mesh
+from universeg_jax.train.step import Augmentation, CompiledStep, TrainStep, on_one_device, over_data, over_mesh
 
 
 @dataclass(frozen=True)
 class Devices:
-    """Devices of all processes together.
+    """The devices of all processes together.
 
     Attributes:
-        data: how many share the episodes of a batch.
-        support: how many share the support set of an episode. More than one is for support sets larger than a device.
+        data: number of devices that share the episodes of a batch.
+        support: number of devices that share the support set of an episode. Use more than one for support sets that do
+            not fit on a device.
+
+    Raises:
+        InputError: the numbers do not fit the devices that are there.
     """
 
     data: int
@@ -43,10 +49,13 @@ class Devices:
 
     @classmethod
     def all(cls, *, support: int = 1) -> "Devices":
-        """All there are.
+        """Take all devices.
+
+        Args:
+            support: number of devices that share a support set.
 
         Raises:
-            InputError: they cannot be shared out to support sets of `support` devices each.
+            InputError: `support` does not divide the number of devices.
         """
         if support < 1 or jax.device_count() % support:
             raise InputError(f"support={support}: pass a number that divides the {jax.device_count()} devices")
@@ -54,25 +63,25 @@ class Devices:
 
     @property
     def mesh(self) -> Mesh:
-        """The devices, those of a process in a row, as it reads whole episodes."""
+        """The devices in order of their process, because a process reads whole episodes."""
         devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
         grid = np.array(devices[: self.data * self.support]).reshape(self.data, self.support)
         # The mesh of `jax.pmap` has one axis; states on another would have it compiled twice.
         return Mesh(grid[:, 0], (DATA,)) if self._by_pmap else Mesh(grid, (DATA, SUPPORT))
 
-    def step(self, make: Callable[..., Step], augment: Callable[[Episode], Episode]) -> Step:
-        """A training step over these devices."""
+    def compile(self, step: TrainStep, augmentation: Augmentation) -> CompiledStep:
+        """Compile a training step for these devices."""
         if self._single:
-            return on_one_device(make, augment)
-        return (
-            over_data(make, augment, list(self.mesh.devices)) if self._by_pmap else over_mesh(make, augment, self.mesh)
-        )
+            return on_one_device(step, augmentation)
+        if self._by_pmap:
+            return over_data(step, augmentation, list(self.mesh.devices))
+        return over_mesh(step, augmentation, self.mesh)
 
     def check(self, *, batch_size: int, support_size: int) -> None:
-        """Raise unless a batch can be shared evenly.
+        """Check that the devices can share a batch evenly.
 
         Raises:
-            InputError: it cannot.
+            InputError: they cannot.
         """
         shared = {"batch_size": (batch_size, self.data), "support_size": (support_size, self.support)}
         for name, (size, number) in shared.items():
@@ -80,13 +89,13 @@ class Devices:
                 raise InputError(f"{name}={size}: {number} devices cannot share it evenly; pass a multiple of {number}")
 
     def replicate(self, state: TrainState) -> TrainState:
-        """A state on every device."""
+        """Copy a state to every device."""
         if self._single:
             return jax.tree.map(jnp.asarray, state)
         return jax.device_put(state, NamedSharding(self.mesh, P()))
 
     def put(self, batch: Episode) -> tuple[Episode, Episode]:
-        """This process's episodes as they are, and on the devices as the step takes them."""
+        """Return the episodes of this process as they are, and on the devices as the step takes them."""
         if self._single:
             return batch, jax.device_put(batch)
         if self._by_pmap:
@@ -95,7 +104,7 @@ class Devices:
         return batch, Episode(*(jax.make_array_from_process_local_data(episodes, np.asarray(x)) for x in batch))
 
     def fetch(self, value: jax.Array) -> np.ndarray:
-        """A value that all devices hold."""
+        """Read a value that all devices hold."""
         return np.asarray(value.addressable_data(0))
 
     @property
@@ -104,5 +113,5 @@ class Devices:
 
     @property
     def _by_pmap(self) -> bool:
-        """Of several processes each would have a state of its own, which no checkpoint can hold."""
+        """Whether `jax.pmap` serves. With it, each of several processes would have a state of its own."""
         return self.support == 1 and jax.process_count() == 1

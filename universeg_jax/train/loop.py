@@ -1,21 +1,19 @@
-"""Train from the first step, or resume where a run was stopped, to the end.
+"""Train from the first step to the end, or resume a run that was stopped.
 
-OUT/checkpoints/     the state of the run, to go on from
-OUT/best/            weights with the highest validation Dice, for `Segmenter`
+OUT/checkpoints/     states of the run, to resume from
+OUT/best/            weights with the highest validation Dice, for `universeg_jax.load`
 OUT/last/            weights at the end
 OUT/metrics.jsonl    loss, Dice and gradient norm of every step, validation Dice of every task
 OUT/tensorboard/     the same for TensorBoard
-OUT/pictures/        what it makes of the tasks it is validated on
+OUT/pictures/        masks of the tasks that the run is validated on
 """
 
-import dataclasses
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,140 +23,154 @@ from jax.experimental import multihost_utils
 
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.errors import InputError
-from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.train.checkpoints import Checkpoints
-from universeg_jax.train.config import Stage, TrainConfig
-from universeg_jax.train.data import TrainingData
+from universeg_jax.train.config import RunConfig, Stage
+from universeg_jax.train.data import RunData
 from universeg_jax.train.devices import Devices
-from universeg_jax.train.monitor import Watch
+from universeg_jax.train.learner import Learner
+from universeg_jax.train.monitor import Monitor
 from universeg_jax.train.run_folder import BEST, CHECKPOINTS, LAST, PICTURES, check_same_run, own_folder
-from universeg_jax.train.state import initial_model, initial_state, make_optimizer, with_parameters
-from universeg_jax.train.step import Measures, augmented, make_body
+from universeg_jax.train.state import initial_state
+from universeg_jax.train.step import Augmentation, Measures, TrainStep
 from universeg_jax.train.validation import Validation
-from universeg_jax.weights.store import save
 
 STOPPED = 75
-"""Exit code of a run that was asked to stop and saved its state: start it again and it goes on."""
+"""Exit code of a run that saved its state and stopped on request; the same command resumes it."""
 
 
 class Stopped(Exception):
-    """The run was asked to stop, saved its state, and can go on."""
+    """The run saved its state and stopped on request; it can be resumed."""
 
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or Ctrl-C came, to this process or to another of the run.
+    """Catch SIGTERM and Ctrl-C while the block lasts.
 
-    All processes ask together, after every step. A second signal acts at once, as if this were not here.
+    Yields a function that returns whether a signal came, to this process or to another process of the run. All
+    processes call it together, after every step. A second signal acts at once, as it does outside the block.
     """
-    came, before = [], {}
-
-    def remember(number: int, _) -> None:
-        came.append(number)
-        signal.signal(number, before[number])
-
-    def asked() -> bool:
-        if jax.process_count() == 1:
-            return bool(came)
-        return bool(multihost_utils.process_allgather(np.array(bool(came))).any())
-
-    if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.getsignal(number) or signal.SIG_DFL
-            signal.signal(number, remember)
+    signals = _Signals()
     try:
-        yield asked
+        yield signals.came_to_any_process
     finally:
-        for number, handler in before.items():
+        signals.restore()
+
+
+class _Signals:
+    """Remember SIGTERM and SIGINT instead of acting on them."""
+
+    def __init__(self) -> None:
+        self._came = False
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.getsignal(number) or signal.SIG_DFL
+                signal.signal(number, self._remember)
+
+    def _remember(self, number: int, _frame: Any) -> None:
+        self._came = True
+        signal.signal(number, self._before[number])
+
+    def came_to_any_process(self) -> bool:
+        if jax.process_count() == 1:
+            return self._came
+        return bool(multihost_utils.process_allgather(np.array(self._came)).any())
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
 class NonFinite(InputError):
-    """The loss is not a number."""
+    """The loss or its gradient is not finite."""
 
 
 class Best(NamedTuple):
-    """The highest validation Dice so far. Of stages the later counts more, as they see other sizes."""
+    """The highest validation Dice so far. A later stage ranks higher, because its images have another size."""
 
     stage: int = -1
     dice: float = -1.0
 
 
 def train(
-    config: TrainConfig,
+    config: RunConfig,
     corpus: Path | str,
     out: Path | str,
     *,
     devices: Devices | None = None,
     quiet: bool = False,
-    data: TrainingData | None = None,
+    data: RunData | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Run a training to its end, going on from the latest checkpoint in `out`.
+    """Run a training to its end. Resume from the latest checkpoint if `out` holds one.
 
     Args:
-        corpus: folder of a prepared corpus.
+        config: network, data, loss and optimiser.
+        corpus: folder of a prepared corpus, or of the scans that the configuration trains on.
         out: folder of the run.
-        devices: that the steps are spread over; all of them by default.
-        quiet: without progress bar and messages.
-        data: episodes from elsewhere than a corpus; what has `source`, `batches` and `validation_episodes` like
-            `TrainingData`.
-        provenance: of the weights, kept with them beside the configuration.
+        devices: devices that share the steps; all of them by default.
+        quiet: hide the progress bar and messages.
+        data: another source of episodes than `corpus`.
+        provenance: facts to store with the weights, next to the configuration.
 
     Returns:
-        The folder of the best weights; of the last, where nothing was validated.
+        The folder of the best weights, or of the last weights if nothing was validated.
 
     Raises:
-        InputError: data or configuration that cannot be used, a folder of something else, a disk that is full;
-            NonFinite, a loss that is no number. Nothing that was in `out` is lost.
-        Stopped: on SIGTERM or Ctrl-C, after the state was saved.
+        InputError: data or configuration are unusable, `out` holds something else, or the disk is full. `NonFinite`
+            is raised for a loss that is not finite. Earlier contents of `out` are kept.
+        Stopped: SIGTERM or Ctrl-C came; the state is saved.
     """
     out = Path(out)
     devices = devices or Devices.all()
-    data = TrainingData(config, corpus) if data is None else data
-    for stage in config.stages:  # what cannot be used is told before anything is written
+    data = config.make_data(corpus) if data is None else data
+    for stage in config.stages:  # unusable data raises before anything is written
         devices.check(batch_size=stage.batch_size, support_size=stage.support_sizes[1])
         data.source(stage)
-    run = _Run(config, data, out, devices, provenance or {})
+    run = _Run(config, config.make_learner(), data, out, devices, provenance or {})
     with own_folder(out), Checkpoints(out / CHECKPOINTS) as checkpoints, asked_to_stop() as asked:
         run.resume(checkpoints)
-        with Watch(out, first=run.step, steps=config.steps, quiet=quiet, leads=run.leads) as watch:
-            return run.to_its_end(watch, asked)
+        with Monitor(out, first=run.step, steps=config.steps, quiet=quiet, leads=run.leads) as monitor:
+            return run.to_its_end(monitor, asked)
 
 
 class _Run:
+    """A run in progress: its state, and everything that reads or writes it."""
+
     def __init__(
-        self, config: TrainConfig, data: TrainingData, out: Path, devices: Devices, provenance: Mapping[str, Any]
+        self,
+        config: RunConfig,
+        learner: Learner,
+        data: RunData,
+        out: Path,
+        devices: Devices,
+        provenance: Mapping[str, Any],
     ):
-        self.config, self.data, self.out, self.devices, self.provenance = config, data, out, devices, provenance
+        self.config, self.learner, self.data, self.out = config, learner, data, out
+        self.devices, self.provenance = devices, provenance
         self.fingerprints: Mapping[str, str] | None = getattr(data, "fingerprints", None)
         self.leads = jax.process_index() == 0  # one process writes what people read
-        optimizer = make_optimizer(config)
-        model = initial_model(config)
-        # Weights are for images of the size that they were trained on last.
-        self.model: UniverSegConfig = dataclasses.replace(model.config, input_size=config.stages[-1].size)
         self.best, self.not_better = Best(), 0
-        self.state = devices.replicate(initial_state(model, optimizer))
-        self.take_step = devices.step(partial(make_body, config, self.model, optimizer), augmented(config))
+        optimizer = learner.optimizer()
+        initial = initial_state(learner.initial_parameters(), optimizer, frozen=learner.frozen_parameters())
+        self.state = devices.replicate(initial)
+        step = TrainStep(learner.loss, optimizer, config.ema)
+        self.take_step = devices.compile(step, Augmentation(config.policy, config.seed))
 
     @property
     def step(self) -> int:
-        """How many were taken."""
+        """Number of steps taken."""
         return int(self.devices.fetch(self.state.step))
 
     @property
     def patient(self) -> bool:
-        """Whether to go on though validation did not get better."""
+        """Whether to continue although validation did not improve."""
         return self.config.patience is None or self.not_better < self.config.patience
 
     def resume(self, checkpoints: Checkpoints) -> None:
-        """Take the state and what belongs to it from the latest checkpoint, if there is one."""
+        """Restore the state from the latest checkpoint, if there is one."""
         self.checkpoints = checkpoints
-
-        def accept(about: Mapping[str, Any]) -> None:
-            check_same_run(self.config, about, self.out, self.fingerprints)
-
-        found = checkpoints.restore(self.state, accept=accept)
+        found = checkpoints.restore(self.state, accept=self._check_same_run)
         if found is None:
             return
         self.state, about = found
@@ -166,23 +178,26 @@ class _Run:
         if multihost_utils.process_allgather(np.array((self.out / BEST).is_dir())).all():
             self.best, self.not_better = Best(*about["best"]), about["not_better"]
 
-    def to_its_end(self, watch: Watch, asked: Callable[[], bool]) -> Path:
+    def _check_same_run(self, about: Mapping[str, Any]) -> None:
+        check_same_run(self.config, about, self.out, self.fingerprints)
+
+    def to_its_end(self, monitor: Monitor, asked: Callable[[], bool]) -> Path:
         total = self.config.steps
         if begun := self.step:
             ended = begun == total or not self.patient
-            watch.say(f"{self.out}: {'is complete' if ended else 'goes on'} after step {begun} of {total}")
+            monitor.say(f"{self.out}: {'is complete' if ended else 'resumes'} after step {begun} of {total}")
         while self.step < total and self.patient:
-            self._run_stage(watch, asked, *self.config.stage_at(self.step))
+            self._run_stage(monitor, asked, *self.config.stage_at(self.step))
         self._save()
         self.checkpoints.wait()
         if self.leads:
             self._write_weights(LAST)
         return self.out / (BEST if self.best.stage >= 0 else LAST)
 
-    def _run_stage(self, watch: Watch, asked: Callable[[], bool], index: int, begin: int) -> None:
+    def _run_stage(self, monitor: Monitor, asked: Callable[[], bool], index: int, begin: int) -> None:
         config, stage, first = self.config, self.config.stages[index], self.step + 1
         end = begin + stage.steps
-        validation = Validation(self.model, self.data.validation_episodes(stage))
+        validation = Validation(self.learner.predict, self.data.validation_episodes(stage))
         with closing(self.data.batches(stage, start=first - 1 - begin)) as batches:
             coming = self.devices.put(next(batches))
             for now in range(first, end + 1):
@@ -195,42 +210,42 @@ class _Run:
                 if not math.isfinite(loss + norm):
                     raise self._non_finite(now, Measures(loss, dice, norm), stage, batch)
                 seconds = time.perf_counter() - started
-                watch.step(dice=dice, episodes=stage.batch_size, seconds=None if now == first else seconds)
-                watch.log(now, loss=loss, dice=dice, gradient_norm=norm, seconds=seconds)
+                monitor.step(dice=dice, episodes=stage.batch_size, seconds=None if now == first else seconds)
+                monitor.log(now, loss=loss, dice=dice, gradient_norm=norm, seconds=seconds)
                 if validation:
-                    self._validate(watch, validation, now, index, end)
+                    self._validate(monitor, validation, now, index, end)
                 if now % config.save_every == 0:
                     self._save()
                 if asked():
                     self._save()
                     self.checkpoints.wait()
-                    raise Stopped(f"stopped after step {now} of {config.steps}; start the same command again to go on")
+                    raise Stopped(f"stopped after step {now} of {config.steps}; run the same command again to resume")
                 if not self.patient:
-                    watch.say(f"ends after step {now}: validation Dice was not better {self.not_better} times in a row")
+                    monitor.say(f"ends after step {now}: validation Dice did not rise {self.not_better} times in a row")
                     return
 
-    def _validate(self, watch: Watch, validation: Validation, step: int, stage: int, end: int) -> None:
+    def _validate(self, monitor: Monitor, validation: Validation, step: int, stage: int, end: int) -> None:
         due, drawn = (step % every == 0 for every in (self.config.validate_every, self.config.picture_every))
         if not (due or drawn or step == end):
             return
         average = self._average()
-        scores, masks = validation.run(average)
+        scores, masks = validation.run({**self.learner.frozen_parameters(), **average})
         mean = float(np.mean(list(scores.values())))
         if drawn and self.leads:
             (self.out / PICTURES).mkdir(exist_ok=True)
             validation.draw(self.out / PICTURES / f"{step:06d}.png", f"step {step}", scores, masks)
         if due or step == end:
-            watch.log(step, validation=mean, validation_tasks={task.name: score for task, score in scores.items()})
-            watch.show(validation=mean)
+            monitor.log(step, validation=mean, validation_tasks={task.name: score for task, score in scores.items()})
+            monitor.show(validation=mean)
             self.not_better += 1
             if Best(stage, mean) > self.best:
                 self.best, self.not_better = Best(stage, mean), 0
                 if self.leads:
                     self._write_weights(BEST)
-        watch.go_on()
+        monitor.unpause()
 
     def _save(self) -> None:
-        """The state, and what else it takes to go on: all that is random follows from the seed and the position."""
+        """Save the state and the position, from which all random draws follow."""
         index, begin = self.config.stage_at(min(self.step, self.config.steps - 1))
         batch = self.step - begin
         position = {"stage": index, "batch": batch, "episode": batch * self.config.stages[index].batch_size}
@@ -245,10 +260,10 @@ class _Run:
         provenance = {**self.provenance, "trained": self.config.to_json(), "step": self.step}
         if name == BEST:
             provenance["validation_dice"] = self.best.dice
-        save(with_parameters(self.model, self._average()), self.out / name, provenance=provenance, overwrite=True)
+        self.learner.save(self._average(), self.out / name, provenance=provenance)
 
     def _non_finite(self, step: int, found: Measures, stage: Stage, batch: Episode) -> NonFinite:
-        """The error, after the state of the step before is saved: a step that is not finite changes nothing."""
+        """Save the state, which the step did not change, and return the error."""
         self._save()
         self.checkpoints.wait()
         indices = np.ravel(multihost_utils.process_allgather(np.asarray(batch.task)))
@@ -256,6 +271,6 @@ class _Run:
         return NonFinite(
             f"step {step}: the loss is {found.loss} and the norm of its gradient {found.gradient_norm}; the tasks in "
             f"the batch are {', '.join(tasks)}. The state after step {step - 1} is kept in {self.checkpoints.folder}. "
-            "Mend the images of these tasks and start again to go on; or start another run, with a lower "
+            "Correct the images of these tasks and start again to resume; or start another run, with a lower "
             "learning_rate or dtype='float32'"
         )

@@ -1,4 +1,4 @@
-"""What is seen of a run: a progress bar, metrics.jsonl, and curves for TensorBoard."""
+"""Report on a run: a progress bar, metrics.jsonl, and curves for TensorBoard."""
 
 import contextlib
 import json
@@ -14,21 +14,21 @@ from universeg_jax.train.run_folder import METRICS, TENSORBOARD
 from universeg_jax.util.files import write_whole
 
 SMOOTHING = 0.9
-"""Of what the bar shows: the share of the values before in a moving average."""
+"""Weight of earlier values in the moving averages that the bar shows."""
 
 
-class Watch:
-    """Where a run is told of. A context manager.
+class Monitor:
+    """Progress bar and log files of a run. A context manager.
 
     Args:
-        folder: gets metrics.jsonl, one line for each call of `log`, and tensorboard/.
-        first: the step that the run goes on from; later lines, of steps that will be taken again, are dropped.
-        steps: at which the run ends.
-        quiet: without bar and messages.
-        leads: whether this process writes; the others of a run do not.
+        folder: receives metrics.jsonl, with one line for each call of `log`, and tensorboard/.
+        first: the step that the run resumes from; lines of later steps are dropped, because these are taken again.
+        steps: the last step of the run.
+        quiet: hide the bar and messages.
+        leads: whether this process writes; only one process of a run does.
 
     Raises:
-        InputError: from here and from `log`, a file that cannot be written.
+        InputError: a file cannot be written, here or in `log`.
     """
 
     def __init__(self, folder: Path, *, first: int, steps: int, quiet: bool = False, leads: bool = True):
@@ -43,30 +43,30 @@ class Watch:
         self._bar = tqdm(total=steps, initial=first, unit="step", disable=self._hidden, dynamic_ncols=True)
         self._shown: dict[str, float] = {}
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "Monitor":
         return self
 
     def __exit__(self, *exception) -> None:
         self._bar.close()
-        with contextlib.suppress(OSError):  # all that was logged is flushed; what is left is worth no second error
+        with contextlib.suppress(OSError):  # all lines are flushed already; closing is worth no second error
             self._open.close()
 
     def say(self, text: str) -> None:
-        """A line beside the bar."""
+        """Print a line above the bar."""
         if not self._hidden:
             tqdm.write(text, file=sys.stderr)
 
     def step(self, *, dice: float, episodes: int, seconds: float | None) -> None:
-        """One step further.
+        """Advance the bar by one step.
 
         Args:
-            dice: mean of the batch.
-            episodes: in the batch.
-            seconds: that the step took; None for one that was compiled first, which says nothing of those to come.
+            dice: mean Dice of the batch.
+            episodes: number of episodes in the batch.
+            seconds: duration of the step; None for a step that was compiled first, which is no guide to later ones.
         """
         self._average("dice", dice)
         if seconds is None:
-            self.go_on()
+            self.unpause()
         else:
             self._average("seconds per episode", seconds / episodes)
         shown = {name: f"{value:.3f}" for name, value in self._shown.items() if name != "seconds per episode"}
@@ -75,17 +75,17 @@ class Watch:
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
 
-    def go_on(self) -> None:
-        """What was done since the last step does not count for the time left."""
+    def unpause(self) -> None:
+        """Leave the time since the last step out of the estimate of the time left."""
         if not self._hidden:
             self._bar.unpause()
 
     def show(self, **shown: float) -> None:
-        """Values that stay at the bar."""
+        """Show values at the bar until they change."""
         self._shown |= shown
 
     def log(self, step: int, **values: float | Mapping[str, float]) -> None:
-        """Values of a step; a mapping holds one for each of its names."""
+        """Write values of a step. A mapping holds one value for each of its names."""
         if self._lines is None:
             return
         with self._writing():
@@ -106,13 +106,13 @@ class Watch:
             yield
         except OSError as error:
             raise InputError(
-                f"{self._file}: cannot be written: {error.strerror or error}; checkpoints and weights are as they "
-                "were. Make room and start the same command again"
+                f"{self._file}: cannot be written: {error.strerror or error}; checkpoints and weights are "
+                "unchanged. Make room and start the same command again"
             ) from error
 
 
 class _Curves:
-    """Scalars as TensorBoard reads them, written at once: tensorboardX's own thread waits for ever on a full disk."""
+    """Write scalars for TensorBoard at once, because tensorboardX's own thread hangs on a full disk."""
 
     def __init__(self, folder: Path, first: int):
         from tensorboardX.event_file_writer import EventsWriter  # slow to import
@@ -122,7 +122,7 @@ class _Curves:
         self._event, self._scalar = Event, scalar
         folder.mkdir(exist_ok=True)
         self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")  # its own name counts whole seconds
-        # TensorBoard hides what earlier runs wrote of this step and later ones.
+        # TensorBoard hides what earlier runs wrote for this step and later ones.
         self._writer.write_event(Event(step=first, file_version="brain.Event:2"))
         self._writer.write_event(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
         self.flush = self._writer.flush
@@ -133,7 +133,7 @@ class _Curves:
 
 
 def read_metrics(file: Path) -> list[dict]:
-    """The lines of a metrics.jsonl; one that was cut off by a kill is left out."""
+    """Read the lines of a metrics.jsonl. A line that a kill cut off is skipped."""
     found = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
         try:

@@ -1,7 +1,7 @@
-"""The state of a training run: all that changes from step to step.
+"""State of a training run, its optimiser, and the network it starts from.
 
 Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/) makes the momentum of a matrix orthogonal before
-it is applied; its updates are scaled as by Liu et al. (Muon is scalable for LLM training, arXiv:2502.16982).
+applying it. Its updates are scaled as in Liu et al., Muon is scalable for LLM training, arXiv:2502.16982.
 """
 
 from typing import NamedTuple
@@ -15,26 +15,35 @@ from optax.contrib import MuonDimensionNumbers, muon
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.shapes import Array, Int
-from universeg_jax.train.config import TrainConfig
+from universeg_jax.train.config import RunConfig, TrainConfig
 from universeg_jax.weights import shipped
 from universeg_jax.weights.loading import load
-from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
+from universeg_jax.weights.mapping import blueprint, set_parameters
 
 Parameters = dict[str, Array]
-"""Arrays by name, as `weights.parameters` names them."""
+"""Arrays by name, as `weights.mapping.get_parameters` names them."""
 
 
 class TrainState(NamedTuple):
-    """Parameters, their moving average, the optimiser's state, and how many steps were taken."""
+    """State of a run after some steps.
+
+    Attributes:
+        parameters: arrays that are trained.
+        average: their moving average.
+        optimizer: state of the optimiser.
+        step: number of steps taken.
+        frozen: arrays of the network that are not trained. Checkpoints leave them out.
+    """
 
     parameters: Parameters
     average: Parameters
     optimizer: optax.OptState
     step: Int[Array, ""]
+    frozen: Parameters = {}  # noqa: RUF012 - a NamedTuple's default, which nothing changes
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clipping, then Adam, or Muon for kernels and Adam for the rest, with the learning rates of all stages."""
+    """Clip gradients, then apply Adam; or Muon to kernels and Adam to the rest. Learning rates follow the stages."""
     rates = learning_rates(config)
     if config.muon:
         optimizer = muon(
@@ -46,17 +55,22 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
         )
     else:
         optimizer = optax.adamw(rates, weight_decay=config.weight_decay)
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    return optax.chain(clipping(config), optimizer)
+
+
+def clipping(config: RunConfig) -> optax.GradientTransformation:
+    """Return the clipping of gradients by their global norm, if there is any."""
+    return optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
 
 
 def _matrices(parameters: Parameters) -> dict[str, MuonDimensionNumbers | None]:
-    """How Muon sees a kernel (H,W,C,F): as a matrix (HWC,F). The head, a kernel of one column, is none to it."""
+    """Tell Muon to treat a kernel (H,W,C,F) as a matrix (HWC,F). The head has one column, so Adam takes it."""
     kernel = MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
     return {name: kernel if ".kernel" in name and not name.startswith("head.") else None for name in parameters}
 
 
 def learning_rates(config: TrainConfig) -> optax.Schedule:
-    """The learning rate of every step: in each stage a linear rise and a cosine down."""
+    """Return the learning rate of every step: in each stage a linear rise, then a cosine decay."""
     schedules = [
         optax.warmup_cosine_decay_schedule(
             stage.learning_rate if stage.warmup_steps == 0 else 0.0,
@@ -72,38 +86,40 @@ def learning_rates(config: TrainConfig) -> optax.Schedule:
 
 
 def initial_model(config: TrainConfig) -> UniverSeg:
-    """The network that a run starts from.
+    """Return the network that a run starts from.
 
     Raises:
-        InputError: weights that cannot be loaded, or are of another network.
+        InputError: the weights cannot be loaded, or belong to another network.
     """
     return UniverSeg(config.model, rngs=nnx.Rngs(config.seed)) if config.weights is None else trainable(config.weights)
 
 
 def trainable(weights: str) -> UniverSeg:
-    """The UniverSeg of a name or path, as `universeg_jax.weights.load` takes it.
+    """Load a UniverSeg by name or path.
 
     Raises:
-        InputError: weights that cannot be loaded, or are of another network.
+        InputError: the weights cannot be loaded, or belong to another network.
     """
     model = load(weights)
     if not isinstance(model, UniverSeg):
         raise InputError(
-            f"weights {weights}: are those of a {type(model).__name__}, a part of ProtoSAM; only those of UniverSeg "
-            f"can be trained further, such as {shipped.DEFAULT}"
+            f"weights {weights}: belong to a {type(model).__name__}; pass weights of UniverSeg, such as "
+            f"{shipped.DEFAULT}"
         )
     return model
 
 
-def initial_state(model: UniverSeg, optimizer: optax.GradientTransformation) -> TrainState:
-    parameters = get_parameters(model)
+def initial_state(
+    parameters: Parameters, optimizer: optax.GradientTransformation, *, frozen: Parameters | None = None
+) -> TrainState:
+    """Return the state before the first step."""
     # Copies: a step may reuse the memory of one part of the state for another.
     average = jax.tree.map(jnp.copy, parameters)
-    return TrainState(parameters, average, optimizer.init(parameters), jnp.zeros((), jnp.int32))
+    return TrainState(parameters, average, optimizer.init(parameters), jnp.zeros((), jnp.int32), frozen or {})
 
 
 def with_parameters(config: UniverSegConfig, parameters: Parameters) -> UniverSeg:
-    """A network with these parameters, which may be traced."""
+    """Return a network with these parameters, which may be traced."""
     model = blueprint(UniverSeg, config)
     set_parameters(model, parameters)
     return model

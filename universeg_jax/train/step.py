@@ -1,13 +1,15 @@
-"""Losses, and one training step written once for one device and for many.
+"""Take one training step, written once for one device and for many.
 
-The body of a step sees the episodes, and the entries of their support sets, that its device holds. It takes the
-gradient of its own loss, then the mean over the devices. (The mean of the losses inside of the differentiated
-function would give gradients that are wrong by a factor, without any error.)
+`TrainStep` sees the episodes, and the entries of their support sets, that its device holds. It takes the gradient of
+its own loss and then the mean over the devices. A mean of the losses inside the differentiated function would scale
+the gradients by a wrong factor, without any error.
+
+`on_one_device`, `over_data` and `over_mesh` compile it for the devices of a run.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,131 +21,133 @@ from jax.sharding import PartitionSpec as P
 from universeg_jax import backend
 from universeg_jax.data.augment import Policy, augment_episodes
 from universeg_jax.data.episodes.draw import Episode
-from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.parallel import DATA, SUPPORT
-from universeg_jax.shapes import Array, Float, typed
-from universeg_jax.train.config import TrainConfig
-from universeg_jax.train.state import Parameters, TrainState, with_parameters
-
-SMOOTHING = 1e-7  # of the authors' loss library
-
-
-@typed
-def soft_dice_loss(logits: Float[Array, "B H W 1"], labels: Float[Array, "B H W 1"]) -> Float[Array, " B"]:
-    """One minus the soft Dice score, with squares in the denominator (Milletari et al., V-Net, 2016).
-
-    1 - (2 sum(p y) + e) / (sum(p^2) + sum(y^2) + e) of the probabilities p and labels y in [0,1], for each image.
-    """
-    probabilities = jax.nn.sigmoid(logits.astype(jnp.float32))
-    labels = labels.astype(jnp.float32)
-    axes = (1, 2, 3)
-    overlap = 2 * (probabilities * labels).sum(axes)
-    total = (probabilities**2).sum(axes) + (labels**2).sum(axes)
-    return 1 - (overlap + SMOOTHING) / (total + SMOOTHING)
-
-
-@typed
-def cross_entropy_loss(logits: Float[Array, "B H W 1"], labels: Float[Array, "B H W 1"]) -> Float[Array, " B"]:
-    """Binary cross-entropy, the mean over the pixels of each image, in nats."""
-    entropy = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), labels.astype(jnp.float32))
-    return entropy.mean((1, 2, 3))
-
-
-Step = Callable[[TrainState, Episode], tuple[TrainState, "Measures"]]
+from universeg_jax.shapes import Array, Float
+from universeg_jax.train.state import Parameters, TrainState
 
 EPISODES = Episode(*[P(DATA)] * 2, *[P(DATA, SUPPORT)] * 3, *[P(DATA)] * 2)
-"""Which axes of a mesh the arrays of a batch of episodes are spread over."""
+"""Mesh axes that the arrays of a batch of episodes are split over."""
+
+
+class Loss(Protocol):
+    """The loss that a network is trained with."""
+
+    def __call__(self, parameters: Parameters, episodes: Episode, *, axes: Sequence[str]) -> tuple[Array, Array]:
+        """Return loss and Dice, each a mean over the episodes of this device.
+
+        Args:
+            parameters: arrays by name.
+            episodes: a batch.
+            axes: named axes that the batch is split over; empty on one device.
+        """
+        ...
 
 
 class Measures(NamedTuple):
-    """Of one step: means over the batch."""
+    """Loss, Dice and gradient norm of one step, as means over the batch."""
 
     loss: Float[Array, ""]
     dice: Float[Array, ""]
     gradient_norm: Float[Array, ""]
 
 
-def make_body(
-    config: TrainConfig, model: UniverSegConfig, optimizer: optax.GradientTransformation, *, axes: Sequence[str] = ()
-) -> Step:
-    """The step as one device takes it.
+@dataclass(frozen=True, eq=False)
+class TrainStep:
+    """One update of the state, as each device computes it.
 
-    Args:
-        axes: named axes that episodes (DATA) and support entries (SUPPORT) are spread over; none on one device.
-
-    Returns:
-        The step. It leaves a state as it is where loss or gradient are not finite.
+    Attributes:
+        loss: to lower.
+        optimizer: turns gradients into updates.
+        ema: decay of the moving average of the parameters.
+        axes: named axes that episodes (DATA) and support entries (SUPPORT) are split over; empty on one device.
     """
-    dtype = jnp.dtype(config.dtype)
 
-    def loss(parameters: Parameters, episodes: Episode) -> tuple[Array, Array]:
-        logits = with_parameters(model, parameters)(
-            *(x.astype(dtype) for x in (episodes.target, episodes.support_images, episodes.support_labels)),
-            episodes.support_mask,
-            targets_at_once=len(episodes.target),
-            support_axis=SUPPORT if SUPPORT in axes else None,
-            checkpoint=config.checkpoint_activations,
-        )
-        dice = soft_dice_loss(logits, episodes.target_label)
-        entropy = cross_entropy_loss(logits, episodes.target_label)
-        return (config.dice * dice + config.cross_entropy * entropy).mean(), 1 - dice.mean()
+    loss: Loss
+    optimizer: optax.GradientTransformation
+    ema: float
+    axes: tuple[str, ...] = ()
 
-    def body(state: TrainState, episodes: Episode) -> tuple[TrainState, Measures]:
-        (value, dice), gradients = jax.value_and_grad(loss, has_aux=True)(state.parameters, episodes)
-        if axes:
-            value, dice, gradients = lax.pmean((value, dice, gradients), tuple(axes))
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
+    def over(self, *axes: str) -> "TrainStep":
+        """Return the same step for a batch that is split over named axes."""
+        return replace(self, axes=axes)
+
+    def __call__(self, state: TrainState, episodes: Episode) -> tuple[TrainState, Measures]:
+        """Return the new state and the measures of the step.
+
+        A step whose loss or gradient is not finite leaves the state unchanged.
+        """
+        differentiate = jax.value_and_grad(self._loss, has_aux=True)
+        (value, dice), gradients = differentiate(state.parameters, state.frozen, episodes)
+        if self.axes:
+            value, dice, gradients = lax.pmean((value, dice, gradients), self.axes)
+        norm = optax.tree.norm(gradients)
+        finite = jnp.isfinite(value) & jnp.isfinite(norm)
+        updated = jax.tree.map(lambda new, old: jnp.where(finite, new, old), self._update(state, gradients), state)
+        return updated, Measures(value, dice, norm)
+
+    def _loss(self, parameters: Parameters, frozen: Parameters, episodes: Episode) -> tuple[Array, Array]:
+        return self.loss({**frozen, **parameters}, episodes, axes=self.axes)
+
+    def _update(self, state: TrainState, gradients: Parameters) -> TrainState:
+        updates, optimizer_state = self.optimizer.update(gradients, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
         # A young average forgets its random beginning faster.
-        decay = jnp.minimum(config.ema, (1 + state.step) / (10 + state.step))
+        decay = jnp.minimum(self.ema, (1 + state.step) / (10 + state.step))
         average = optax.incremental_update(parameters, state.average, 1 - decay)
-        norm = optax.tree.norm(gradients)
-        new = TrainState(parameters, average, optimizer_state, state.step + 1)
-        # What is not finite would spoil the state for good.
-        finite = jnp.isfinite(value) & jnp.isfinite(norm)
-        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state), Measures(value, dice, norm)
-
-    return body
+        return TrainState(parameters, average, optimizer_state, state.step + 1, state.frozen)
 
 
-def augmented(config: TrainConfig) -> Callable[[Episode], Episode]:
-    """The augmentation of a batch, a function of the seed and the numbers of its episodes."""
-    if config.policy == Policy.none():
-        return lambda episodes: episodes
-    key = jax.random.key(config.seed)
-    return partial(augment_episodes, key, policy=config.policy)
+@dataclass(frozen=True, eq=False)
+class Augmentation:
+    """Augment a batch. The result depends on the seed and the numbers of the episodes only."""
+
+    policy: Policy
+    seed: int
+
+    def __call__(self, episodes: Episode) -> Episode:
+        if self.policy == Policy.none():
+            return episodes
+        return augment_episodes(jax.random.key(self.seed), episodes, policy=self.policy)
 
 
-# Below, augmentation and network are two programs. In one, a longer one, XLA's CPU backend takes minutes to compile
-# for several devices, and chooses slower code for the network on one.
+@dataclass(frozen=True, eq=False)
+class CompiledStep:
+    """Augmentation and update, compiled as two programs.
 
-
-def on_one_device(make: Callable[..., Step], augment: Callable[[Episode], Episode]) -> Step:
-    """The step on the default device."""
-    augment = jax.jit(augment)
-    step = jax.jit(make(axes=()), donate_argnums=0, compiler_options=backend.compiler_options())
-    return lambda state, episodes: step(state, augment(episodes))
-
-
-def over_data(make: Callable[..., Step], augment: Callable[[Episode], Episode], devices: Sequence) -> Step:
-    """The step over the devices of one process by `jax.pmap`, each with its share of the episodes.
-
-    Episodes come with an axis of the devices in front; the state is copied to each.
+    As one program, XLA's CPU backend takes minutes to compile them for several devices. It also chooses slower code
+    for the network on one device.
     """
-    on_each = partial(jax.pmap, axis_name=DATA, devices=devices)
-    augment = on_each(augment)
-    step = on_each(make(axes=(DATA,)), in_axes=(None, 0), out_axes=None, donate_argnums=0)
-    return lambda state, episodes: step(state, augment(episodes))
+
+    augment: Callable[[Episode], Episode]
+    update: Callable[[TrainState, Episode], tuple[TrainState, Measures]]
+
+    def __call__(self, state: TrainState, episodes: Episode) -> tuple[TrainState, Measures]:
+        return self.update(state, self.augment(episodes))
 
 
-def over_mesh(make: Callable[..., Step], augment: Callable[[Episode], Episode], mesh: Mesh) -> Step:
-    """The same over a mesh: episodes over its axis DATA, their support sets over SUPPORT."""
-    over_devices = partial(jax.shard_map, mesh=mesh, check_vma=False)
-    # Augmentation sees whole episodes: geometry that all entries have in common is drawn once.
-    augment = jax.jit(over_devices(augment, in_specs=P(DATA), out_specs=P(DATA)))
-    step = jax.jit(
-        over_devices(make(axes=(DATA, SUPPORT)), in_specs=(P(), EPISODES), out_specs=(P(), P())),
-        donate_argnums=0,
-        compiler_options=backend.compiler_options(),
+def on_one_device(step: TrainStep, augmentation: Augmentation) -> CompiledStep:
+    """Compile a step for the default device."""
+    return CompiledStep(
+        jax.jit(augmentation), jax.jit(step, donate_argnums=0, compiler_options=backend.compiler_options())
     )
-    return lambda state, episodes: step(state, augment(episodes))
+
+
+def over_data(step: TrainStep, augmentation: Augmentation, devices: Sequence) -> CompiledStep:
+    """Compile a step by `jax.pmap` for devices of one process. Each takes its share of the episodes.
+
+    The episodes have a leading axis of the devices. The state is copied to each device.
+    """
+    options = {"axis_name": DATA, "devices": devices}
+    update = jax.pmap(step.over(DATA), in_axes=(None, 0), out_axes=None, donate_argnums=0, **options)
+    return CompiledStep(jax.pmap(augmentation, **options), update)
+
+
+def over_mesh(step: TrainStep, augmentation: Augmentation, mesh: Mesh) -> CompiledStep:
+    """Compile a step by `jax.shard_map`: episodes over the mesh axis DATA, their support sets over SUPPORT."""
+    options = {"mesh": mesh, "check_vma": False}
+    # Augmentation sees whole episodes, because all entries of one share some of its random draws.
+    augment = jax.shard_map(augmentation, in_specs=P(DATA), out_specs=P(DATA), **options)
+    update = jax.shard_map(step.over(DATA, SUPPORT), in_specs=(P(), EPISODES), out_specs=(P(), P()), **options)
+    return CompiledStep(
+        jax.jit(augment), jax.jit(update, donate_argnums=0, compiler_options=backend.compiler_options())
+    )

@@ -1,7 +1,6 @@
-"""How well parameters segment tasks that they were not trained on."""
+"""Measure during training how well a network segments tasks that it is not trained on."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -12,33 +11,40 @@ from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.overview import Result, Section, ShownExample, write_overview
-from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.train.state import Parameters, with_parameters
+from universeg_jax.shapes import Array
+from universeg_jax.train.state import Parameters
 
 SHOWN = 4
-"""Targets of a task in the picture."""
+"""Number of targets of a task in the picture."""
 
 
 class Validation:
-    """Episodes of tasks, and what a network makes of them.
+    """Episodes of tasks, segmented and scored.
 
     Args:
+        predict: returns the probabilities (H,W) of one episode; it is compiled here.
         episodes: of each task, all of the same shapes.
     """
 
-    def __init__(self, model: UniverSegConfig, episodes: Mapping[CorpusTask, Sequence[Episode]]):
+    def __init__(
+        self, predict: Callable[[Parameters, Episode], Array], episodes: Mapping[CorpusTask, Sequence[Episode]]
+    ):
         self._episodes = dict(episodes)
-        self._segment = jax.jit(partial(_probabilities, model), compiler_options=backend.compiler_options())
+        self._predict = jax.jit(predict, compiler_options=backend.compiler_options())
 
     def __bool__(self) -> bool:
         return bool(self._episodes)
 
     def run(self, parameters: Parameters) -> tuple[dict[CorpusTask, float], dict[CorpusTask, np.ndarray]]:
-        """Mean Dice of each task, of masks against labels both cut at 0.5, and the masks (N,H,W)."""
+        """Segment all episodes.
+
+        Returns:
+            The mean Dice of each task, with masks and labels cut at 0.5; and the masks (N,H,W) of each task.
+        """
         scores, masks = {}, {}
         parameters = jax.device_put(parameters)
         for task, episodes in self._episodes.items():
-            masks[task] = np.stack([np.asarray(self._segment(parameters, e)) >= 0.5 for e in episodes])
+            masks[task] = np.stack([np.asarray(self._predict(parameters, e)) >= 0.5 for e in episodes])
             pairs = zip(masks[task], episodes, strict=True)
             scores[task] = float(np.mean([dice(mask, _mask(e.target_label)) for mask, e in pairs]))
         return scores, masks
@@ -46,7 +52,7 @@ class Validation:
     def draw(
         self, file: Path, title: str, scores: Mapping[CorpusTask, float], masks: Mapping[CorpusTask, np.ndarray]
     ) -> None:
-        """A sheet of all tasks, those segmented worst first, with the support of their first episode."""
+        """Draw a sheet of all tasks, the lowest Dice first, with the support of their first episode."""
         order = sorted(scores, key=lambda task: scores[task])
         write_overview(file, [self._section(task, f"{title}: {task.name}", scores, masks) for task in order])
 
@@ -64,12 +70,6 @@ class Validation:
         ]
         note = f"Dice {scores[task]:.3f}, mean of {len(episodes)} targets of {len(support)} examples each"
         return Section(title, note, {1: task.label}, support, results)
-
-
-def _probabilities(model: UniverSegConfig, parameters: Parameters, episode: Episode):
-    arrays = (episode.target, episode.support_images, episode.support_labels, episode.support_mask)
-    logits = with_parameters(model, parameters)(*(x[None] for x in arrays))
-    return jax.nn.sigmoid(logits[0, ..., 0])
 
 
 def _mask(label: np.ndarray) -> np.ndarray:

@@ -54,3 +54,15 @@ def check_kind(config: Any, name: str, kind: type) -> None:
     if not isinstance(value, kind):
         wanted = "one of " + ", ".join(map(str, kind)) if issubclass(kind, Enum) else f"an instance of {kind.__name__}"
         raise InputError(f"{type(config).__name__}.{name}={value!r}: pass {wanted}")
+
+
+def check_choice(config: Any, name: str, *choices: Any) -> None:
+    """Check that a field has one of the given values.
+
+    Raises:
+        InputError: it has another value; the message names all choices.
+    """
+    value = getattr(config, name)
+    if not any(value is choice or (value == choice and type(value) is type(choice)) for choice in choices):
+        known = ", ".join(map(repr, choices))
+        raise InputError(f"{type(config).__name__}.{name}={value!r}: pass one of {known}")

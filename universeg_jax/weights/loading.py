@@ -18,6 +18,7 @@ from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import shipped, store
 from universeg_jax.weights.catalogue import LITE_MEDSAM, RELEASES, Release
 from universeg_jax.weights.install import load_release
+from universeg_jax.weights.lora import is_lora, load_lora
 from universeg_jax.weights.networks import Model, model_from
 from universeg_jax.weights.torch_io.file import load_torch
 
@@ -98,7 +99,7 @@ def load(weights: str | os.PathLike) -> Model | Blend:
         return load_release(release)
     path = Path(weights)
     if path.is_dir():
-        return store.load(path)
+        return load_lora(path) if is_lora(path) else store.load(path)
     if not path.exists() and weights in shipped.EARLIER:
         raise WeightsError(shipped.where_earlier(str(weights)))
     if not path.exists():

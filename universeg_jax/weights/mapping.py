@@ -27,6 +27,12 @@ def get_parameters(model: nnx.Module) -> dict[str, Array | jax.ShapeDtypeStruct]
     return {".".join(map(str, path)): value for path, value in _by_path(model).items()}
 
 
+def trainable_names(model: nnx.Module) -> list[str]:
+    """Return the names of the parameters that training may change: all but buffers."""
+    paths = traverse_util.flatten_dict(nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+    return [".".join(map(str, path)) for path in paths]
+
+
 def set_parameters(model: nnx.Module, values: Mapping[str, Array]) -> None:
     """Give every parameter a value, in place.
 

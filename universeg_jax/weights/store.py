@@ -118,7 +118,7 @@ def read_description(folder: str | os.PathLike) -> dict[str, Any]:
 
 
 @contextmanager
-def new_folder(folder: str | os.PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(folder: str | os.PathLike, *, overwrite: bool = False, description: str = DESCRIPTION) -> Iterator[Path]:
     """Yield a path to write a folder of weights at; the folder takes its name when the block ends.
 
     On any exception, Ctrl-C included, nothing is left of the new folder, and an older one is as it was.
@@ -130,7 +130,7 @@ def new_folder(folder: str | os.PathLike, *, overwrite: bool = False) -> Iterato
     if os.path.lexists(folder):
         if not overwrite:
             raise WeightsError(f"{folder}: exists; choose another folder, or pass overwrite to replace it")
-        if not (folder / DESCRIPTION).is_file():
+        if not (folder / description).is_file():
             raise WeightsError(f"{folder}: holds no weights, so it is not replaced; choose another folder")
     try:
         with whole_folder(folder) as new:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from universeg_jax.data.corpus.read import CorpusTask
-from universeg_jax.data.corpus.select import HELD_OUT, refuse_held_out, split_tasks
+from universeg_jax.data.corpus.select import refuse_held_out, split_tasks
 from universeg_jax.errors import InputError
 
 TASKS = [
@@ -34,7 +34,7 @@ def test_a_part_of_the_training_tasks(training, other):
 
 @pytest.mark.parametrize("training", [0.0, 1.5])
 def test_a_part_that_is_none_or_more_than_all(training):
-    with pytest.raises(InputError, match=f"training={training}: it is a fraction"):
+    with pytest.raises(InputError, match=f"training={training}: pass a fraction"):
         split_tasks(TASKS, validation=0.2, training=training)
 
 
@@ -48,30 +48,19 @@ def test_split_tasks_depends_on_the_seed_and_not_on_the_order():
 
 @pytest.mark.parametrize("validation", [-0.5, 0.99, 1.0])
 def test_split_tasks_leaves_something_to_train_on(validation):
-    with pytest.raises(InputError, match=f"validation={validation}: cannot be kept of 20 labels"):
+    with pytest.raises(InputError, match=f"validation={validation}: .* leaves some of 20 labels"):
         split_tasks(TASKS, validation=validation)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ACDC",
-        "acdc_train",
-        "PanDental_v1",
-        "dental_panoramic",
-        "STARE",
-        "wbc_jtsc",
-        "HC18",
-        "Dataset027_ACDC_12",
-        "sa_hc18",
-        "my_scd",
-        "ms_oasis",
-        "sa_leukocyte",
-    ],
-)
+NAMES = ("*acdc*", "scd*", "ms_oasis")
+
+
+@pytest.mark.parametrize("name", ["ACDC", "acdc_train", "Dataset027_ACDC_12", "scd_2", "MS_OASIS"])
 def test_held_out_names(name):
+    tasks = [CorpusTask("hearts", "MR", "axial", "1"), CorpusTask(name, "MR", "axial", "1")]
     with pytest.raises(InputError, match=f"^{name}: held out"):
-        refuse_held_out([CorpusTask("hearts", "MR", "axial", "1"), CorpusTask(name, "MR", "axial", "1")], HELD_OUT)
+        refuse_held_out(tasks, NAMES)
+    refuse_held_out(tasks, ())
 
 
 def test_one_name_is_no_tuple_of_names():
@@ -80,6 +69,4 @@ def test_one_name_is_no_tuple_of_names():
 
 
 def test_other_names_pass():
-    refuse_held_out(
-        [CorpusTask(name, "MR", "axial", "1") for name in ("oasis", "chasedb1", "bbbc038", "ms_lesions")], HELD_OUT
-    )
+    refuse_held_out([CorpusTask(name, "MR", "axial", "1") for name in ("oasis", "my_scd", "ms_lesions")], NAMES)

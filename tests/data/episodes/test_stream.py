@@ -146,9 +146,9 @@ def test_what_cannot_be_mixed_is_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size=0: 1 hosts"),
-        ({"batch_size": 6, "hosts": 4}, "batch_size=6: 4 hosts"),
-        ({"batch_size": 2, "hosts": 2, "host": 2}, "host=2: 2 hosts"),
+        ({"batch_size": 0}, "batch_size=0: pass a multiple of the number of hosts, 1"),
+        ({"batch_size": 6, "hosts": 4}, "batch_size=6: pass a multiple of the number of hosts, 4"),
+        ({"batch_size": 2, "hosts": 2, "host": 2}, "host=2: pass 0 to 1 for 2 hosts"),
         ({"batch_size": 2, "workers": -1}, "workers=-1"),
         ({"batch_size": 2, "start": NUMBER // 2}, f"start={NUMBER // 2}"),
     ],

@@ -116,7 +116,7 @@ def test_only_images_of_the_split_and_of_the_tasks(corpus):
     ("options", "message"),
     [
         ({"support_size": 0}, "support_size=0: pass 1 to"),
-        ({"minimum_area": 0.5}, "minimum_area=0.5: it is a fraction"),
+        ({"minimum_area": 0.5}, "minimum_area=0.5: pass a fraction"),
         ({"held_out": ("heart",)}, "heart: held out"),
         ({"split": "somewhere"}, "split='somewhere': none of 3 tasks has an image there"),
     ],

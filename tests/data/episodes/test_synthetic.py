@@ -252,7 +252,7 @@ def test_a_record_of_something_else_is_kept(tmp_path):
 
 
 def test_a_share_out_of_range():
-    with pytest.raises(InputError, match=r"outlined=1\.5: it is a share"):
+    with pytest.raises(InputError, match=r"outlined=1\.5: pass a share"):
         SyntheticEpisodes(seed=0, outlined=1.5)
 
 

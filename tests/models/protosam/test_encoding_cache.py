@@ -2,7 +2,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from universeg_jax.models.protosam import encoder
 from universeg_jax.models.protosam.encoder import EncodingCache
 
 IMAGES = np.random.default_rng(0).random((5, 4, 4, 3), np.float32)
@@ -38,9 +37,8 @@ def test_what_results_depend_on_is_told_apart(doubled):
     assert doubled.asked == [5, 5, 5]
 
 
-def test_it_forgets_what_was_asked_for_longest_ago(doubled, monkeypatch):
-    monkeypatch.setattr(encoder, "CAPACITY", 3 * IMAGES[0].nbytes)
-    remembered = EncodingCache()
+def test_it_forgets_what_was_asked_for_longest_ago(doubled):
+    remembered = EncodingCache(3 * IMAGES[0].nbytes)
     remembered.of(IMAGES[:3], compute=doubled)
     remembered.of(IMAGES[:1], compute=doubled)
     remembered.of(IMAGES[3:4], compute=doubled)  # in place of the second

@@ -151,8 +151,8 @@ def test_a_run_of_something_else_is_refused_and_kept(discs, weights, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 9}, "size=9: these weights take multiples of 2"),
-        ({"steps": 0}, "steps=0: pass a whole number, 1 or more"),
+        ({"size": 9}, "size=9: pass a multiple of 2"),
+        ({"steps": 0}, "Stage.steps=0: pass a whole number at least 1"),
         ({"patience": 0}, "patience=0: pass"),
         ({"support_size": 0}, "support_size=.*: pass"),
     ],

@@ -1,6 +1,7 @@
-"""Augment episodes on the device: a policy, and pure functions of a random key for use under `jax.jit` and `jax.vmap`.
+"""Augment episodes on the device, as a `Policy` says.
 
-Policies are pytrees of numbers: passed to a compiled function as an argument, another policy needs no new compilation.
+All functions take a random key and work under `jax.jit` and `jax.vmap`. A policy is a pytree of numbers, so a compiled
+function takes another policy without compiling again.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -24,25 +25,25 @@ def _check(options) -> None:
         value = getattr(options, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
         if not all(isinstance(number, (int, float)) for number in numbers):
-            continue  # a variation, checked on its own; or a number that is traced
+            continue  # a variation, which checks itself; or a traced number
         if isinstance(value, tuple):
             if len(value) != 2 or not value[0] <= value[1]:
                 raise InputError(f"{field.name}={value}: pass a range, as in (0.5, 1.5)")
         elif not 0 <= value <= 1:
-            raise InputError(f"{field.name}={value}: a probability is from 0 to 1")
+            raise InputError(f"{field.name}={value}: pass a probability, from 0 to 1")
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Variation:
-    """How images vary: the probability of each operation, and the range that its strength is drawn from, uniformly.
+    """Probability of each operation, and the range from which its strength is drawn uniformly.
 
     Attributes:
-        affine: probability of the three that follow.
+        affine: probability of rotation, translation and scale together.
         rotation: degrees.
         translation: along each axis, in heights and widths of the image.
         scale: above 1 the image grows.
-        brightness_contrast: probability of the two that follow.
+        brightness_contrast: probability of brightness and contrast together.
         brightness: added.
         contrast: factor.
         elastic: probability of a smooth deformation.
@@ -51,10 +52,11 @@ class Variation:
         blur: probability of a Gaussian blur, 5×5 pixels.
         blur_sigma: pixels.
         noise: probability of Gaussian noise.
-        noise_mean, noise_std: of the noise; what the paper's table calls variance is a standard deviation in the code.
-        sharpness: probability.
-        sharpness_factor: 0 smooths, 1 changes nothing, more sharpens. The paper gives 5; kornia, with which the
-            authors trained, reads one number as the upper end of a range from 0.
+        noise_mean, noise_std: mean and deviation of the noise. The paper's table says variance, its code uses a
+            deviation.
+        sharpness: probability of a change of sharpness.
+        sharpness_factor: 0 smooths, 1 changes nothing, more sharpens. The paper gives 5, and kornia, the library of the
+            authors, reads one number as the upper end of a range from 0.
     """
 
     affine: float = 0.0
@@ -82,11 +84,11 @@ class Variation:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Policy:
-    """How episodes are augmented. Probabilities are zero by default.
+    """Augmentation of episodes. All probabilities are zero by default.
 
     Attributes:
-        task: variation of the task: one draw for the target and all of its support.
-        in_task: variation within the task: every image has a draw of its own.
+        task: variation with one draw for the target and all of its support.
+        in_task: variation with a separate draw for every image.
         flip_intensities: probability that all images x of an episode become 1-x.
         flip_labels: probability that all label maps y become 1-y.
         flip_horizontally, flip_vertically: probability that all images and label maps are mirrored.
@@ -106,12 +108,12 @@ class Policy:
 
     @classmethod
     def none(cls) -> "Policy":
-        """Episodes stay as they are."""
+        """Return the policy that changes nothing."""
         return cls()
 
     @classmethod
     def task_only(cls) -> "Policy":
-        """The paper's task augmentation."""
+        """Return the task augmentation of the paper."""
         return cls(
             task=Variation(affine=0.5, brightness_contrast=0.5, elastic=0.25, blur=0.5, noise=0.5, sharpness=0.5),
             flip_intensities=0.5,
@@ -123,7 +125,7 @@ class Policy:
 
     @classmethod
     def in_task_only(cls) -> "Policy":
-        """The paper's in-task augmentation."""
+        """Return the in-task augmentation of the paper."""
         return cls(
             in_task=Variation(
                 affine=0.5,
@@ -140,15 +142,15 @@ class Policy:
 
     @classmethod
     def universeg(cls) -> "Policy":
-        """Both, as UniverSeg was trained (Butoi et al., ICCV 2023, table of the appendix)."""
+        """Return both, as used to train UniverSeg (Butoi et al., ICCV 2023, table of the appendix)."""
         return replace(cls.task_only(), in_task=cls.in_task_only().in_task)
 
 
 def augment_episodes(key: Array, episodes: Episode, *, policy: Policy) -> Episode:
     """Augment a batch of episodes.
 
-    Each is drawn for by its number in the source, so it comes out the same in any batch and on any host. Entries that
-    are absent from the support stay zeros.
+    The draws depend on the number of the episode, so the result is the same in any batch and on any host. Absent
+    entries of the support stay zero.
     """
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(episodes.number))
     arrays = episodes.target, episodes.target_label, episodes.support_images, episodes.support_labels
@@ -169,21 +171,21 @@ def augment_episode(
     *,
     policy: Policy,
 ) -> tuple[Array, Array, Array, Array]:
-    """Augment a target and its support set. All are in [0,1], before and after."""
+    """Augment a target and its support set. Images and labels are in [0,1], before and after."""
     images = jnp.concatenate([target[None], support_images])
     labels = jnp.concatenate([target_label[None], support_labels])
     task_key, in_task_key = jax.random.split(key)
-    # What depends on the task's key alone is out of sight of vmap, and so computed once.
+    # Values that depend on the task's key only are not mapped, so they are computed once.
     entry = partial(_augment_entry, task_key, policy=policy)
     images, labels = jax.vmap(entry)(jax.random.split(in_task_key, len(images)), images, labels)
     return images[0], labels[0], images[1:], labels[1:]
 
 
 def _augment_entry(task_key: Array, entry_key: Array, image: Array, label: Array, *, policy: Policy) -> tuple:
-    """Augment one image and label map of an episode, whose entries have `task_key` in common.
+    """Augment one image and label map of an episode. All entries of the episode share `task_key`.
 
-    First within the task, then as the whole task is; but geometry goes ahead of intensities, so that all of it is one
-    interpolation.
+    The in-task variation comes first, then the task variation. All geometry comes before all intensities, so that one
+    interpolation is enough.
     """
     flips, task_draw, task_field = jax.random.split(task_key, 3)
     entry_draw, entry_field, entry_noise, task_noise = jax.random.split(entry_key, 4)
@@ -192,13 +194,13 @@ def _augment_entry(task_key: Array, entry_key: Array, image: Array, label: Array
         [policy.flip_vertically, policy.flip_horizontally, policy.flip_intensities, policy.flip_labels, policy.edges]
     )
 
-    # From the result back to the original, so the last operation comes first.
+    # Coordinates map the result to the original, so the last operation comes first.
     coordinates = operations.flip(operations.pixel_grid(*image.shape[:2]), vertical=vertical, horizontal=horizontal)
     coordinates = _move(task_field, coordinates, task)
     coordinates = _move(entry_field, coordinates, entry)
     image, label = jnp.split(operations.warp(jnp.concatenate([image, label], axis=-1), coordinates), 2, axis=-1)
 
-    # The strength of the task's noise is common to all entries, but not its pixels: they would be part of the task.
+    # Entries share the strength of the task's noise but not its pixels, which would become part of the task.
     image = _change(entry_noise, image, entry)
     image = _change(task_noise, image, task)
     image = jnp.where(intensities, 1 - image, image)
@@ -207,7 +209,7 @@ def _augment_entry(task_key: Array, entry_key: Array, image: Array, label: Array
 
 
 class _Strengths(NamedTuple):
-    """One draw of a variation. The defaults change nothing."""
+    """Strengths drawn from a variation. The defaults change nothing."""
 
     rotation: Array | float = 0.0
     down: Array | float = 0.0
@@ -242,7 +244,7 @@ def _draw(key: Array, variation: Variation) -> _Strengths:
 
 
 def _move(key: Array, coordinates: Array, strengths: _Strengths) -> Array:
-    # Fields are drawn on the grid of the result, wherever the coordinates point: none is ever interpolated.
+    # Fields are drawn on the grid of the result, so they are never interpolated.
     field = jax.random.uniform(key, coordinates.shape, minval=-1)
     alpha, sigma = strengths.elastic_alpha, strengths.elastic_sigma
     coordinates = operations.elastic(coordinates, field, alpha=alpha, sigma=sigma)

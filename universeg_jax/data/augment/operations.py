@@ -1,9 +1,9 @@
-"""The operations of augmentation on one image or label map (H,W,1) in [0,1]: geometric and on pixel values.
+"""Transform the geometry and the pixel values of one image or label map (H,W,1) in [0,1].
 
-Coordinates are (2,H,W): for every pixel of the result its row and column in the original, in pixels, not whole ones.
-Operations on coordinates compose, so an image that is flipped, rotated and deformed twice is interpolated once.
+Coordinates (2,H,W) hold row and column in the original for every pixel of the result, as fractions of pixels.
+Operations on coordinates compose, so a flip, a rotation and two deformations need one interpolation.
 
-Definitions and constants are those of kornia, which the UniverSeg authors trained with.
+Definitions and constants follow kornia, the library that the UniverSeg authors trained with.
 """
 
 import jax
@@ -16,13 +16,13 @@ from universeg_jax.shapes import Array, Float, typed
 
 
 def pixel_grid(height: int, width: int) -> Array:
-    """The coordinates (2,H,W) of an unchanged image."""
+    """Return the coordinates (2,H,W) of an unchanged image."""
     return jnp.stack(jnp.meshgrid(jnp.arange(height, dtype=float), jnp.arange(width, dtype=float), indexing="ij"))
 
 
 @typed
 def flip(coordinates: Float[Array, "2 H W"], *, vertical: ArrayLike, horizontal: ArrayLike) -> Array:
-    """Turn the image upside down, and left to right."""
+    """Mirror the image vertically, horizontally or both."""
     _, height, width = coordinates.shape
     rows, columns = coordinates
     return jnp.stack(
@@ -37,20 +37,23 @@ def affine(
     rotation: ArrayLike = 0.0,
     translation: tuple[ArrayLike, ArrayLike] = (0.0, 0.0),
     scale: ArrayLike = 1.0,
+    shear: ArrayLike = 0.0,
 ) -> Array:
-    """Rotate and scale the image about its centre, then shift it.
+    """Shear, rotate and scale the image about its centre, then shift it.
 
     Args:
         rotation: degrees, counterclockwise.
         translation: downwards and to the right, in heights and widths of the image.
         scale: above 1 the image grows.
+        shear: degrees that columns lean to the right.
     """
     _, height, width = coordinates.shape
     centre = jnp.array([height - 1, width - 1])[:, None, None] / 2
     shift = jnp.array([translation[0] * height, translation[1] * width])[:, None, None]
     rows, columns = coordinates - centre - shift
     cosine, sine = jnp.cos(jnp.deg2rad(rotation)) / scale, jnp.sin(jnp.deg2rad(rotation)) / scale
-    return jnp.stack([cosine * rows + sine * columns, cosine * columns - sine * rows]) + centre
+    rows, columns = cosine * rows + sine * columns, cosine * columns - sine * rows
+    return jnp.stack([rows, columns + jnp.tan(jnp.deg2rad(shear)) * rows]) + centre
 
 
 @typed
@@ -60,9 +63,9 @@ def elastic(
     """Deform the image smoothly (Simard et al., 2003, with kornia's units).
 
     Args:
-        noise: uniform in [-1,1]; smoothed, it displaces rows and columns.
+        noise: uniform in [-1,1]. After smoothing it displaces rows and columns.
         alpha: factor of the smoothed noise, in halves of the image's height and width.
-        sigma: standard deviation of the Gaussian that smooths the noise, in pixels. Beyond the border there is none.
+        sigma: deviation of the Gaussian that smooths the noise, in pixels. Noise is zero beyond the border.
     """
     _, height, width = coordinates.shape
     smooth = gaussian_matrix(height, sigma) @ noise @ gaussian_matrix(width, sigma)
@@ -70,9 +73,9 @@ def elastic(
 
 
 def gaussian_matrix(size: int, sigma: ArrayLike) -> Array:
-    """The (size,size) matrix that smooths a vector, beyond whose ends is zero, with a Gaussian of `sigma` pixels.
+    """Return the (size,size) matrix that smooths a vector with a Gaussian of `sigma` pixels. Beyond its ends is zero.
 
-    As matrix products, wide kernels are far faster than as convolutions.
+    Wide kernels are far faster as matrix products than as convolutions.
     """
     rows, columns = jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")
     offsets = jnp.arange(1 - size, size)
@@ -81,7 +84,7 @@ def gaussian_matrix(size: int, sigma: ArrayLike) -> Array:
 
 @typed
 def warp(image: Float[Array, "H W C"], coordinates: Float[Array, "2 h w"]) -> Float[Array, "h w C"]:
-    """Fetch each pixel of the result from its coordinates, linearly interpolated. Outside the image is zero."""
+    """Sample the image at coordinates by linear interpolation. Outside the image is zero."""
     channels = [
         map_coordinates(channel, coordinates, order=1, mode="constant") for channel in jnp.moveaxis(image, -1, 0)
     ]
@@ -98,7 +101,7 @@ def adjust_brightness_contrast(
 
 @typed
 def gaussian_blur(image: Float[Array, "H W 1"], *, sigma: ArrayLike) -> Float[Array, "H W 1"]:
-    """Smooth with a Gaussian of 5×5 pixels; the image is mirrored at its border. `sigma` is in pixels, 0 for none."""
+    """Smooth with a Gaussian of 5×5 pixels and mirrored borders. `sigma` is in pixels, 0 for none."""
     kernel = jnp.exp(-0.5 * (jnp.arange(-2, 3) / jnp.maximum(sigma, 1e-3)) ** 2)
     kernel /= kernel.sum()
     return _filter(image, kernel, kernel, border="reflect")
@@ -108,15 +111,15 @@ def gaussian_blur(image: Float[Array, "H W 1"], *, sigma: ArrayLike) -> Float[Ar
 def add_gaussian_noise(
     key: Array, image: Float[Array, "H W 1"], *, mean: ArrayLike, std: ArrayLike
 ) -> Float[Array, "H W 1"]:
-    """Add to each pixel its own draw of a normal distribution."""
+    """Add an independent normal draw to each pixel."""
     return jnp.clip(image + mean + std * jax.random.normal(key, image.shape, image.dtype), 0, 1)
 
 
 @typed
 def adjust_sharpness(image: Float[Array, "H W 1"], *, factor: ArrayLike) -> Float[Array, "H W 1"]:
-    """Go from a smoothed copy of the image (factor 0) towards the image (factor 1) and beyond.
+    """Mix the image with a smoothed copy: factor 0 is the copy, 1 the image, more sharpens.
 
-    The copy is a mean over 3×3 pixels, the middle one with weight 5. Pixels at the border stay as they are.
+    The copy is a mean over 3×3 pixels, with weight 5 in the middle. Pixels at the border stay unchanged.
     """
     smooth = (_filter(image, np.ones(3), np.ones(3), border="edge") + 4 * image) / 13
     inside = jnp.pad(jnp.ones_like(image[1:-1, 1:-1], bool), ((1, 1), (1, 1), (0, 0)))
@@ -125,9 +128,9 @@ def adjust_sharpness(image: Float[Array, "H W 1"], *, factor: ArrayLike) -> Floa
 
 @typed
 def edges(label: Float[Array, "H W 1"]) -> Float[Array, "H W 1"]:
-    """The outline of a label map: magnitude of its Sobel gradient, rescaled so that its range is [0,1].
+    """Return the outline of a label map: the magnitude of its Sobel gradient, rescaled to [0,1].
 
-    A label map without any outline, empty or full, gives an empty one.
+    An empty or full label map has an empty outline.
     """
     slope, mean = np.array([-1, 0, 1]), np.array([1, 2, 1])
     magnitude = jnp.hypot(_filter(label, slope, mean, border="edge"), _filter(label, mean, slope, border="edge"))
@@ -138,8 +141,8 @@ def edges(label: Float[Array, "H W 1"]) -> Float[Array, "H W 1"]:
 def _filter(image: Array, down: Array, right: Array, *, border: str) -> Array:
     """Correlate the columns of an image with one kernel and its rows with another.
 
-    As matrix products: fast on every kind of device. Sums of shifted images would be fused on CPU with all that made
-    the image, which is then computed again for each shift; convolutions of a single channel are slow there.
+    Matrix products are fast on every kind of device. XLA on CPU would fuse sums of shifted images with the computation
+    of the image, and repeat it for each shift. Convolutions of a single channel are slow there.
     """
     matrices = [_matrix(kernel, size, border) for kernel, size in zip((down, right), image.shape, strict=False)]
     filtered = jnp.linalg.multi_dot([matrices[0], image[..., 0], matrices[1].T], precision="highest")
@@ -147,7 +150,7 @@ def _filter(image: Array, down: Array, right: Array, *, border: str) -> Array:
 
 
 def _matrix(kernel: Array, size: int, border: str) -> Array:
-    """The (size,size) matrix that correlates a vector, continued beyond its ends as `numpy.pad` does, with a kernel."""
+    """Return the (size,size) matrix that correlates a vector, padded as by `numpy.pad`, with a kernel."""
     indices = np.pad(np.arange(size), len(kernel) // 2, mode=border)
     taps = np.eye(size)[np.lib.stride_tricks.sliding_window_view(indices, size)]
     return jnp.tensordot(kernel, taps, axes=1, precision="highest")

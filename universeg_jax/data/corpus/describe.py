@@ -17,7 +17,7 @@ from universeg_jax.data.readers.source import Item, Source
 
 
 def index_images(images: Sequence[dict], splits: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Columns over all stored images, in their order; what `tasks_of` takes."""
+    """Return columns over all stored images, in their order, as `tasks_of` takes them."""
     rows = []
     for image in images:
         subject = image["subject"].decode()
@@ -36,7 +36,7 @@ def describe(
     index: Mapping[str, np.ndarray],
     splits: Mapping[str, str],
 ) -> dict:
-    """The contents of dataset.json."""
+    """Return the contents of dataset.json."""
     left_out = {item.name: _without_folder(o.problem, source) for item, o in outcomes.items() if o.problem}
     tasks = tasks_of(source.name, list(classes), index)
     return {
@@ -82,7 +82,7 @@ def _warnings(source: Source, outcomes: Mapping[Item, Outcome]) -> list[str]:
         warnings.append(f"its classes are joined to one, {source.one_class}")
     if not source.subjects_known:
         warnings.append(
-            "subjects are unknown: split by scan (an image or volume), so one subject may be in several splits"
+            "subjects are unknown: split by scan (an image or volume); one subject may be in several splits"
         )
     for unknown in ("origin", "version", "licence"):
         if not getattr(source, unknown):
@@ -92,7 +92,7 @@ def _warnings(source: Source, outcomes: Mapping[Item, Outcome]) -> list[str]:
 
 
 def _without_folder(text: str, source: Source) -> str:
-    """Messages name files; a corpus that is passed on should not name the folders of its maker."""
+    """Remove the folder of the source from a message, because a corpus may be passed on."""
     return text.replace(f"{source.folder}/", "")
 
 
@@ -114,10 +114,10 @@ OUTLINE = (255, 176, 0)
 
 
 def write_sheet(file: Path, corpus: Corpus, dataset: str) -> None:
-    """Write the sheet of a dataset: a row per task, with the outline of the label where it is 0.5.
+    """Draw the contact sheet of a dataset: a row for each task, with the outline of the label at 0.5.
 
-    Examples that show the label are taken evenly over their areas, the smallest first. Of more than MAX_ROWS
-    tasks an even choice is shown, and the title says so.
+    Examples that show the label are chosen evenly over their areas, the smallest first. An even choice of MAX_ROWS
+    tasks is drawn if there are more, and the title says so.
     """
     about = corpus.about[dataset]
     tasks = [task for task in corpus.tasks if task.dataset == dataset]

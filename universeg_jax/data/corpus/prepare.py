@@ -1,4 +1,4 @@
-"""From a source to a dataset of a corpus: every item is staged, then all are stored, then the dataset appears."""
+"""Prepare a dataset of a corpus from a source: stage every item, store all, then show the complete dataset."""
 
 import hashlib
 import json
@@ -31,12 +31,12 @@ from universeg_jax.errors import InputError, listing
 
 @dataclass(frozen=True)
 class Prepared:
-    """What preparing a source came to.
+    """Result of preparing a source.
 
     Attributes:
-        folder: where the dataset lies.
-        about: the contents of its dataset.json.
-        reused: how many scans an earlier run had finished; all of them if the dataset was there already.
+        folder: folder of the dataset.
+        about: contents of its dataset.json.
+        reused: number of scans that an earlier run had finished; all if the dataset existed.
     """
 
     folder: Path
@@ -47,18 +47,21 @@ class Prepared:
 def prepare(
     source: Source, corpus: Path, *, workers: Processes | Beam, stop: bool = False, quiet: bool = False
 ) -> Prepared:
-    """Prepare one dataset, taking up what an earlier run left.
+    """Prepare one dataset, and resume the work of an earlier run.
 
-    The dataset appears in `corpus` when it is complete; until then all work lies in `corpus`/.NAME-partial. One that
-    is there already is left alone.
+    The dataset appears in `corpus` when it is complete. Until then all work lies in `corpus`/.NAME-partial. An existing
+    dataset stays unchanged.
 
     Args:
-        stop: end at the first item that cannot be used, instead of leaving it out.
-        quiet: show no progress bars.
+        source: files to prepare.
+        corpus: folder of the corpus.
+        workers: processes or Beam runner.
+        stop: raise at the first unusable item instead of skipping it.
+        quiet: hide progress bars.
 
     Raises:
-        InputError: a dataset of this name made from something else, an item that cannot be used (with `stop`), no item
-            that can, no classes, two classes of one name, a corpus that cannot be written.
+        InputError: the dataset exists and was made from something else; an item is unusable (with `stop`); no item is
+            usable; there are no classes, or two of one name; the corpus cannot be written.
     """
     keys = {item: work_key(source, item) for item in source.items}
     fingerprint = _fingerprint(source, keys)
@@ -69,7 +72,7 @@ def prepare(
     try:
         (unfinished / "items").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{corpus}: cannot be made a corpus ({error.strerror}); pass another folder") from None
+        raise InputError(f"{corpus}: cannot be created as a corpus ({error.strerror}); pass another folder") from None
     reused = _count_finished(files.values())
     build = unfinished / f"build-{uuid.uuid4().hex[:8]}"
     try:
@@ -77,13 +80,13 @@ def prepare(
         try:
             classes = _classes(source, outcomes)
         except InputError:
-            shutil.rmtree(unfinished, ignore_errors=True)  # files or options must change, and with them all work
+            shutil.rmtree(unfinished, ignore_errors=True)  # new files or options would need all work again
             raise
         about = _store(source, files, outcomes, classes, build, fingerprint, workers, quiet=quiet)
     except (OSError, RuntimeError) as error:  # tensorflow-datasets turns a full disk into a RuntimeError
         shutil.rmtree(build, ignore_errors=True)
         raise InputError(
-            f"{corpus}: cannot be written ({error}); finished work is kept: run the same command again to go on"
+            f"{corpus}: cannot be written ({error}); finished work is kept: run the same command again to resume"
         ) from error
     try:
         (build / source.name).rename(place)
@@ -104,7 +107,7 @@ def _store(
     *,
     quiet: bool,
 ) -> dict:
-    """Make the dataset `build`/NAME from staged items; the contents of its dataset.json."""
+    """Write the dataset `build`/NAME from staged items, and return the contents of its dataset.json."""
     splits = split_subjects((item.subject for item in source.items), dataset=source.name)
     by_split: dict[str, list[StagedItem]] = {split: [] for split in SPLITS}
     for item, outcome in outcomes.items():
@@ -122,7 +125,7 @@ def _store(
 
 
 def _fingerprint(source: Source, keys: Mapping[Item, str]) -> str:
-    """Another one when anything changes that the dataset is made from or that is recorded with it."""
+    """Return a digest of everything that the dataset is made from or recorded with."""
     subjects = [(key, item.subject) for item, key in keys.items()]
     made_from = (subjects, source.subjects_known, source.origin, source.version, source.licence)
     return hashlib.sha256(repr(made_from).encode()).hexdigest()
@@ -148,19 +151,19 @@ def _count_finished(files) -> int:
 def _stage_all(
     source: Source, files: Mapping[Item, Path], workers: Processes | Beam, *, stop: bool, quiet: bool
 ) -> dict[Item, Outcome]:
-    """Stage all items; the outcomes, in the order of the items."""
-    # Without the list of items: it is sent to the workers with each of them.
+    """Stage all items, and return the outcomes in their order."""
+    # The list of items is removed, because the source is sent to the workers with each item.
     work = partial(stage, replace(source, items=()), next(iter(files.values())).parent)
     finished = workers.run(work, source.items)
     with tqdm(finished, total=len(files), desc=source.name, unit="scan", disable=quiet) as progress:
         for outcome in progress:
             if outcome.problem and stop:
-                raise InputError(f"{outcome.problem} (finished work is kept; --on-error skip leaves such items out)")
+                raise InputError(f"{outcome.problem} (finished work is kept; pass --on-error skip to skip such items)")
     return {item: read_outcome(file) for item, file in files.items()}
 
 
 def _classes(source: Source, outcomes: Mapping[Item, Outcome]) -> tuple[tuple[int, str], ...]:
-    """Value and name of all classes of the dataset, by value."""
+    """Return value and name of all classes of the dataset, sorted by value."""
     problems = [outcome.problem for outcome in outcomes.values() if outcome.problem]
     if len(problems) == len(outcomes):
         raise InputError(f"{source.folder}: none of its {len(outcomes)} items can be used; the first: {problems[0]}")

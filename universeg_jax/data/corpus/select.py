@@ -1,4 +1,4 @@
-"""Choose the subjects, tasks and examples of a corpus that are trained on."""
+"""Choose subjects, tasks and examples of a corpus for training."""
 
 import hashlib
 from collections import Counter
@@ -13,10 +13,10 @@ SPLITS = ("train", "validation", "test")
 
 
 def split_subjects(subjects: Iterable[str], *, dataset: str) -> dict[str, str]:
-    """The split of every subject: 60 % train, 20 % validation, 20 % test.
+    """Assign every subject to a split: 60 % train, 20 % validation, 20 % test.
 
-    The order is that of a hash of dataset and subject: the same on every machine, and unrelated to the names.
-    With three subjects or more no split is empty; two are train and test.
+    Subjects are sorted by a hash of dataset and subject, so the result is the same on every machine. Three subjects or
+    more fill all splits; two subjects fill train and test.
     """
     ordered = sorted(set(subjects), key=lambda subject: hashlib.sha256(f"{dataset}/{subject}".encode()).digest())
     held_back = max(1, round(0.2 * len(ordered)))
@@ -27,23 +27,14 @@ def split_subjects(subjects: Iterable[str], *, dataset: str) -> dict[str, str]:
     return dict(zip(ordered, (split for split, size in sizes for _ in range(size)), strict=True))
 
 
-HELD_OUT = (
-    # Those that the UniverSeg paper keeps unseen (table 1), and HC18, on which this library is demonstrated.
-    *("*acdc*", "*dental*", "scd*", "*_scd*", "*stare*", "*spineweb*", "*wbc*", "*hc18*"),
-    # Those that the shipped weights are measured on besides (experiments/small_sets.py), under the names used there.
-    *("ms_btcv", "ms_camus", "ms_chaos", "ms_hipxray", "ms_oasis", "ms_octa500", "ms_paxray"),
-    *("sa_ct_liver", "sa_leukocyte"),
-)
-
-
 def refuse_held_out(tasks: Iterable[CorpusTask], held_out: Collection[str]) -> None:
-    """Raise if a task is of a held-out dataset.
+    """Check that no task belongs to a held-out dataset.
 
     Args:
         held_out: names of datasets, in which * stands for anything; case does not matter.
 
     Raises:
-        InputError: naming the datasets; one name instead of a tuple of names.
+        InputError: a task belongs to one, with the names of the datasets; or `held_out` is a single name.
     """
     if isinstance(held_out, str):
         raise InputError(f"held_out={held_out!r}: pass a tuple of names, as in ({held_out!r},)")
@@ -51,35 +42,36 @@ def refuse_held_out(tasks: Iterable[CorpusTask], held_out: Collection[str]) -> N
     refused = [name for name in datasets if any(fnmatchcase(name.lower(), held.lower()) for held in held_out)]
     if refused:
         raise InputError(
-            f"{', '.join(refused)}: held out, so never trained on (held_out is {', '.join(held_out)}); leave its tasks "
-            "out, or pass held_out=() to train on it knowingly"
+            f"{', '.join(refused)}: held out from training (held_out is {', '.join(held_out)}); leave its tasks out, "
+            "or pass held_out=() to train on it knowingly"
         )
 
 
 def split_tasks(
     tasks: Iterable[CorpusTask], *, validation: float, training: float = 1.0, seed: int = 0
 ) -> tuple[list[CorpusTask], list[CorpusTask]]:
-    """Tasks to train on, and tasks kept from training to validate on.
+    """Divide tasks into training tasks and validation tasks.
 
-    A label of a dataset goes to one side with all its modalities and axes. Which side does not depend on the order of
-    the tasks.
+    A label of a dataset stays on one side with all its modalities and axes. The order of the tasks has no effect.
 
     Args:
-        validation: the fraction to keep, of labels; at least one label is kept unless it is 0.
-        training: the fraction of the other labels to train on; at least one.
+        tasks: to divide.
+        validation: fraction of the labels for validation; at least one label unless it is 0.
+        training: fraction of the other labels for training; at least one label.
+        seed: of the choice.
 
     Raises:
-        InputError: nothing would be left to train on.
+        InputError: no label would be left for training.
     """
     tasks = list(tasks)
     labels = sorted({(task.dataset, task.label) for task in tasks}, key=lambda label: _hash(seed, *label))
     number = max(1, round(validation * len(labels))) if validation else 0
     if not (0 <= validation < 1 and number < len(labels)):
         raise InputError(
-            f"validation={validation}: cannot be kept of {len(labels)} labels; pass a fraction that leaves some"
+            f"validation={validation}: pass a fraction from 0 that leaves some of {len(labels)} labels for training"
         )
     if not 0 < training <= 1:
-        raise InputError(f"training={training}: it is a fraction of the labels, above 0, up to 1")
+        raise InputError(f"training={training}: pass a fraction of the labels, above 0 and at most 1")
     kept, others = labels[:number], labels[number:]
     learned = others[: max(1, round(training * len(others)))]
     return tuple([task for task in tasks if (task.dataset, task.label) in some] for some in map(set, (learned, kept)))
@@ -87,12 +79,12 @@ def split_tasks(
 
 @dataclass(frozen=True)
 class TaskPool:
-    """What the episodes of one task are drawn from.
+    """Examples that the episodes of one task are drawn from.
 
     Attributes:
-        targets: what may be the target.
-        support: what may be in the support set, unless it shows the target.
-        same_subject: whether other images of the target's subject may be in the support set.
+        targets: candidates for the target.
+        support: candidates for the support set.
+        same_subject: whether the support set may hold other images of the target's subject.
     """
 
     targets: tuple[Example, ...]
@@ -100,12 +92,12 @@ class TaskPool:
     same_subject: bool
 
     def support_for(self, target: Example) -> list[Example]:
-        """What may be in the support set of a target."""
+        """Return the candidates for the support set of one target."""
         excluded = self._identity(target)
         return [example for example in self.support if self._identity(example) != excluded]
 
     def smallest_support(self) -> int:
-        """How many examples may be in the support set of the target that has fewest; 0 without targets."""
+        """Return the fewest candidates that any target has for its support set; 0 without targets."""
         number = Counter(map(self._identity, self.support))
         return min((len(self.support) - number[self._identity(target)] for target in self.targets), default=0)
 
@@ -123,19 +115,25 @@ def make_pools(
     same_subject: bool,
     minimum_support: int,
 ) -> tuple[dict[CorpusTask, TaskPool], dict[CorpusTask, str]]:
-    """The pools of all tasks that have enough examples, and for each of the others why it has not.
+    """Make the pools of all tasks that have enough examples.
 
     Args:
-        split, support_split: where targets and support are from; None for all splits.
-        minimum_area: examples whose label covers less of the image are left out.
-        minimum_support: from how many examples, at least, the support set of each target must be drawn.
+        corpus: holds the examples.
+        tasks: to make pools of.
+        split, support_split: splits of targets and support; None for all.
+        minimum_area: smallest area of the label, as a fraction of the image.
+        same_subject: as in `TaskPool`.
+        minimum_support: smallest number of candidates for the support set of each target.
+
+    Returns:
+        The pools; and the reason for each task without a pool.
 
     Raises:
-        InputError: an unknown split, a task that the corpus lacks, no task with enough examples.
+        InputError: a split is unknown, the corpus lacks a task, or no task has enough examples.
     """
     for name, value in (("split", split), ("support_split", support_split)):
         if value not in (*SPLITS, None):
-            raise InputError(f"{name}={value!r}: there are {', '.join(SPLITS)}, and None for all")
+            raise InputError(f"{name}={value!r}: pass {', '.join(SPLITS)}, or None for all")
     pools: dict[CorpusTask, TaskPool] = {}
     left_out: dict[CorpusTask, str] = {}
     for task in tasks:

@@ -1,4 +1,4 @@
-"""Ways to work on many items at once: the processes of this machine, or Apache Beam."""
+"""Process many items in parallel, with processes of this machine or with Apache Beam."""
 
 import multiprocessing
 import os
@@ -12,9 +12,9 @@ from universeg_jax.errors import InputError
 
 
 class Processes:
-    """Worker processes of this machine, kept from one dataset to the next; with one, work is done in this process.
+    """Worker processes of this machine. With one worker, all work is done in this process.
 
-    Use it in a `with` block. Processes are spawned, so a script that makes one needs `if __name__ == "__main__":`.
+    Use it in a `with` block. Processes are spawned, so a script needs `if __name__ == "__main__":`.
     """
 
     def __init__(self, workers: int = 1):
@@ -33,7 +33,7 @@ class Processes:
             self._pool.shutdown(cancel_futures=True)
 
     def run(self, function: Callable, items: Sequence) -> Iterator:
-        """The results of `function` for all items, as they come.
+        """Yield the results of `function` for all items, in the order of completion.
 
         Raises:
             InputError: a worker was killed.
@@ -47,7 +47,7 @@ class Processes:
                 yield future.result()
         except BrokenProcessPool:
             raise InputError(
-                "a worker process was killed, most likely for want of memory: run again with fewer --workers; "
+                "a worker process was killed, most likely by a lack of memory: run again with fewer --workers; "
                 "finished work is kept"
             ) from None
         finally:
@@ -73,7 +73,7 @@ class Beam:
         return self
 
     def __exit__(self, *exception) -> None:
-        """Nothing is kept between datasets; a `with` block takes either way to work."""
+        """Do nothing: a runner keeps nothing between datasets."""
 
     def __post_init__(self):
         try:
@@ -88,10 +88,10 @@ class Beam:
             raise InputError(f"--runner {self.runner}: {error}") from None
 
     def run(self, function: Callable, items: Sequence) -> Iterator:
-        """The results of `function` for all items.
+        """Yield the results of `function` for all items.
 
-        The runner computes them, and whatever `function` writes is written there; Beam hands nothing back, so each
-        result is asked for again here, where `function` should find it written.
+        The runner calls `function`, which should write its result to a file. Beam returns nothing, so `function` is
+        called here again and should read that file.
         """
         import apache_beam as beam
 
@@ -100,20 +100,20 @@ class Beam:
         yield from map(function, items)
 
     def flat_map(self, function: Callable, items: Sequence):
-        """The step of a pipeline that yields all that `function` yields for the items."""
+        """Return a pipeline step that yields everything that `function` yields for the items."""
         import apache_beam as beam
 
         return beam.Create(items) | beam.Reshuffle() | beam.FlatMap(function)
 
     def pipeline_options(self):
-        """The options as Beam takes them."""
+        """Return the options as Beam takes them."""
         from apache_beam.options.pipeline_options import PipelineOptions
 
         return PipelineOptions(list(self.options))
 
 
 def _end_with_parent() -> None:
-    """Let a worker end when its parent was killed; it would wait for work for ever."""
+    """End a worker when its parent is killed. It would wait for work forever."""
 
     def wait() -> None:
         multiprocessing.parent_process().join()

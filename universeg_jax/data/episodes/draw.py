@@ -1,7 +1,7 @@
-"""Episodes: a target image of some task, and labelled examples of the same task to learn it from.
+"""Draw episodes: a target image of some task, and labelled examples of the same task.
 
-A source of episodes gives any of them by its number, without those before it. So a stream of them can be split over
-hosts and worker processes, stopped, and taken up anywhere, and stays the same stream (see `stream.py`).
+A source returns any episode by its number, without the ones before it. Therefore a stream of episodes can be split over
+hosts and worker processes, stopped and resumed, and stays the same stream (see `stream.py`).
 """
 
 import operator
@@ -12,23 +12,26 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
-from universeg_jax.data.corpus.select import HELD_OUT, make_pools, refuse_held_out
+from universeg_jax.data.corpus.select import make_pools, refuse_held_out
 from universeg_jax.errors import InputError
 from universeg_jax.shapes import Array, Bool, Float, Int
 from universeg_jax.util.random import generator
 
-NUMBER = np.iinfo(np.int32).max  # of episodes in a source: as many as an int32 counts, so without end
+NUMBER = np.iinfo(np.int32).max  # episodes in a source: practically without end
 
 
 class Episode(NamedTuple):
-    """A target and its support set; or a batch of such, where *B is (B,).
+    """A target with its support set; or a batch of them, where *B is (B,).
 
-    Images and label maps are float32 in [0,1]. The support of an episode is its first entries, where `support_mask`
-    is True; the rest is zeros.
+    Images and label maps are float32 in [0,1]. The support consists of the first entries, where `support_mask` is True;
+    other entries are zero.
 
     Attributes:
+        target, target_label: image and label map of the target.
+        support_images, support_labels: images and label maps of the S entries.
+        support_mask: True for entries of the support.
         task: index into the `tasks` of the source.
-        number: of the episode in the source. A random key made from it gives the same augmentation on any number of
+        number: number of the episode in the source. Augmentation depends on it, so it is the same on any number of
             hosts.
     """
 
@@ -42,10 +45,10 @@ class Episode(NamedTuple):
 
 
 class EpisodeSource(Protocol):
-    """Episodes by number, each the same whenever it is asked for.
+    """Episodes by number. The same number always returns the same episode.
 
     Attributes:
-        tasks: the tasks that episodes are of.
+        tasks: tasks of the episodes.
     """
 
     tasks: tuple[CorpusTask, ...]
@@ -56,10 +59,10 @@ class EpisodeSource(Protocol):
 
 
 def checked_number(number: int) -> int:
-    """The number of an episode.
+    """Check the number of an episode, and return it as int.
 
     Raises:
-        IndexError: a negative one, or one beyond `NUMBER`.
+        IndexError: the number is negative or not below `NUMBER`.
     """
     number = operator.index(number)
     if not 0 <= number < NUMBER:
@@ -69,10 +72,13 @@ def checked_number(number: int) -> int:
 
 @dataclass(frozen=True)
 class Draw:
-    """Which examples an episode is made of. The support may hold one several times.
+    """Examples of an episode. The support may hold an example several times.
 
     Attributes:
-        joined: other labels of the same images that its label is joined by.
+        task: task of the episode.
+        target: its target.
+        support: entries of its support set.
+        joined: other labels of the same images that are joined with its label.
     """
 
     task: CorpusTask
@@ -82,37 +88,35 @@ class Draw:
 
 
 class Episodes:
-    """Episodes of the tasks of a corpus, sampled as the UniverSeg paper does.
+    """Episodes of the tasks of a corpus, sampled as in the UniverSeg paper.
 
-    Uniform at each level: dataset, modality, axis, label, target. Choices are dealt like cards: of any level, all are
-    dealt once, in random order, before one is dealt again. So targets are drawn without replacement in an epoch of
-    their task, and a batch mixes as many datasets as it can. The support is drawn with replacement.
+    Sampling is uniform at each level: dataset, modality, axis, label, target. At each level all choices are taken once,
+    in random order, before one is taken again. Targets are drawn without replacement within an epoch of their task.
+    The support is drawn with replacement.
 
     Args:
-        corpus: a `Corpus`, or what has `tasks`, `examples` and `read` like one.
+        corpus: a `Corpus`, or an object with its `tasks`, `examples` and `read`.
         seed: episodes are a function of corpus, options, seed and number.
-        support_size: entries in the support set; a pair (low, high) draws their number, for each episode, uniformly.
-        split: where targets are from; None for all splits, to learn from every image of a corpus on which nothing is
-            tested.
-        support_split: where the support is from, or None; as in the paper, the train split for targets of all splits.
-        tasks: only these, all by default.
-        held_out: names of datasets, in which * stands for anything, that are refused as targets of the train split
-            or of all.
-        minimum_area: examples whose label covers less of the image are left out; by default 16 pixels of 128x128.
-        minimum_support: tasks whose support is drawn from fewer examples are left out.
-        same_subject: let the support hold other images of the target's subject, as the paper does; the target itself
-            is never among them. Where subjects are unknown each image counts as one.
-        unions: share of the episodes, from 0 to 1, whose label is joined by others of its dataset, modality and axis,
-            each of them by even chance: new structures, such as a ventricle with its wall, out of the same
-            annotations. Datasets of a single label have none.
-        label_threshold: binarise label maps: 1 where they reach it, else 0. By default they stay soft.
+        support_size: entries in the support set; a pair (low, high) draws the number uniformly for each episode.
+        split: split of the targets; None for all, if nothing is tested on the corpus.
+        support_split: split of the support, or None for all; the train split in the paper.
+        tasks: tasks to sample; all by default.
+        held_out: names of datasets that are refused as training targets; * stands for anything.
+        minimum_area: smallest area of a label, as a fraction of the image; 16 pixels of 128x128 by default.
+        minimum_support: smallest number of candidates for the support of a task.
+        same_subject: let the support hold other images of the target's subject, as in the paper. Each image counts as a
+            subject if subjects are unknown.
+        unions: share of the episodes whose label is joined with others of its dataset, modality and axis, from 0 to 1.
+            Each other label joins with probability 1/2. The result is a new structure, such as a ventricle with its
+            wall.
+        label_threshold: value from which label maps become 1, and 0 below; None keeps them soft.
 
     Attributes:
-        tasks: those that are sampled.
-        left_out: those with too few examples, and why.
+        tasks: sampled tasks.
+        left_out: tasks with too few examples, and the reason.
 
     Raises:
-        InputError: an option out of range, a task that the corpus lacks, a held-out dataset, no task with enough
+        InputError: an option is out of range, the corpus lacks a task, a dataset is held out, or no task has enough
             examples.
     """
 
@@ -125,7 +129,7 @@ class Episodes:
         split: str | None = "train",
         support_split: str | None = "train",
         tasks: Iterable[CorpusTask] | None = None,
-        held_out: Collection[str] = HELD_OUT,
+        held_out: Collection[str] = (),
         minimum_area: float = 0.001,
         minimum_support: int = 1,
         same_subject: bool = False,
@@ -134,16 +138,16 @@ class Episodes:
     ):
         low, high = (support_size, support_size) if isinstance(support_size, int) else support_size
         if not 1 <= low <= high:
-            raise InputError(f"support_size={support_size}: pass a number from 1, or a pair (low, high) of such")
+            raise InputError(f"support_size={support_size}: pass a number from 1, or a pair (low, high)")
         if not 0 <= minimum_area < 1:
-            raise InputError(f"minimum_area={minimum_area}: it is a fraction of the image, from 0 to below 1")
+            raise InputError(f"minimum_area={minimum_area}: pass a fraction of the image, from 0 to below 1")
         if minimum_support < 1:
             raise InputError(f"minimum_support={minimum_support}: pass 1 or more")
         if not 0 <= unions <= 1:
-            raise InputError(f"unions={unions}: it is a share of the episodes, from 0 to 1")
+            raise InputError(f"unions={unions}: pass a share of the episodes, from 0 to 1")
         if label_threshold is not None and not 0 < label_threshold <= 1:
             raise InputError(
-                f"label_threshold={label_threshold}: labels are in [0,1]; pass 0.5, or None for soft labels"
+                f"label_threshold={label_threshold}: pass a value above 0 up to 1, such as 0.5, or None for soft labels"
             )
         tasks = corpus.tasks if tasks is None else tuple(tasks)
         if split in ("train", None):
@@ -188,7 +192,7 @@ class Episodes:
         )
 
     def draw(self, number: int) -> Draw:
-        """Which examples an episode is made of, without reading them."""
+        """Return the examples of an episode without reading them."""
         number = checked_number(number)
         options, turn, path = self._tree, number, ()
         for _ in ("dataset", "modality", "axis", "label"):
@@ -197,31 +201,28 @@ class Episodes:
         task = options
         pool = self._pools[task]
         target, _ = self._deal(pool.targets, turn, *path)
-        generator = self._generator("support", number)
+        rng = generator(self._seed, "support", number)
         low, high = self._sizes
         candidates = pool.support_for(target)
-        chosen = generator.integers(len(candidates), size=generator.integers(low, high + 1))
+        chosen = rng.integers(len(candidates), size=rng.integers(low, high + 1))
         others = [other for other in siblings.values() if other != task]
         return Draw(task, target, tuple(candidates[i] for i in chosen), self._joined(others, number))
 
     def _joined(self, others: Sequence[CorpusTask], number: int) -> tuple[CorpusTask, ...]:
-        """Which of the other labels of a dataset join the label of an episode."""
-        generator = self._generator("union", number)
-        if generator.random() >= self._unions:
+        """Draw the other labels that join the label of an episode."""
+        rng = generator(self._seed, "union", number)
+        if rng.random() >= self._unions:
             return ()
-        return tuple(other for other in others if generator.random() < 0.5)
+        return tuple(other for other in others if rng.random() < 0.5)
 
     def _deal(self, options: Sequence, turn: int, *path: str):
-        """The option that it is the turn of, and how often it had its turn before.
+        """Return the option at a turn, and the number of its earlier turns.
 
-        That count needs no history: in every round each option has its turn once.
+        The number needs no history, because every option has one turn in every round.
         """
         rounds, place = divmod(turn, len(options))
-        order = self._generator("round", *path, rounds).permutation(len(options))
+        order = generator(self._seed, "round", *path, rounds).permutation(len(options))
         return options[order[place]], rounds
-
-    def _generator(self, *key: str | int) -> np.random.Generator:
-        return generator(self._seed, *key)
 
     def _read(self, draw: Draw, image: int) -> tuple[np.ndarray, np.ndarray]:
         pixels, label = self._corpus.read(draw.task, image)

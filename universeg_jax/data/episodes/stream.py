@@ -1,4 +1,4 @@
-"""Streams of batches: several sources mixed, on several hosts, read by worker processes, stopped and taken up."""
+"""Mix sources of episodes, and stream batches of them on any number of hosts and workers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,23 +14,22 @@ from universeg_jax.errors import InputError
 class Mixture:
     """Episodes of several sources, each in its share: `Mixture([(0.75, real), (0.25, synthetic)])`.
 
-    The shares are kept evenly, in every stretch of the stream. Of each source the episodes come in their order, none
-    left out.
+    Every stretch of the stream keeps the shares. The episodes of each source come in their order, without gaps.
 
     Args:
-        parts: weight and source of each; weights are relative.
+        parts: pairs of relative weight and source.
 
     Attributes:
-        tasks: those of all sources, one source after the other.
+        tasks: tasks of all sources, one source after the other.
 
     Raises:
-        InputError: no parts, a weight that is not positive, episodes of different shapes.
+        InputError: there are no parts, a weight is not positive, or episodes differ in shape.
     """
 
     def __init__(self, parts: Sequence[tuple[float, EpisodeSource]]):
         weights = [weight for weight, _ in parts]
         if not parts or min(weights) <= 0:
-            raise InputError(f"the weights of a mixture are {weights}: pass one or more, all positive")
+            raise InputError(f"weights={weights}: pass one or more positive weights of a mixture")
         _check_shapes([source for _, source in parts])
         self.tasks = tuple(task for _, source in parts for task in source.tasks)
         datasets, before = [], 0
@@ -51,33 +50,36 @@ class Mixture:
 def batches(
     source: EpisodeSource, *, batch_size: int, start: int = 0, host: int = 0, hosts: int = 1, workers: int = 0
 ) -> grain.DatasetIterator[Episode]:
-    """The batches of this host, from batch `start` on: `for batch in batches(source, batch_size=8)`.
+    """Iterate over the batches of this host from batch `start`: `for batch in batches(source, batch_size=8)`.
 
-    Batch i is the episodes from i * `batch_size` on, however many hosts share them; host h takes every `hosts`-th of
-    them from the h-th. The iterator has `get_state()` and `set_state(state)`, and is saved and restored with a model by
-    `grain.checkpoint.CheckpointSave` and `CheckpointRestore`. A state counts the episodes of all hosts, so it fits any
-    number of hosts and workers; but Orbax keeps a file for each host, so to go on with others of them pass `start`.
+    Batch i holds the episodes from i * `batch_size`, for any number of hosts. Host h takes every `hosts`-th of them,
+    from the h-th.
+
+    The iterator has `get_state()` and `set_state(state)`. `grain.checkpoint.CheckpointSave` and `CheckpointRestore`
+    store it with a model. A state counts the episodes of all hosts, so it fits any number of hosts and workers. Orbax
+    keeps one file for each host, so pass `start` to resume with another number of hosts.
 
     Args:
+        source: of the episodes.
         batch_size: episodes of all hosts together.
+        start: number of the first batch.
         host, hosts: `jax.process_index()` and `jax.process_count()`.
-        workers: processes that read ahead, 0 for threads of this one. They are spawned, so a script that asks for them
-            needs `if __name__ == "__main__":`; `close()` ends them, as does leaving the function that holds the
-            iterator; those that live until Python exits make grain complain.
+        workers: number of processes that read ahead; 0 for threads. They are spawned, so a script needs
+            `if __name__ == "__main__":`. `close()` ends them.
 
     Raises:
-        InputError: a batch that hosts cannot share evenly, an option out of range.
+        InputError: hosts cannot share a batch evenly, or an option is out of range.
     """
     if hosts < 1 or batch_size < 1 or batch_size % hosts:
-        raise InputError(f"batch_size={batch_size}: {hosts} hosts must have one or more episodes each, all as many")
+        raise InputError(f"batch_size={batch_size}: pass a multiple of the number of hosts, {hosts}")
     if not 0 <= host < hosts:
-        raise InputError(f"host={host}: {hosts} hosts are numbered from 0 to {hosts - 1}")
+        raise InputError(f"host={host}: pass 0 to {hosts - 1} for {hosts} hosts")
     if workers < 0:
         raise InputError(f"workers={workers}: pass 0 or more")
     if not 0 <= start < len(source) // batch_size:
-        raise InputError(f"start={start}: batches are numbered from 0 to {len(source) // batch_size - 1}")
+        raise InputError(f"start={start}: pass the number of a batch, 0 to {len(source) // batch_size - 1}")
     if workers and not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # grain 0.2.18 reads one of its flags before programs without absl.app parse them
+        flags.FLAGS.mark_as_parsed()  # grain 0.2.18 reads a flag that programs without absl.app never parse
     stream = iter(
         grain.experimental.ElasticIterator(
             grain.MapDataset.source(source),
@@ -99,6 +101,6 @@ def _check_shapes(sources: Sequence[EpisodeSource]) -> None:
     shapes = [source[0].support_images.shape for source in sources]
     if len(set(shapes)) > 1:
         raise InputError(
-            f"support images are {' and '.join(map(str, dict.fromkeys(shapes)))}: episodes that are mixed must agree "
-            "in resolution and in the largest support_size"
+            f"support images are {' and '.join(map(str, dict.fromkeys(shapes)))}: mix sources of the same resolution "
+            "and the same largest support_size"
         )

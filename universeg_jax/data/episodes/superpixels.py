@@ -1,7 +1,7 @@
-"""Tasks without annotations: a superpixel of a real image, found again in warped and recoloured copies of the image.
+"""Make tasks without annotations: a superpixel of a real image is the label in warped and recoloured copies of it.
 
-Superpixels as labels are from few-shot segmentation without annotations (Ouyang et al., ECCV 2020); MultiverSeg (Wong
-et al., 2024) trains in-context models on such tasks, of copies of a single image. The ranges here are our own.
+Ouyang et al. (ECCV 2020) introduced superpixels as labels. MultiverSeg (Wong et al., 2024) trains in-context models on
+copies of a single image. The ranges here are our own.
 """
 
 import operator
@@ -14,7 +14,7 @@ import numpy as np
 
 from universeg_jax.data.augment import operations
 from universeg_jax.data.corpus.read import Corpus, CorpusTask
-from universeg_jax.data.corpus.select import HELD_OUT, refuse_held_out
+from universeg_jax.data.corpus.select import refuse_held_out
 from universeg_jax.data.episodes.draw import NUMBER, Episode, checked_number
 from universeg_jax.data.episodes.synthetic_images import smooth_noise, smooth_noise_draws
 from universeg_jax.errors import InputError
@@ -25,26 +25,26 @@ _FIELD_SCALES = (64, 128)
 
 
 class SuperpixelEpisodes:
-    """Episodes of superpixels of the images of a corpus, drawn when they are asked for (an `EpisodeSource`).
+    """Episodes of superpixels of the images of a corpus (an `EpisodeSource`).
 
-    Each has an image, drawn uniformly from a dataset that is drawn uniformly, and one of its superpixels by
-    Felzenszwalb and Huttenlocher's method, at a scale that is drawn too. Target and support are copies of both, each
-    shifted, turned, scaled, deformed and recoloured in its own way. Of annotations only the list of images is used.
+    A dataset, an image of it, and one of its superpixels are drawn. Superpixels are found by Felzenszwalb and
+    Huttenlocher's method, at a random scale. Target and support are copies of the image, each with its own shift,
+    rotation, scale, deformation and intensities. The labels of the corpus are not used.
 
     Args:
-        corpus: a `Corpus`, or what has `tasks`, `examples` and `read` like one.
+        corpus: a `Corpus`, or an object with its `tasks`, `examples` and `read`.
         seed: episodes are a function of corpus, options, seed and number.
         support_size: entries in the support set.
-        split: where the images are from; None for all splits.
-        tasks: images that show these, all by default.
-        held_out: names of datasets, in which * stands for anything, that are refused.
-        minimum_area: smaller superpixels are not asked for.
+        split: split of the images; None for all.
+        tasks: tasks whose images are used; all by default.
+        held_out: names of datasets that are refused; * stands for anything.
+        minimum_area: smallest area of a superpixel, as a fraction of the image.
 
     Attributes:
-        tasks: one for each dataset, whose images and superpixels are not told apart here.
+        tasks: one task for each dataset.
 
     Raises:
-        InputError: an option out of range, a held-out dataset, no images.
+        InputError: an option is out of range, a dataset is held out, or there are no images.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class SuperpixelEpisodes:
         support_size: int = 64,
         split: str | None = "train",
         tasks: Iterable[CorpusTask] | None = None,
-        held_out: Collection[str] = HELD_OUT,
+        held_out: Collection[str] = (),
         minimum_area: float = 0.005,
     ):
         if not 1 <= support_size <= NUMBER:
             raise InputError(f"support_size={support_size}: pass 1 to {NUMBER}")
         if not 0 <= minimum_area < 0.1:
-            raise InputError(f"minimum_area={minimum_area}: it is a fraction of the image, from 0 to below 0.1")
+            raise InputError(f"minimum_area={minimum_area}: pass a fraction of the image, from 0 to below 0.1")
         tasks = corpus.tasks if tasks is None else tuple(tasks)
         refuse_held_out(tasks, held_out)
         found: dict[str, dict[int, CorpusTask]] = {}
@@ -87,7 +87,7 @@ class SuperpixelEpisodes:
         label = draw_superpixel(generator, pixels, minimum_area=self._minimum_area)
         seed = generator.integers(NUMBER)
         images, labels = map(np.asarray, copies(seed, pixels, label, number=1 + self._support_size))
-        # A copy may have been shifted so far that it does not show the superpixel; another is the target then.
+        # A shift can move the superpixel out of a copy. The target is the first copy that shows it.
         target = int(np.argmax(labels.any(axis=(1, 2, 3))))
         support = np.delete(np.arange(len(images)), target)
         return Episode(
@@ -104,16 +104,15 @@ class SuperpixelEpisodes:
 def draw_superpixel(
     generator: np.random.Generator, image: Float[np.ndarray, "H W 1"], *, minimum_area: float
 ) -> Float[np.ndarray, "H W 1"]:
-    """The label map of a superpixel of an image in [0,1].
+    """Draw a superpixel of an image in [0,1], and return its label map.
 
-    Superpixels are drawn by area, as if a pixel pointed at one. Those smaller than `minimum_area` are left out, and
-    what is likely background: more than half of the image, or of one intensity throughout. If nothing else is there,
-    one of them is drawn.
+    The probability of a superpixel is its area. Superpixels below `minimum_area` are skipped, and likely background
+    too: more than half of the image, or a single intensity. One of these is drawn if there are no others.
     """
-    from skimage.segmentation import felzenszwalb  # takes a second, so only where it is used
+    from skimage.segmentation import felzenszwalb  # slow to import
 
     pixels, side = image[..., 0], image.shape[0]
-    # At 128 pixels up to the largest scale of MultiverSeg. Superpixels of smaller images are larger parts of them.
+    # At 128 pixels the largest scale is MultiverSeg's. It follows the size of the image.
     scale = np.exp(generator.uniform(np.log(5), np.log(500))) * side / 128
     smallest = max(4, round(minimum_area * side * side))
     parts = felzenszwalb(pixels, scale=scale, sigma=generator.uniform(0.3, 1.2) * side / 128, min_size=smallest).ravel()
@@ -127,30 +126,30 @@ def draw_superpixel(
 
 @partial(jax.jit, static_argnames="number")
 def copies(seed: int, image: Array, label: Array, *, number: int) -> tuple[Array, Array]:
-    """Copies of a square image and its label map, each deformed and recoloured in its own way.
+    """Make copies of a square image and its label map, each deformed and recoloured in its own way.
 
     Args:
-        seed: copies are a function of it.
+        seed: of all random numbers.
         image, label: (H,W,1) in [0,1].
-        number: of copies, N.
+        number: N, the number of copies.
 
     Returns:
         Images and label maps, (N,H,W,1) in [0,1].
     """
     keys = jax.random.split(jax.random.key(seed), 1 + number)
-    # How strong the deformations and the changes of intensity may be is common to all.
+    # All copies share the strengths of deformation and recolouring.
     strengths = jax.random.uniform(keys[0], (3,))
     return jax.vmap(partial(_copy, image=image, label=label, strengths=strengths))(keys[1:])
 
 
 def _copy(key: Array, *, image: Array, label: Array, strengths: Array) -> tuple[Array, Array]:
-    """One copy. `strengths` (3,) in [0,1]: of deformation; of contrast, brightness and gamma; of the bias field."""
+    """Make one copy. `strengths` (3,) in [0,1] are for deformation, for intensities and for the bias field."""
     size = image.shape[0]
     warp, fields = smooth_noise_draws(_WARP_SCALES), smooth_noise_draws(_FIELD_SCALES)
     numbers, draws = jax.random.split(key)
     rotation, down, right, scale, contrast, brightness, gamma = jax.random.uniform(numbers, (7,), minval=-1)
     draws = jax.random.normal(draws, (2 * warp + fields,))
-    # The warps of synthetic tasks, which are twice as strong, would not leave texture what it is.
+    # Warps are half as strong as in synthetic tasks, so that texture is preserved.
     scales = jnp.array(_WARP_SCALES)
     stds = (1 + 9 * strengths[0]) * scales / scales.max() * size / 256
     displaced = [

@@ -1,4 +1,4 @@
-"""Synthetic tasks as a source of episodes, or as files for `universeg-jax prepare`."""
+"""Provide synthetic tasks as a source of episodes, or as files for `universeg-jax prepare`."""
 
 from pathlib import Path
 
@@ -12,31 +12,30 @@ from universeg_jax.errors import InputError
 from universeg_jax.util.files import whole_file
 from universeg_jax.util.json_files import read_json, write_json
 
-SMALLEST_AREA = 0.001  # of the image, for a label to be learnt from
+SMALLEST_AREA = 0.001  # fraction of the image, from which a label counts as shown
 
 
 class SyntheticEpisodes:
-    """Episodes of synthetic tasks, drawn when they are asked for (an `EpisodeSource`).
+    """Episodes of synthetic tasks (an `EpisodeSource`).
 
-    Each has a task, one of the labels that most of target and support show, a target subject, and support subjects
-    drawn with replacement from the others.
+    An episode has a task, a target subject, and support subjects drawn with replacement from the others. Its label is
+    one that most of these subjects show.
 
-    They are made on JAX's default device. Where that is an accelerator, read them without worker processes, which
-    would try to take it too, or write the tasks ahead of time.
+    Images are made on JAX's default device. Do not use worker processes with an accelerator, because they would claim
+    it too. Write the tasks ahead of time instead.
 
     Args:
         seed: episodes are a function of options, seed and number.
         support_size: entries in the support set.
-        tasks, subjects: how many of each there are.
+        tasks, subjects: numbers of tasks, and of subjects in each.
         size: side of the images in pixels.
-        outlined, walled: shares of the tasks whose labels are told apart by outlines, and of those whose labels are
-            walls and what they enclose (see `synthetic_images`).
+        outlined, walled: shares of two kinds of tasks, as in `synthetic_images`.
 
     Attributes:
-        tasks: one for each label map, whose labels are not told apart here.
+        tasks: one task for each label map, for all of its labels.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class SyntheticEpisodes:
         _check(seed=seed, support_size=support_size, tasks=tasks, subjects=subjects, size=size)
         for name, share in (("outlined", outlined), ("walled", walled)):
             if not 0 <= share <= 1:
-                raise InputError(f"{name}={share}: it is a share of the tasks, from 0 to 1")
+                raise InputError(f"{name}={share}: pass a share of the tasks, from 0 to 1")
         self.tasks = tuple(CorpusTask("synthetic", "synthetic", "2d", f"{i:04d}") for i in range(tasks))
         self._seed, self._support_size, self._subjects = seed, support_size, subjects
         self._drawn = {"size": size, "outlined": outlined, "walled": walled}
@@ -83,12 +82,12 @@ class SyntheticEpisodes:
 
 
 def write_synthetic(folder: Path | str, *, seed: int, tasks: int = 1000, subjects: int = 100, size: int = 256) -> None:
-    """Write a NAME.npz and NAME.json for each task, as `universeg-jax prepare` reads them.
+    """Write a NAME.npz and a NAME.json for each task, as `universeg-jax prepare` reads them.
 
-    A thousand tasks, the paper's number, take 4 GB. What an interrupted run has written is kept by the next.
+    The thousand tasks of the paper take 4 GB. A second run keeps the files of an interrupted one.
 
     Raises:
-        InputError: an option out of range, or a folder that holds tasks written with other options.
+        InputError: an option is out of range, or the folder holds tasks with other options.
     """
     _check(seed=seed, support_size=1, tasks=tasks, subjects=subjects, size=size)
     folder = Path(folder)
@@ -123,12 +122,12 @@ def _is_written(file: Path, about: dict) -> bool:
     except InputError:
         found = None
     if found != about:
-        raise InputError(f"{record}: does not tell of {about['source']}; write to another folder")
+        raise InputError(f"{record}: does not describe {about['source']}; write to another folder")
     return file.exists()
 
 
 def _shown_by_most(classes: np.ndarray) -> np.ndarray:
-    """Of the labels in the first of the class value maps (N,H,W), those that most of the maps show."""
+    """Return the labels of the first class value map (N,H,W) that the most maps show."""
     areas = (classes[..., None] == np.arange(1, 1 + LABELS)).mean(axis=(1, 2))
     shown = (areas >= SMALLEST_AREA).sum(axis=0) * (areas[0] > 0)
     return 1 + np.flatnonzero(shown == shown.max())

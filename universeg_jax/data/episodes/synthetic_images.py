@@ -1,11 +1,11 @@
-"""Synthetic tasks: a random label map each, warped and painted anew for every subject.
+"""Paint synthetic tasks: a random label map for each, warped and painted anew for every subject.
 
-After the synthetic tasks of UniverSeg (Butoi et al., ICCV 2023, appendix): smooth noise makes a label map, smooth
-deformations of it make subjects, each label is painted with a mean intensity and noise, then come blur and a bias
-field. The ranges are the paper's; where it leaves something open, a comment says what is done.
+The method follows UniverSeg (Butoi et al., ICCV 2023, appendix). Smooth noise makes a label map, and smooth
+deformations make subjects. Each label gets a mean intensity and noise; then blur and a bias field are applied. The
+ranges are the paper's; a comment marks each choice that the paper leaves open.
 
-Everything is a function of a random key, for use under `jax.jit` and `jax.vmap`. Lengths are in pixels of 256×256
-images, whatever size is drawn.
+All functions take a random key and work under `jax.jit` and `jax.vmap`. Lengths are in pixels of 256×256 images, for
+any drawn size.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from universeg_jax.data.augment.operations import gaussian_matrix
 from universeg_jax.shapes import Array, Float, Int
 
 LABELS = 20
-"""The most that a label map has, beside the background; the fewest are 5."""
+"""Largest number of labels in a map, without the background; the smallest is 5."""
 
 _SIZE = 256
 _SHAPE_SCALES = (32, 64, 128)
@@ -28,18 +28,18 @@ _WARP_SCALES = (16, 32, 64, 128)
 
 
 class SyntheticTask(NamedTuple):
-    """What the subjects of a task have in common.
+    """Properties that the subjects of a task share.
 
     Attributes:
-        template: the label map, 0 for background and 1 to `LABELS`.
-        means, stds: of the intensities of the background and every label.
-        mean_std: of the means, from subject to subject.
-        warp_std: of the deformations, at each of their scales, in pixels.
-        blur_sigma: of the images, in pixels.
-        bias_std: of the logarithm of the bias field.
-        contrast: between the means, 1 leaves them as they are and 0 makes them one.
+        template: label map, 0 for background and 1 to `LABELS`.
+        means, stds: mean and deviation of the intensity of background and labels.
+        mean_std: deviation of the means between subjects.
+        warp_std: deviation of the warp at each scale, in pixels.
+        blur_sigma: sigma of the blur, in pixels.
+        bias_std: deviation of the logarithm of the bias field.
+        contrast: factor of the differences between the means; 0 makes them equal.
         outline: intensity added along the borders of labels.
-        outline_sigma: of these lines, whose profile is a Gaussian, in pixels.
+        outline_sigma: sigma of these lines, whose profile is a Gaussian, in pixels.
     """
 
     template: Int[Array, "H W"]
@@ -58,16 +58,16 @@ class SyntheticTask(NamedTuple):
 def synthetic_images(
     seed: int, task: int, subjects: Array, *, size: int = _SIZE, outlined: float = 0.0, walled: float = 0.0
 ) -> tuple[Array, Array]:
-    """Images of some subjects of a task, the same for the same seed, task and subject.
+    """Paint images of some subjects of a task. The same seed, task and subject give the same image.
 
     Args:
-        seed, task: from 0; there is no end of tasks.
-        subjects: their numbers (N,), from 0; there is no end of them either.
-        size: side of the images in pixels. Other sizes show other tasks, not the same ones resized.
-        outlined: share of the tasks whose labels are told apart by lines between them and hardly by intensity, as
-            much of anatomy is (not in the paper).
-        walled: share of the tasks whose labels are walls and what they enclose, like the muscle around a ventricle
-            or the plasma around a nucleus (not in the paper either).
+        seed, task: numbers from 0, without an upper limit.
+        subjects: numbers (N,) from 0, without an upper limit.
+        size: side of the images in pixels. Another size gives another task, not the same one resized.
+        outlined: share of the tasks whose labels differ by lines between them and hardly by intensity, as in much of
+            anatomy (not in the paper).
+        walled: share of the tasks whose labels are walls and their contents, such as the muscle around a ventricle
+            (not in the paper).
 
     Returns:
         Images (N,H,W,1), float32 with range [0,1], and class values (N,H,W), int32 from 0 to `LABELS`.
@@ -79,16 +79,16 @@ def synthetic_images(
 
 
 def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0, walled: float = 0.0) -> SyntheticTask:
-    """A task of images (size,size), with outlines at a probability of `outlined`, walls at one of `walled`."""
+    """Draw a task of images (size,size). It has outlines with probability `outlined`, walls with `walled`."""
     shapes, options = jax.random.split(key)
     labels = jnp.arange(1 + LABELS)
     ranges = jnp.array([(0.01, 0.1), (0.2, 1.0), (0.01, 0.1), (0.5, 5.0), (0.1, 1.0), (5, LABELS + 1)])
-    # Drawn all at once: each call of a random function takes as long to compile as all that is done with it.
+    # One draw for all, because each call of a random function takes long to compile.
     parts = len(labels) * len(_SHAPE_SCALES), len(labels), len(labels), len(_WARP_SCALES), len(ranges)
     weights, means, spread, warp, strengths = _split(jax.random.uniform(options, (sum(parts),)), parts)
     least, most, mean_std, blur_sigma, bias_std, number = ranges[:, 0] + strengths * (ranges[:, 1] - ranges[:, 0])
 
-    # Each label weighs the scales in its own way, so that large and small ones lie side by side.
+    # Each label weighs the scales in its own way, so that large and small labels occur together.
     draws = jax.random.normal(shapes, (len(labels), smooth_noise_draws(_SHAPE_SCALES)))
     noise = partial(smooth_noise, scales=_SHAPE_SCALES, size=size)
     maps = jax.vmap(noise)(draws, stds=weights.reshape(len(labels), -1))
@@ -96,12 +96,12 @@ def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0, walled: f
     maps = jnp.where(present[:, None, None], maps, -jnp.inf)
     chosen, depths = jax.random.split(jax.random.fold_in(key, 2))
     template = jnp.where(jax.random.uniform(chosen) < walled, _walled(depths, maps), maps.argmax(axis=0))
-    # The paper makes labels background whose mean area is this small. Subjects are warps of the template, so its
-    # areas stand for their means.
+    # As in the paper, labels of such a small mean area become background. The areas of the template stand for the
+    # means, because subjects are warps of it.
     areas = (template == labels[:, None, None]).mean(axis=(1, 2))
     template = jnp.where(areas[template] < 0.001, 0, template)
 
-    # Deformations are as much weaker as their scale is smaller, or they would fold.
+    # Deformations shrink with their scale, so that they do not fold.
     scales = jnp.array(_WARP_SCALES)
     warp_std = (1 + 19 * warp) * scales / scales.max()
     stds = least + spread * (most - least)
@@ -110,10 +110,10 @@ def draw_task(key: Array, *, size: int = _SIZE, outlined: float = 0.0, walled: f
 
 
 def _walled(key: Array, maps: Float[Array, "K H W"]) -> Int[Array, "H W"]:
-    """The template of a task of half as many labels, of which each encloses another one: its wall, and a core.
+    """Return the template of a walled task: half as many labels, each a wall around a core of its own.
 
-    How far a pixel is inside of its label is told by how much the label's map is above the next; the core begins at a
-    fraction of the most of that.
+    The depth of a pixel in its label is the lead of the label's map over the next one. The core begins at a fraction of
+    the largest depth.
     """
     half = LABELS // 2
     maps = maps[: 1 + half]
@@ -125,7 +125,7 @@ def _walled(key: Array, maps: Float[Array, "K H W"]) -> Int[Array, "H W"]:
 
 
 def _draw_outline(key: Array, outlined: float) -> tuple[Array, Array, Array]:
-    """`contrast`, `outline` and `outline_sigma` of a task; the ranges are our own."""
+    """Draw `contrast`, `outline` and `outline_sigma` of a task. The ranges are our own."""
     chosen, dark, contrast, intensity, sigma = jax.random.uniform(key, (5,))
     has_lines = chosen < outlined
     contrast = jnp.where(has_lines, 0.4 * contrast, 1.0)
@@ -134,7 +134,7 @@ def _draw_outline(key: Array, outlined: float) -> tuple[Array, Array, Array]:
 
 
 def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"], Int[Array, "H W"]]:
-    """An image of a task, with range [0,1], and its class values."""
+    """Paint an image of a task with range [0,1], and return it with its class values."""
     size = task.template.shape[0]
     points, bias_points = smooth_noise_draws(_WARP_SCALES), smooth_noise_draws(_WARP_SCALES[-1:])
     parts = 2 * points, bias_points, len(task.means), size * size
@@ -156,28 +156,29 @@ def draw_subject(key: Array, task: SyntheticTask) -> tuple[Float[Array, "H W 1"]
 
 
 def _borders(labels: Int[Array, "H W"], sigma: Array) -> Float[Array, "H W"]:
-    """1 on the borders of labels, falling off beside them as a Gaussian of `sigma` pixels."""
+    """Return 1 on the borders of labels, with a Gaussian fall-off of `sigma` pixels."""
     below, right = (labels != jnp.roll(labels, -1, axis=axis) for axis in (0, 1))
     between = below.at[-1].set(False) | right.at[:, -1].set(False)
-    # A straight line of one pixel, blurred, is this much lower.
+    # Peak of a straight line of one pixel after the blur.
     peak = jnp.minimum(1.0, 1 / (sigma * jnp.sqrt(2 * jnp.pi)))
     return jnp.minimum(1.0, _blurred(between.astype(jnp.float32), sigma) / peak)
 
 
 def _blurred(image: Float[Array, "H W"], sigma: Array) -> Float[Array, "H W"]:
-    """A square image behind a Gaussian blur."""
+    """Blur a square image with a Gaussian."""
     smooth = gaussian_matrix(image.shape[0], sigma)
-    smooth /= smooth.sum(axis=1, keepdims=True)  # at the border, the mean of what is there
+    smooth /= smooth.sum(axis=1, keepdims=True)  # at the border, the mean of the pixels inside
     return smooth @ image @ smooth.T
 
 
 def smooth_noise(draws: Array, *, scales: tuple[int, ...], stds: Array, size: int) -> Array:
-    """A sum of smooth noise (size,size): at each scale normal draws that far apart, interpolated.
+    """Sum smooth noise (size,size) over scales. At each scale normal draws on a coarse grid are interpolated.
 
     Args:
-        draws: as many as `smooth_noise_draws(scales)` says.
-        scales: in pixels of 256×256 images, whatever the size.
-        stds: of the draws, for each scale.
+        draws: normal draws; `smooth_noise_draws(scales)` is their number.
+        scales: distances of the grid points, in pixels of 256×256 images.
+        stds: deviation of the draws at each scale.
+        size: side of the result in pixels.
     """
     sides = [_points(scale) for scale in scales]
     grids = [part.reshape(side, side) for part, side in zip(_split(draws, [n * n for n in sides]), sides, strict=True)]
@@ -185,7 +186,7 @@ def smooth_noise(draws: Array, *, scales: tuple[int, ...], stds: Array, size: in
 
 
 def smooth_noise_draws(scales: tuple[int, ...]) -> int:
-    """How many normal draws smooth noise at these scales is made of."""
+    """Return the number of normal draws in smooth noise at these scales."""
     return sum(_points(scale) ** 2 for scale in scales)
 
 

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from universeg_jax.data.readers import acdc, bbbc038, dicom, hc18, nifti, npz, pictures, wbc
+from universeg_jax.data.readers import acdc, alpnet, bbbc038, dicom, hc18, nifti, npz, pictures, wbc
 from universeg_jax.data.readers.source import Source
 from universeg_jax.errors import InputError, listing
 
@@ -16,6 +16,7 @@ READERS = {
     "bbbc038": bbbc038,
     "hc18": hc18,
     "wbc": wbc,
+    "alpnet": alpnet,
     "nifti": nifti,
     "dicom": dicom,
     "npz": npz,

@@ -178,7 +178,9 @@ def _masked_mean(similarities: Float[Array, "*k n"], valid: Bool[Array, "*k n"],
 
 def unit(vectors: Array) -> Array:
     """Scale vectors to length 1 along the last axis; very short ones stay short."""
-    return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), NORM_FLOOR)
+    # The square root is taken last: the gradient of a norm is NaN at zero.
+    squares = (vectors**2).sum(axis=-1, keepdims=True)
+    return vectors / jnp.sqrt(jnp.maximum(squares, NORM_FLOOR**2))
 
 
 def centres(height: int, width: int) -> Float[Array, "h w 2"]:

@@ -51,10 +51,14 @@ class Encoded(NamedTuple):
 class EncodingCache:
     """LRU cache of results for single images, keyed by the content of the image.
 
-    It holds at most `CAPACITY` bytes, and at least one image. It assumes one function with fixed weights.
+    It assumes one function with fixed weights.
+
+    Args:
+        capacity: most bytes that it holds; it always holds one image.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
         self._known: OrderedDict[tuple, Tree] = OrderedDict()
 
     def of(self, images: np.ndarray, *key: object, compute: Callable[[np.ndarray], Tree]) -> Tree:
@@ -74,7 +78,7 @@ class EncodingCache:
         for key in keys:
             found.append(self._known[key])
             self._known.move_to_end(key)
-        while len(self._known) > 1 and sum(map(_bytes, self._known.values())) > CAPACITY:
+        while len(self._known) > 1 and sum(map(_bytes, self._known.values())) > self._capacity:
             self._known.popitem(last=False)
         return computed if len(new) == len(keys) else jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
 
@@ -106,7 +110,7 @@ class Encoder:
         def encode(images: Array) -> Encoded:
             if self.extractor is None:
                 both = self.sam.encode(images)
-                return Encoded(_mixed(both, self.stages), both.embedding)
+                return Encoded(mixed_stages(both, self.stages), both.embedding)
             features = self.extractor(images)
             if features.ndim != 4 or len(features) != len(images):
                 raise InputError(f"features of images {images.shape} are {features.shape}: return (B,h,w,C) for B")
@@ -150,6 +154,24 @@ class DINOv2Features:
         return patches
 
 
+class SAMFeatures:
+    """Features of the image encoder of a SAM, as a `FeatureExtractor`.
+
+    It lets one SAM, such as one trained on superpixels, give the features, and another one refine.
+
+    Args:
+        sam: the network.
+        stages: `ProtoSAMConfig.stages`.
+    """
+
+    def __init__(self, sam: SAM, *, stages: tuple[float, ...] | None = None):
+        self.sam, self.stages = sam, stages
+
+    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B h w C"]:
+        """Encode images in [0,1]."""
+        return mixed_stages(self.sam.encode(images), self.stages)
+
+
 def in_batches(function: Callable, arrays: tuple, at_once: int):
     """Apply a function to `at_once` entries of arrays at a time and concatenate the results.
 
@@ -165,7 +187,7 @@ def in_batches(function: Callable, arrays: tuple, at_once: int):
     return results[0] if len(results) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
 
 
-def _mixed(features: Features, weights: tuple[float, ...] | None) -> Array:
+def mixed_stages(features: Features, weights: tuple[float, ...] | None) -> Array:
     """Concatenate the last stages (B,h,w,·) so that cosines are the weighted mean of the stages' cosines."""
     stages = (*features.earlier, features.early)
     weights = STAGES[-len(stages) :] if weights is None else weights

@@ -1,4 +1,4 @@
-"""Dice of weights before and after they were fine-tuned, as a table, a picture and a model card."""
+"""Compare the Dice of weights before and after fine-tuning, as a table, a picture and a model card."""
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
@@ -23,14 +23,14 @@ STOPPED_BY = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Dice of each class in each image that shows it, before and after.
+    """Dice of each class in each image that shows it, before and after fine-tuning.
 
     Attributes:
-        weights: the original ones.
-        held_out: whether the images had no part in the training; else they decided when to stop.
-        scores: by class and name of the image: (before, after).
-        masks: before and after, class values (H,W), by index of the example.
-        summary: of before, after and gain, with intervals over subjects.
+        weights: name of the original weights.
+        held_out: whether the images had no part in the training; otherwise they decided when to stop.
+        scores: (before, after) by class and by name of the image.
+        masks: class values (H,W) before and after, by index of the example.
+        summary: estimates of before, after and gain, with intervals over subjects.
     """
 
     weights: str
@@ -46,12 +46,12 @@ class Comparison:
 
     @property
     def certain(self) -> bool:
-        """Whether the interval of the gain leaves zero out."""
+        """Whether the interval of the gain excludes zero."""
         low = self.summary.over_tasks.low
         return low is not None and bool(low[2] > 0)
 
     def verdict(self, tuned: str) -> str:
-        """What to use, in a sentence or two."""
+        """Return a recommendation of one or two sentences."""
         if not self.helped:
             return f"Fine-tuning did not help here: stay with {self.weights}."
         measured = "" if self.held_out else STOPPED_BY
@@ -60,7 +60,7 @@ class Comparison:
         return f"Fine-tuning helped: use {tuned}.{measured}"
 
     def report(self) -> dict:
-        """As report.json tells it."""
+        """Return the comparison as report.json holds it."""
         return {
             "measured_on": "test" if self.held_out else "validation",
             "helped": self.helped,
@@ -75,9 +75,9 @@ class Comparison:
 
 
 def compare(work: FineTuningRun, before: Mapping[int, np.ndarray], after: Mapping[int, np.ndarray]) -> Comparison:
-    """Compare masks of the images that a run is measured on, before and after.
+    """Compare the masks before and after fine-tuning, on the images that the run is measured on.
 
-    An image counts for the classes that its label shows.
+    An image counts for each class that its label shows.
     """
     examples, scores, cells = work.examples, {}, {}
     for value, name in foreground(examples).items():
@@ -94,7 +94,7 @@ def compare(work: FineTuningRun, before: Mapping[int, np.ndarray], after: Mappin
 
 
 def markdown(comparison: Comparison, run: Path) -> str:
-    """The table, how it was measured, and what to use."""
+    """Return the table with a note on the measurement and a recommendation, in Markdown."""
     subjects = max(comparison.summary.subjects.values())
     return f"""\
 {_table(comparison)}
@@ -108,7 +108,7 @@ interval over {subjects} {"subject" if subjects == 1 else "subjects"}.
 
 
 def model_card(work: FineTuningRun, comparison: Comparison) -> str:
-    """What the fine-tuned weights are, for those that get them."""
+    """Return a model card of the fine-tuned weights, in Markdown."""
     stage, (learned, stopped, _) = work.config.stages[0], map(len, astuple(work.split))
     licence = work.provenance["licence"] or f"not stated by {comparison.weights}: ask those who made them"
     window = work.options.window
@@ -131,7 +131,7 @@ Measured on images that {_part(comparison)}. {comparison.verdict("these weights"
 
 
 def section(work: FineTuningRun, comparison: Comparison) -> Section:
-    """Some targets, from the largest gain to the smallest, each before and after."""
+    """Return pictures of targets before and after, from the largest gain to the smallest."""
     examples, (before, after) = work.examples, comparison.masks
 
     def mean(i: int, which: int) -> float:
@@ -159,7 +159,7 @@ def section(work: FineTuningRun, comparison: Comparison) -> Section:
 
 
 def _task(name: str) -> str:
-    """As the summary calls a class: all are of one dataset, whose subjects are drawn with all their classes."""
+    """Return the name of a class in the summary. All classes share one dataset, so subjects are drawn together."""
     return f"examples/{name}"
 
 

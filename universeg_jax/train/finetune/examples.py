@@ -1,4 +1,4 @@
-"""The labelled examples of one folder, as episodes: to learn from, to decide when to stop, to measure on."""
+"""Split the labelled examples of one folder, and draw episodes from them for training and validation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from universeg_jax.train.config import Stage
 from universeg_jax.train.data import own_batches
 
 FEWEST = 5
-"""Subjects that can be fine-tuned on."""
+"""Smallest number of subjects for fine-tuning."""
 
 FEWEST_WITH_TEST = 10
-"""Subjects from which on some are kept to measure on alone."""
+"""Smallest number of subjects with which a test part is kept."""
 
 LEAST = {"train": 2, "validation": 1, "test": 1}
-"""Subjects of each part that show a class. Training needs a target, and an example beside it."""
+"""Smallest number of subjects in each part that show a class. Training needs a target and one more example."""
 
 SHARES = {True: {"train": 0.55, "validation": 0.2, "test": 0.25}, False: {"train": 0.67, "validation": 0.33}}
-"""Of each part, with a test part and without."""
+"""Share of the subjects in each part, with a test part and without."""
 
 ATTEMPTS = 100
 VALIDATED = (8, 24)  # episodes of a class: at least, at most
@@ -31,7 +31,7 @@ VALIDATED = (8, 24)  # episodes of a class: at least, at most
 
 @dataclass(frozen=True)
 class Split:
-    """Which examples are for what: indices, ascending. Test is empty where there are few."""
+    """Indices of the examples in each part, ascending. The test part is empty if there are few examples."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -39,25 +39,26 @@ class Split:
 
     @property
     def measured(self) -> tuple[int, ...]:
-        """What is measured on: the test part, or for want of one the validation part."""
+        """Examples that are measured on: the test part, or the validation part if there is no test part."""
         return self.test or self.validation
 
 
 def split_examples(
     shown: Bool[Array, "P S"], subjects: Sequence[str], *, classes: Sequence[str], seed: int = 0
 ) -> Split:
-    """Split at random, subjects as wholes, such that every part shows every class.
+    """Split examples at random so that every part shows every class. A subject stays in one part.
 
-    From the rarest class to the most frequent, subjects that show it are dealt to the part that is shortest of it
-    (Sechidis et al., ECML PKDD 2011).
+    Classes are taken from the rarest to the most frequent. Each subject that shows the class goes to the part that
+    lacks it most (Sechidis et al., ECML PKDD 2011).
 
     Args:
         shown: whether an example shows a class.
-        subjects: of each example.
-        classes: their names, for messages.
+        subjects: subject of each example.
+        classes: names of the classes, for messages.
+        seed: of the random order.
 
     Raises:
-        InputError: fewer than FEWEST subjects, or too few that show a class.
+        InputError: there are fewer than FEWEST subjects, or too few that show a class.
     """
     names = sorted(set(subjects))
     if len(names) < FEWEST:
@@ -89,7 +90,7 @@ def split_examples(
 
 def _deal(shows: np.ndarray, order: np.ndarray, shares: dict[str, float]) -> dict[str, list[int]]:
     parts: dict[str, list[int]] = {part: [] for part in shares}
-    everything = np.ones((1, shows.shape[1]), bool)  # dealt last: subjects that show no class
+    everything = np.ones((1, shows.shape[1]), bool)  # subjects that show no class come last
     for shown in [*shows[np.argsort(shows.sum(axis=1), kind="stable")], everything[0]]:
         wanted = {
             part: max(LEAST[part], share * shown.sum()) - shown[parts[part]].sum() for part, share in shares.items()
@@ -103,17 +104,17 @@ def _deal(shows: np.ndarray, order: np.ndarray, shares: dict[str, float]) -> dic
 
 
 class Examples:
-    """Labelled examples as a corpus that `Episodes` draws from: targets in its test split, their support in train.
+    """Labelled examples as a corpus that `Episodes` draws from. Targets are its test split, support its train split.
 
-    As in `Segmenter`, of several classes the support holds examples that show the class, of a binary task also such
-    with empty masks.
+    As in `Segmenter`, the support of a binary task may hold empty masks. With several classes it holds only examples
+    that show the class.
 
     Args:
         prepared: all examples, as the segmenter prepares them.
-        tasks: one for each of their binary problems.
-        subjects: of each example.
+        tasks: one task for each binary problem.
+        subjects: subject of each example.
         targets, support: indices of the examples.
-        absent: whether to have targets that do not show their class, about a third as many as do, at most.
+        absent: also use targets that do not show their class, at most about a third as many as those that do.
 
     Attributes:
         tasks: as given.
@@ -140,19 +141,21 @@ class Examples:
                 self._splits[task, split] = tuple(Example(i, subjects[i], split, 1.0) for i in indices)
 
     def examples(self, task: CorpusTask, split: str, *, minimum_area: float = 0.0) -> tuple[Example, ...]:
-        """The examples of a task in a split, whatever their area."""
+        """Return the examples of a task in a split, whatever their area."""
         return self._splits[task, split]
 
     def read(self, task: CorpusTask, image: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image and label map of one example, (H,W,1) float32 in [0,1]."""
+        """Return image and label map of one example, (H,W,1) float32 in [0,1]."""
         return self._prepared.images[image], self._prepared.labels[self.tasks.index(task), image]
 
 
 class ExampleData:
-    """What `train` asks for its episodes, of the examples of one folder. See `TrainingData`.
+    """Episodes from the examples of one folder, with the methods of `TrainingData`.
 
     Args:
         prepared, tasks, subjects: as in `Examples`.
+        split: indices of the examples in each part.
+        seed: of the episodes.
     """
 
     def __init__(
@@ -164,15 +167,15 @@ class ExampleData:
         self._validation = Examples(prepared, tasks, subjects, targets=split.validation, support=support, absent=False)
 
     def source(self, stage: Stage) -> EpisodeSource:
-        """Episodes to learn from; each class is a task."""
+        """Return the training episodes of a stage. Each class is a task."""
         return self._episodes(self._train, self._tasks, stage.support_size)
 
     def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
-        """This process's share of the batches of a stage, from batch `start` on."""
+        """Iterate over the batches of a stage from batch `start`, with the share of this process."""
         return own_batches(self.source(stage), stage, start=start)
 
     def validation_episodes(self, stage: Stage) -> dict[CorpusTask, list[Episode]]:
-        """Targets of the validation part that show the class, with support from the train part."""
+        """Return episodes of each task: targets of the validation part, with support from the train part."""
         found = {}
         for task in self._tasks:
             episodes = self._episodes(self._validation, [task], stage.support_sizes[1])

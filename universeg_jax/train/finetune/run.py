@@ -1,6 +1,6 @@
-"""Fine-tuning: a short training on the labelled examples of one task, from weights that know many.
+"""Fine-tune general weights by a short training on the labelled examples of one task.
 
-RUN/finetune.json    what the run was started with; a run with other options or data is refused
+RUN/finetune.json    options and data of the run; a run with others is refused
 RUN/best/ ...        as `train` writes it
 """
 
@@ -33,13 +33,13 @@ from universeg_jax.weights.store import DESCRIPTION, read_description
 
 ABOUT = "finetune.json"
 REPORTS = ("report.json", "before_after.md", "before_after.png")
-"""What `universeg-jax finetune` adds at the end."""
+"""Files that `universeg-jax finetune` adds at the end."""
 
 WRITTEN = (BEST, CHECKPOINTS, LAST, METRICS, PICTURES, TENSORBOARD, *REPORTS)
-"""What else there is in the folder of a run."""
+"""Other files and folders of a run."""
 
 MOST_SHOWN = 64
-"""Examples of the train part that are shown when it is measured."""
+"""Largest number of training examples that support a measurement."""
 
 POLICY = Policy(
     in_task=Variation(
@@ -56,24 +56,24 @@ POLICY = Policy(
     flip_horizontally=0.5,
     flip_vertically=0.5,
 )
-"""Milder than what general weights are trained with: images vary as those of one task do, and stay of that task."""
+"""Augmentation that is milder than in general training, so that images stay typical of their task."""
 
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How to fine-tune.
+    """Options of fine-tuning.
 
     Attributes:
-        weights: of a UniverSeg, what `weights.load` takes.
-        steps: at most.
-        patience: stop when the validation Dice was not better so many times in a row.
-        learning_rate: the highest; it falls to a tenth along a cosine.
+        weights: UniverSeg weights, by name or path.
+        steps: largest number of steps.
+        patience: number of validations in a row without a rise after which training stops.
+        learning_rate: the highest rate; it falls to a tenth along a cosine.
         batch_size: episodes of a step.
-        support_size: the most examples shown with a target, the least being half of them.
-        size: side of the images in pixels; None is that of the weights.
-        window: of intensities, as in `Segmenter`.
+        support_size: largest number of examples shown with a target; the smallest is half of it.
+        size: side of the images in pixels; None for the size of the weights.
+        window: intensity window, as in `Segmenter`.
         seed: of split, episodes and augmentation.
-        policy: how episodes are augmented.
+        policy: augmentation of the episodes.
     """
 
     weights: str = shipped.DEFAULT
@@ -88,10 +88,10 @@ class FineTuning:
     policy: Policy = POLICY
 
     def config(self, size: int) -> TrainConfig:
-        """The training, on images of a size.
+        """Return the configuration of the training, for images of one size in pixels.
 
         Raises:
-            InputError: an option out of range.
+            InputError: an option is out of range.
         """
         stage = Stage(
             size=size,
@@ -116,19 +116,20 @@ class FineTuning:
 
 
 class FineTuningRun:
-    """A fine-tuning, checked before anything is written.
+    """A fine-tuning run, checked before anything is written.
 
     Args:
-        examples: the labelled examples, read from a folder.
-        subjects: whom each shows; None takes each for a subject of its own.
+        examples: the labelled examples of a folder.
+        options: of the run.
+        subjects: subject of each example; None counts each as its own subject.
 
     Attributes:
-        original: the weights it starts from, at their own size.
-        split: which examples are for what.
-        data: episodes of them.
+        original: the initial model, at its own size.
+        split: indices of the examples in each part.
+        data: episodes of the examples.
 
     Raises:
-        InputError: weights that are no UniverSeg's, a size they cannot take, examples that are too few.
+        InputError: the weights are no UniverSeg, the size does not suit them, or there are too few examples.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class FineTuningRun:
         self.size = self.original.input_size if options.size is None else options.size
         halvings = len(self.original.config.encoder_features) - 1
         if self.size < 1 or self.size % 2**halvings:
-            raise InputError(f"size={self.size}: these weights take multiples of {2**halvings}; pass one, such as 128")
+            raise InputError(f"size={self.size}: pass a multiple of {2**halvings} for these weights, such as 128")
         self.config = options.config(self.size)
         resized = with_parameters(replace(self.original.config, input_size=self.size), get_parameters(self.original))
         fitted = self._fit(resized, range(len(examples.names)))
@@ -152,10 +153,12 @@ class FineTuningRun:
         self.data = ExampleData(self._prepared, tasks, self.subjects, self.split, seed=options.seed)
 
     def train(self, out: Path, *, overwrite: bool = False, quiet: bool = False) -> UniverSeg:
-        """Train, or go on where an equal run in `out` was stopped; the best weights.
+        """Train and return the best model. Resume if `out` holds the same run.
 
         Args:
-            overwrite: begin anew where `out` holds a fine-tuning already.
+            out: folder of the run.
+            overwrite: delete an earlier run in `out` and start again.
+            quiet: hide the progress bar and messages.
 
         Raises:
             InputError: `out` holds another run, or something else; and what `train` raises.
@@ -173,10 +176,10 @@ class FineTuningRun:
         return load(best)
 
     def masks(self, model: UniverSeg) -> dict[int, np.ndarray]:
-        """What a model makes of the examples that are measured on, shown those of the train part.
+        """Segment the examples that are measured on, with support from the train part.
 
         Returns:
-            Class values (H,W) by the index of the example.
+            Class values (H,W), by index of the example.
         """
         task, measured = self._fit(model, self.split.train), self.split.measured
         results = task.segment(
@@ -189,9 +192,9 @@ class FineTuningRun:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """Of the fine-tuned weights. The licence of the weights they come from applies to them.
+        """Origin of the fine-tuned weights. The licence of the original weights applies to them.
 
-        Without names of files: these may be private, and weights are passed on.
+        It holds no file names, because these may be private.
         """
         return {
             "source": f"fine-tuned from {Path(self.options.weights).name} on {len(self.examples.names)} examples",
@@ -223,7 +226,7 @@ class FineTuningRun:
 
 
 def licence_of(weights: str) -> str | None:
-    """The licence of weights by name or folder; None where it is not stated."""
+    """Return the licence of weights by name or folder, or None if it is not stated."""
     named = next((known.licence for known in known_weights() if known.name == weights), None)
     if named is None and (Path(weights) / DESCRIPTION).is_file():
         return read_description(weights)["provenance"].get("licence")

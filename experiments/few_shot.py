@@ -1,0 +1,79 @@
+"""Measure ProtoSAM, UniverSeg and their mean by the few-shot protocol, with several ways to choose support slices.
+
+    python -m experiments.few_shot SCANS --modality MR --out experiments/results/few_shot
+
+SCANS is a folder of labelled volumes, such as CHAOS. A killed run resumes. Encodings of slices are kept in --encodings.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from universeg_jax.cache import keep_compiled_code
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scans", type=Path, metavar="SCANS", help="folder of labelled volumes")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the tables")
+    parser.add_argument("--modality", help="CT or MR, if the files do not say")
+    parser.add_argument("--encodings", type=Path, metavar="FOLDER", help="keep encoded slices there, 14 MB each")
+    parser.add_argument(
+        "--sam", default="lite-medsam", metavar="WEIGHTS", help="SAM of ProtoSAM (default: %(default)s)"
+    )
+    parser.add_argument("--features", metavar="WEIGHTS", help="encoder of the features (default: that of the SAM)")
+    parser.add_argument("--universeg", default="open-v4", metavar="WEIGHTS", help="UniverSeg (default: %(default)s)")
+    parser.add_argument("--nearest", type=int, nargs="*", default=[3, 5], metavar="N", help="support slices")
+    parser.add_argument("--scan-names", nargs="+", metavar="NAME", help="only these scans (default: all)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices (default: 1)")
+    arguments = parser.parse_args()
+    keep_compiled_code()
+
+    from universeg_jax.data.stacks import read_stacks
+    from universeg_jax.evaluate.few_shot.report import write_report
+    from universeg_jax.evaluate.few_shot.runner import FewShotProtocol, run_few_shot
+    from universeg_jax.segment.report import environment
+
+    stacks = read_stacks(arguments.scans, modality=arguments.modality, progress=True)
+    if arguments.scan_names:
+        stacks = [stack for stack in stacks if stack.name in arguments.scan_names]
+    protocol = FewShotProtocol(seeds=arguments.seeds)
+    scores, skipped = run_few_shot(stacks, methods(arguments), protocol, arguments.out, progress=True)
+    command = shlex.join(["python", "-m", "experiments.few_shot", *sys.argv[1:]])
+    tables = write_report(arguments.out, scores, skipped, protocol, about={"command": command, **environment()})
+    print(*(f"{table.text()}\n" for table in tables[:2]), sep="\n")
+
+
+def methods(arguments: argparse.Namespace) -> list:
+    """Return ProtoSAM and UniverSeg with each choice of slices, means of the two, and each on whole volumes."""
+    from universeg_jax.evaluate.few_shot.encodings import store_encodings
+    from universeg_jax.evaluate.few_shot.methods import (
+        Blend,
+        InContextSlices,
+        NearestInHeight,
+        PartOfOrgan,
+        WholeVolume,
+    )
+    from universeg_jax.evaluate.methods import digest
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.train.encoder.learner import extractor_of
+    from universeg_jax.weights import load
+
+    sam = load(arguments.sam)
+    features = None if arguments.features is None else extractor_of(load(arguments.features), size=672)
+    protosam = ProtoSAM(sam, features=features)
+    proto_digest = digest(protosam)
+    store_encodings(protosam, arguments.encodings, capacity=2**31)
+    universeg = load(arguments.universeg)
+    choices = [PartOfOrgan(), *(NearestInHeight(number) for number in arguments.nearest)]
+    one = [InContextSlices(protosam, "ProtoSAM", choice, proto_digest) for choice in choices]
+    other = [InContextSlices(universeg, "UniverSeg", choice) for choice in choices]
+    blends = [Blend((one[0], other[-1]), (1.0, 1.0))]
+    if len(choices) > 1:
+        blends.append(Blend((one[-1], other[-1]), (1.0, 1.0)))
+    return [*one, *other, *blends, *(WholeVolume(method) for method in (*one, *other, *blends))]
+
+
+if __name__ == "__main__":
+    main()

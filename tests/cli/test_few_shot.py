@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from tests.helpers.stacks import stack, write_alpnet
+from tests.helpers.stand_in import Brightness, refused
+from universeg_jax.cli.main import main
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    monkeypatch.setattr("universeg_jax.segment.model.load_in_context", lambda weights: Brightness())
+    write_alpnet(tmp_path / "scans", [stack(str(i), seed=i) for i in range(4)])
+    return tmp_path / "scans"
+
+
+def run(scans, *more):
+    return main(["evaluate", str(scans), "-o", str(scans.parent / "out"), "--protocol", "few-shot", *more])
+
+
+OPTIONS = ("--folds", "2", "--modality", "CT", "-q")
+
+
+def test_the_command_writes_tables(scans):
+    assert run(scans, *OPTIONS, "--organs", "1", "--blend", "other", "--blend-nearest", "2", "--whole-volume") == 0
+    out = scans.parent / "out"
+    assert {file.name for file in out.iterdir()} == {"few_shot.jsonl", "few_shot.json", "few_shot.md", "few_shot.tex"}
+    results = json.loads((out / "few_shot.json").read_text())
+    assert len(results["means"]) == 6
+    best = results["means"]["open-v4, slice of its 3 parts"]["1"]
+    assert best["dice_3d"] > 0.9
+    assert "--protocol few-shot" in results["command"]
+
+
+def test_the_command_resumes(scans, capsys):
+    assert run(scans, *OPTIONS) == 0
+    content = (scans.parent / "out" / "few_shot.jsonl").read_bytes()
+    assert run(scans, *OPTIONS) == 0
+    assert (scans.parent / "out" / "few_shot.jsonl").read_bytes() == content
+    assert "few-shot" not in refused(capsys, run(scans, "--folds", "4", "--modality", "CT", "-q"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--draws", "2"), "--draws: is no option of --protocol few-shot"),
+        (("--blend-nearest", "2"), "need --blend WEIGHTS"),
+        (("--nearest", "0"), "--nearest 0: pass 1 or more"),
+        (("--organs", "heart"), "organs heart: shown by no scan; there are 1, 2"),
+        (("--folds", "9"), "folds=9: pass 2 to 4 for 4 scans"),
+    ],
+)
+def test_unusable_options(scans, capsys, options, message):
+    assert message in refused(capsys, run(scans, "--modality", "CT", "-q", *options))
+
+
+def test_options_of_the_protocol_need_it(scans, capsys):
+    code = main(["evaluate", str(scans), "-o", str(scans.parent / "out"), "--nearest", "2", "-q"])
+    assert "--nearest: needs --protocol few-shot" in refused(capsys, code)

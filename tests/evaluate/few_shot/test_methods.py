@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from tests.helpers.stacks import Intensity, stack
+from tests.helpers.stand_in import Brightness
+from universeg_jax.errors import InputError
+from universeg_jax.evaluate.few_shot.methods import (
+    Blend,
+    InContextSlices,
+    NearestInHeight,
+    PartOfOrgan,
+    WholeVolume,
+    largest_body,
+    smooth_across,
+)
+
+SUPPORT, QUERY = stack("a", seed=1).organ("rod"), stack("b", seed=2).organ("ball")
+
+
+class Recorder(Brightness):
+    """Keeps the support images that it was shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def prepare(self, images, labels, mask):
+        self.shown.append([image for image, counts in zip(np.asarray(images), mask[0], strict=True) if counts])
+        return super().prepare(images, labels, mask)
+
+
+def test_each_third_is_segmented_from_its_own_slice():
+    model = Recorder()
+    InContextSlices(model, "one", PartOfOrgan()).segment(SUPPORT, QUERY)
+    assert [len(shown) for shown in model.shown] == [1, 1, 1]
+    for shown, index in zip(model.shown, (1, 3, 5), strict=True):  # of 7 slices: 7/6, 7/2, 35/6
+        np.testing.assert_allclose(shown[0][..., 0], SUPPORT.images[index], atol=1e-6)
+
+
+def test_the_nearest_slices_are_shown_in_their_order():
+    model = Recorder()
+    InContextSlices(model, "one", NearestInHeight(3)).segment(SUPPORT, QUERY)
+    assert {len(shown) for shown in model.shown} == {3}
+    first = np.stack(model.shown[0])[..., 0]
+    np.testing.assert_allclose(first, SUPPORT.images[:3], atol=1e-6)
+
+
+def test_each_slice_has_the_result_of_its_own_support():
+    found = InContextSlices(Brightness(), "one", PartOfOrgan()).segment(SUPPORT, QUERY)
+    expected = 1 / (1 + np.exp(-(4 - 10 * np.abs(1 - QUERY.images))))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_blend_asks_each_model_once():
+    model = Recorder()
+    one = InContextSlices(model, "one", PartOfOrgan())
+    blend = Blend((one, Intensity()), (1.0, 3.0))
+    found = blend.segment(SUPPORT, QUERY)
+    np.testing.assert_allclose(found, (one.segment(SUPPORT, QUERY) + 3 * Intensity().segment(SUPPORT, QUERY)) / 4)
+    assert len(model.shown) == 3
+    assert blend.name == "blend of one, slice of its 3 parts and intensity"
+    assert "3 x intensity 1" in blend.identity
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0)])
+def test_a_blend_needs_a_positive_weight_for_each(weights):
+    with pytest.raises(InputError, match="pass a positive weight for each"):
+        Blend((Intensity(), Intensity()), weights)
+
+
+def test_identities_tell_models_and_options_apart():
+    method = InContextSlices(Brightness(), "one", NearestInHeight(3))
+    others = [
+        InContextSlices(Brightness(), "one", NearestInHeight(5)),
+        WholeVolume(method),
+        WholeVolume(method, sigma=1),
+    ]
+    assert len({method.identity, *(other.identity for other in others)}) == 4
+
+
+def test_smoothing_counts_gaps_and_keeps_constants():
+    slices = np.array([0, 1, 5])
+    np.testing.assert_allclose(smooth_across(np.ones((3, 2, 2)), slices, sigma=0.7), 1, atol=1e-6)
+    impulse = np.zeros((3, 1, 1))
+    impulse[0] = 1
+    smooth = smooth_across(impulse, slices, sigma=0.7)[:, 0, 0]
+    assert smooth[0] > smooth[1] > 0.1
+    assert smooth[2] < 1e-6
+    assert smooth_across(impulse, slices, sigma=0) is impulse
+
+
+def test_the_largest_body_is_kept_over_slices():
+    masks = np.zeros((3, 6, 6), bool)
+    masks[:, :2, :2] = True
+    masks[1, 4:, 4:] = True
+    kept = largest_body(masks, [3, 4, 5])
+    assert kept[:, :2, :2].all()
+    assert not kept[:, 4:, 4:].any()
+    apart = largest_body(masks, [0, 1, 9])  # a gap separates
+    assert not apart[2].any()
+    assert not largest_body(np.zeros_like(masks), [0, 1, 2]).any()
+
+
+def test_whole_volumes_lose_what_lies_apart():
+    noisy = QUERY.images.copy()
+    noisy[3, :1, :1] = 1.0
+    query = type(QUERY)(noisy, QUERY.masks, QUERY.slices)
+    support = stack("a", seed=1).organ("ball")
+    plain = Intensity().segment(support, query) > 0.5
+    kept = WholeVolume(Intensity(), sigma=0).segment(support, query) > 0.5
+    assert plain[3, 0, 0]
+    assert not kept[3, 0, 0]
+    np.testing.assert_array_equal(kept[:, 4:-4, 4:-4], plain[:, 4:-4, 4:-4])

@@ -1,0 +1,147 @@
+"""`universeg-jax evaluate --protocol few-shot`: measure weights with one labelled scan."""
+
+import argparse
+from pathlib import Path
+
+from universeg_jax.cli.shared import resumable
+
+CACHE = 2**31
+"""Bytes of encoded slices that are kept: those of the support scan and of one query scan."""
+
+FEW_SHOT = {
+    "organs": None,
+    "seeds": 1,
+    "nearest": None,
+    "blend": None,
+    "blend_nearest": None,
+    "blend_weight": 1.0,
+    "whole_volume": False,
+    "encodings": None,
+}
+"""Options of this protocol with their defaults."""
+
+IN_CONTEXT = {
+    "tasks": None,
+    "targets": None,
+    "minimum_area": 0.001,
+    "subject_pattern": None,
+    "support": [16],
+    "draws": 3,
+    "ensemble": None,
+    "pool": None,
+    "tolerance": 1.0,
+    "seed": 0,
+}
+"""Options of the other protocol with their defaults."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the few-shot protocol."""
+    group = parser.add_argument_group("few-shot protocol")
+    group.add_argument("--organs", nargs="+", metavar="NAME", help="organs to measure, as a label set (default: all)")
+    group.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices to average (default: 1)")
+    group.add_argument(
+        "--nearest",
+        type=int,
+        metavar="N",
+        help="show the N support slices nearest in height (default: one slice for each third of the organ)",
+    )
+    group.add_argument("--blend", metavar="WEIGHTS", help="also average the probabilities with these weights")
+    group.add_argument("--blend-nearest", type=int, metavar="N", help="as --nearest, for the weights of --blend")
+    group.add_argument(
+        "--blend-weight", type=float, default=1.0, metavar="W", help="weight of --blend in the mean (default: 1)"
+    )
+    group.add_argument(
+        "--encodings", type=Path, metavar="FOLDER", help="keep encoded slices there, 14 MB each, for further runs"
+    )
+    group.add_argument(
+        "--whole-volume", action="store_true", help="also smooth across slices and keep the largest body in 3-D"
+    )
+
+
+def refuse_options(arguments: argparse.Namespace) -> None:
+    """Refuse options of the few-shot protocol without --protocol few-shot.
+
+    Raises:
+        InputError: one of them was given.
+    """
+    _refuse(arguments, FEW_SHOT, "needs --protocol few-shot; add that, or leave the option out")
+
+
+def _refuse(arguments: argparse.Namespace, options: dict, reason: str) -> None:
+    from universeg_jax.errors import InputError
+
+    for name, default in options.items():
+        if getattr(arguments, name) != default:
+            raise InputError(f"--{name.replace('_', '-')}: {reason}")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the few-shot protocol.
+
+    Raises:
+        InputError: an option or a file is unusable. Measurements stay.
+    """
+    from universeg_jax.data.stacks import read_stacks
+    from universeg_jax.errors import InputError
+    from universeg_jax.evaluate.few_shot.report import OUTPUTS, write_report
+    from universeg_jax.evaluate.few_shot.runner import MEASUREMENTS, FewShotProtocol, run_few_shot
+    from universeg_jax.segment.report import environment, warnings_on_stderr
+    from universeg_jax.util.files import check_apart, check_outputs, complete_or_nothing
+
+    _refuse(arguments, IN_CONTEXT, "is no option of --protocol few-shot; leave it out")
+    if arguments.blend is None and (arguments.blend_nearest is not None or arguments.blend_weight != 1.0):
+        raise InputError("--blend-nearest, --blend-weight: need --blend WEIGHTS; add that, or leave them out")
+    protocol = FewShotProtocol(
+        folds=5 if arguments.folds is None else arguments.folds,
+        seeds=arguments.seeds,
+        organs=None if arguments.organs is None else tuple(arguments.organs),
+        threshold=arguments.threshold,
+    )
+    out, progress = arguments.out, not arguments.quiet
+    with warnings_on_stderr() as warned:
+        check_apart(out, [arguments.source], OUTPUTS)
+        check_outputs(out, OUTPUTS, overwrite=arguments.overwrite or (out / MEASUREMENTS).is_file())
+        methods = _methods(arguments)
+        stacks = read_stacks(
+            arguments.source, axis=arguments.axis or "axial", modality=arguments.modality, progress=progress
+        )
+        with resumable("measurements are kept"):
+            scores, skipped = run_few_shot(
+                stacks, methods, protocol, out, overwrite=arguments.overwrite, progress=progress
+            )
+        about = {"command": arguments.command_line, **environment(), "weights": arguments.weights, "warnings": warned}
+        with complete_or_nothing(out, outputs=OUTPUTS) as folder:
+            tables = write_report(folder, scores, skipped, protocol, about=about)
+    if not arguments.quiet:
+        print(*(f"{table.text()}\n" for table in tables), sep="\n")
+        print(f"Tables are in {out}.")
+
+
+def _methods(arguments: argparse.Namespace) -> list:
+    """Return the methods to measure: the weights, the weights of --blend, their mean, and each on whole volumes."""
+    from universeg_jax.evaluate.few_shot.methods import Blend, WholeVolume
+
+    methods = [_method(arguments.weights, arguments.nearest, arguments.encodings)]
+    if arguments.blend is not None:
+        methods.append(_method(arguments.blend, arguments.blend_nearest, arguments.encodings))
+        methods.append(Blend(tuple(methods), (1.0, arguments.blend_weight)))
+    return [*methods, *(WholeVolume(method) for method in methods if arguments.whole_volume)]
+
+
+def _method(weights: str, nearest: int | None, encodings: Path | None):
+    from universeg_jax.errors import InputError
+    from universeg_jax.evaluate.few_shot.encodings import store_encodings
+    from universeg_jax.evaluate.few_shot.methods import InContextSlices, NearestInHeight, PartOfOrgan
+    from universeg_jax.evaluate.methods import digest
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.segment.model import load_in_context
+
+    if nearest is not None and nearest < 1:
+        raise InputError(f"--nearest {nearest}: pass 1 or more")
+    model = load_in_context(weights)
+    model_digest = digest(model)
+    if isinstance(model, ProtoSAM):
+        store_encodings(model, encodings, capacity=CACHE)
+    choice = PartOfOrgan() if nearest is None else NearestInHeight(nearest)
+    return InContextSlices(model, Path(weights).name, choice, model_digest)

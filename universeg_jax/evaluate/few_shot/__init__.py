@@ -1,0 +1,1 @@
+"""Measure one-shot segmentation of volumes by the protocol of SSL-ALPNet and ProtoSAM."""

@@ -1,0 +1,80 @@
+"""Keep the encodings of slices on disk, so that measurements of the same weights encode each slice once."""
+
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from universeg_jax.errors import InputError
+from universeg_jax.evaluate.methods import digest
+from universeg_jax.models.protosam.encoder import Encoded, Encoder
+from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.models.sam.model import SAM
+from universeg_jax.util.files import whole_file
+
+
+class StoredEncoder:
+    """An encoder of ProtoSAM whose results are kept in memory and, on request, in a folder.
+
+    Args:
+        encoder: computes unknown encodings.
+        folder: receives one file for each image, about 14 MB with LiteMedSAM; None keeps encodings in memory only.
+        capacity: most bytes in memory.
+
+    Raises:
+        InputError: a file of the folder is damaged, or cannot be written.
+    """
+
+    def __init__(self, encoder: Encoder, folder: Path | None, *, capacity: int):
+        self._encoder, self._folder, self._capacity = encoder, folder, capacity
+        self._known: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def sam(self) -> SAM:
+        """The network that refines."""
+        return self._encoder.sam
+
+    def __call__(self, images: np.ndarray, *, embedding: bool) -> Encoded:
+        """Encode images (B,H,W,3), with or without the embedding. The store always holds both."""
+        pairs = [self._of(np.asarray(image)) for image in images]
+        features, embeddings = (jnp.asarray(np.stack(arrays)) for arrays in zip(*pairs, strict=True))
+        return Encoded(features, embeddings if embedding else None)
+
+    def _of(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        key = hashlib.sha256(str(image.dtype).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
+        if key not in self._known:
+            self._known[key] = self._stored(key) or self._computed(key, image)
+        self._known.move_to_end(key)
+        while len(self._known) > 1 and sum(a.nbytes + b.nbytes for a, b in self._known.values()) > self._capacity:
+            self._known.popitem(last=False)
+        return self._known[key]
+
+    def _stored(self, key: str) -> tuple[np.ndarray, np.ndarray] | None:
+        if self._folder is None or not (file := self._folder / f"{key}.npz").exists():
+            return None
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return arrays["features"], arrays["embedding"]
+        except Exception as error:  # a damaged archive makes zipfile and numpy raise almost anything
+            raise InputError(f"{file}: cannot be read ({error}); delete it to compute it again") from None
+
+    def _computed(self, key: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        encoded = self._encoder(image[None], embedding=True)
+        pair = np.asarray(encoded.features)[0], np.asarray(encoded.embedding)[0]
+        if self._folder is not None:
+            try:
+                with whole_file(self._folder / f"{key}.npz") as unfinished, unfinished.open("wb") as stream:
+                    np.savez(stream, features=pair[0], embedding=pair[1])
+            except OSError as error:
+                raise InputError(f"{self._folder}: cannot be written ({error.strerror}); pass another folder") from None
+        return pair
+
+
+def store_encodings(model: ProtoSAM, folder: Path | None, *, capacity: int) -> None:
+    """Let a ProtoSAM keep its encodings, in a sub-folder for its encoder. The model is changed in place."""
+    own = None if folder is None else folder / digest(model.encoder)
+    model.encoder = StoredEncoder(model.encoder, own, capacity=capacity)

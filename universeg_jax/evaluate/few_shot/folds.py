@@ -1,0 +1,96 @@
+"""Split scans into folds, choose support scans, and match slices by their height in an organ.
+
+The rules are those of SSL-ALPNet (Ouyang et al., ECCV 2020): folds are runs of consecutive scans, the scan that follows
+a fold supports it, and an organ is divided into parts along the axis.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from universeg_jax.errors import InputError
+from universeg_jax.shapes import Float, Int
+from universeg_jax.util.random import generator
+
+PARTS = 3
+"""Number of parts of an organ along the axis (SSL-ALPNet)."""
+
+
+class ScanFold(NamedTuple):
+    """One fold: the support scan and the query scans, by name."""
+
+    support: str
+    queries: tuple[str, ...]
+
+
+def natural_order(names: Sequence[str]) -> list[str]:
+    """Sort names so that numbers in them count as numbers: scan_2 comes before scan_10."""
+    return sorted(names, key=lambda name: [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in _pieces(name)])
+
+
+def _pieces(name: str) -> list[str]:
+    return [piece for piece in re.split(r"(\d+)", name) if piece]
+
+
+def make_scan_folds(names: Sequence[str], *, folds: int = 5, seed: int = 0) -> list[ScanFold]:
+    """Split scans into folds of consecutive scans, each with a support scan from outside.
+
+    Args:
+        names: names of the scans. They are sorted in natural order first.
+        folds: number of folds.
+        seed: 0 takes the scan that follows a fold as its support, as SSL-ALPNet does; another seed draws it at random
+            from the other folds.
+
+    Raises:
+        InputError: there are fewer scans than folds, or fewer than two folds.
+    """
+    ordered = natural_order(names)
+    if not 2 <= folds <= len(ordered):
+        raise InputError(f"folds={folds}: pass 2 to {len(ordered)} for {len(ordered)} scans; each fold needs a scan")
+    ends = [round(i * len(ordered) / folds) for i in range(folds + 1)]
+    made = []
+    for index, (start, end) in enumerate(itertools.pairwise(ends)):
+        others = [*ordered[end:], *ordered[:start]]  # from the scan that follows, in a circle
+        place = 0 if seed == 0 else int(generator(seed, "support scan", index).integers(len(others)))
+        made.append(ScanFold(others[place], tuple(ordered[start:end])))
+    return made
+
+
+def part_slices(number: int, *, parts: int = PARTS) -> list[int]:
+    """Return the support slice in the middle of each part, as indices into the slices that show the organ.
+
+    Part p of n slices takes slice int(n (2 p + 1) / (2 parts)). Fewer slices than parts repeat a slice.
+    """
+    return [int(number * (2 * part + 1) / (2 * parts)) for part in range(parts)]
+
+
+def part_of_slices(slices: Int[np.ndarray, " n"], *, parts: int = PARTS) -> Int[np.ndarray, " n"]:
+    """Return the part of each slice between the first and the last slice that show the organ.
+
+    Args:
+        slices: numbers of the slices, ascending.
+        parts: number of parts.
+    """
+    span = max(1, int(slices[-1] - slices[0]))
+    return np.minimum((slices - slices[0]) * parts // span, parts - 1)
+
+
+def heights(slices: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return the height of each slice in the organ, from 0 at the first slice to 1 at the last."""
+    return (slices - slices[0]) / max(1, slices[-1] - slices[0])
+
+
+def nearest_slices(
+    support: Int[np.ndarray, " s"], query: Int[np.ndarray, " n"], *, number: int
+) -> Int[np.ndarray, "n k"]:
+    """Return the support slices nearest in height to each query slice, as indices, the nearest first.
+
+    Args:
+        support, query: numbers of the slices that show the organ, ascending.
+        number: slices for each query; all of them if there are fewer.
+    """
+    distance = np.abs(heights(query)[:, None] - heights(support))
+    return np.argsort(distance, axis=1, kind="stable")[:, :number]

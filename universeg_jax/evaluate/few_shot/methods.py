@@ -1,0 +1,222 @@
+"""Segment one organ of a query scan from the labelled slices of a support scan."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from scipy import ndimage
+
+from universeg_jax.data.stacks import OrganSlices
+from universeg_jax.errors import InputError, SegmentationWarning
+from universeg_jax.evaluate.few_shot.folds import nearest_slices, part_of_slices, part_slices
+from universeg_jax.evaluate.methods import digest
+from universeg_jax.segment.model import InContextModel
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.shapes import Float, Int
+
+
+class FewShotMethod(Protocol):
+    """A way to segment an organ of a scan from one labelled scan.
+
+    Attributes:
+        name: name in tables.
+        identity: name, options and a digest of the model; all scores depend on it.
+    """
+
+    name: str
+    identity: str
+
+    def segment(self, support: OrganSlices, query: OrganSlices) -> Float[np.ndarray, "n H W"]:
+        """Return the probability of the organ in each query slice.
+
+        Args:
+            support: labelled slices of the support scan that show the organ.
+            query: slices to segment. The masks are not used; the slice numbers give the position in the organ.
+        """
+        ...
+
+
+class SupportChoice(Protocol):
+    """A rule that chooses support slices for each query slice.
+
+    Attributes:
+        name: name in tables.
+    """
+
+    name: str
+
+    def choose(self, support: OrganSlices, query: OrganSlices) -> list[tuple[int, ...]]:
+        """Return indices of support slices for each query slice."""
+        ...
+
+
+@dataclass(frozen=True)
+class PartOfOrgan:
+    """The middle slice of the part of the organ that a query slice lies in (SSL-ALPNet)."""
+
+    parts: int = 3
+
+    @property
+    def name(self) -> str:
+        return f"slice of its {self.parts} parts"
+
+    def choose(self, support: OrganSlices, query: OrganSlices) -> list[tuple[int, ...]]:
+        """Return one support slice for each query slice."""
+        middle = part_slices(len(support), parts=self.parts)
+        return [(middle[part],) for part in part_of_slices(query.slices, parts=self.parts)]
+
+
+@dataclass(frozen=True)
+class NearestInHeight:
+    """The support slices nearest in height within the organ."""
+
+    number: int = 5
+
+    @property
+    def name(self) -> str:
+        return f"{self.number} nearest slices"
+
+    def choose(self, support: OrganSlices, query: OrganSlices) -> list[tuple[int, ...]]:
+        """Return up to `number` support slices for each query slice, in their order in the scan."""
+        nearest = nearest_slices(support.slices, query.slices, number=self.number)
+        return [tuple(sorted(indices.tolist())) for indices in nearest]
+
+
+@dataclass(frozen=True, eq=False)
+class InContextSlices:
+    """An in-context model that sees chosen support slices for each query slice.
+
+    Args:
+        model: UniverSeg, ProtoSAM or another in-context model.
+        label: name of the model in tables.
+        choice: rule that chooses the support slices.
+        model_digest: digest of the model; None computes it.
+    """
+
+    model: InContextModel
+    label: str
+    choice: SupportChoice
+    model_digest: str | None = None
+    _last: dict = field(default_factory=dict, init=False, repr=False)  # the last result, which a blend asks for again
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}, {self.choice.name}"
+
+    @cached_property
+    def identity(self) -> str:
+        return f"{self.name}, model {self.model_digest or digest(self.model)}"
+
+    def segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
+        """Return the probability of the organ in each query slice."""
+        pair = (support, query)
+        if self._last.get("pair") != pair:
+            self._last.update(pair=pair, probability=self._segment(support, query))
+        return self._last["probability"]
+
+    def _segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
+        # Slices are in [0,1] already; scaling each one again would undo the scaling by the whole scan.
+        segmenter = Segmenter(self.model, window=(0, 1))
+        choices = self.choice.choose(support, query)
+        probability = np.zeros(query.images.shape, np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SegmentationWarning)  # scores say how good the result is
+            for chosen in dict.fromkeys(choices):
+                same = [i for i, other in enumerate(choices) if other == chosen]
+                task = segmenter.fit(list(support.images[list(chosen)]), list(support.masks[list(chosen)]))
+                probability[same] = np.stack(task.predict_proba(list(query.images[same])))
+        return probability
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """The weighted mean of the probabilities of several methods.
+
+    Raises:
+        InputError: there are fewer than two methods, or not one positive weight for each.
+    """
+
+    methods: tuple[FewShotMethod, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self):
+        if len(self.methods) < 2 or len(self.weights) != len(self.methods) or min(self.weights) <= 0:
+            raise InputError(f"weights={self.weights}: pass a positive weight for each of two methods or more")
+
+    @property
+    def name(self) -> str:
+        return "blend of " + " and ".join(method.name for method in self.methods)
+
+    @property
+    def identity(self) -> str:
+        parts = zip(self.weights, self.methods, strict=True)
+        return "blend of " + " and ".join(f"{weight:g} x {method.identity}" for weight, method in parts)
+
+    def segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
+        """Return the probability of the organ in each query slice."""
+        return np.average(
+            [method.segment(support, query) for method in self.methods], axis=0, weights=np.array(self.weights)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class WholeVolume:
+    """Use the neighbourhood of slices: smooth probabilities across slices, and keep the largest body in 3-D.
+
+    Args:
+        method: makes the probabilities.
+        sigma: deviation of the Gaussian across slices, in slices; 0 for none.
+        largest: keep the largest connected component of the organ.
+        threshold: of the probabilities, for the components.
+    """
+
+    method: FewShotMethod
+    sigma: float = 0.7
+    largest: bool = True
+    threshold: float = 0.5
+
+    @property
+    def name(self) -> str:
+        return f"{self.method.name}, whole volume"
+
+    @property
+    def identity(self) -> str:
+        return f"{self.method.identity}, sigma {self.sigma:g}, largest {self.largest}"
+
+    def segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
+        """Return the probability of the organ in each query slice."""
+        probability = smooth_across(self.method.segment(support, query), query.slices, sigma=self.sigma)
+        if not self.largest:
+            return probability
+        return np.where(largest_body(probability > self.threshold, query.slices), probability, 0)
+
+
+def smooth_across(
+    probability: Float[np.ndarray, "n H W"], slices: Int[np.ndarray, " n"], *, sigma: float
+) -> Float[np.ndarray, "n H W"]:
+    """Smooth across slices with a Gaussian. The weights depend on the slice numbers, so gaps count.
+
+    Args:
+        probability: of each slice.
+        slices: numbers of the slices.
+        sigma: deviation, in slices; 0 for none.
+    """
+    if sigma == 0:
+        return probability
+    weights = np.exp(-0.5 * ((slices[:, None] - slices) / sigma) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.einsum("mn,nhw->mhw", weights.astype(np.float32), probability)
+
+
+def largest_body(masks: np.ndarray, slices: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Keep the largest connected component of masks (n,H,W), with diagonal neighbours. Slices with gaps separate."""
+    slices = np.asarray(slices)
+    stack = np.zeros((slices[-1] - slices[0] + 1, *masks.shape[1:]), bool)
+    stack[slices - slices[0]] = masks
+    found, number = ndimage.label(stack, np.ones((3, 3, 3)))
+    if number > 1:
+        stack = found == 1 + np.bincount(found.ravel())[1:].argmax()
+    return stack[slices - slices[0]]

@@ -1,0 +1,1 @@
+"""Train the image encoder of ProtoSAM on superpixels, without annotations."""

@@ -1,0 +1,164 @@
+"""Train an image encoder through the prototypes of ALPNet (a `Learner`)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from universeg_jax.data.episodes.draw import Episode
+from universeg_jax.errors import InputError
+from universeg_jax.models.dinov2 import DINOv2
+from universeg_jax.models.protosam.encoder import DINOv2Features, FeatureExtractor, SAMFeatures
+from universeg_jax.models.sam.model import SAM
+from universeg_jax.nn.resample import resize_linear
+from universeg_jax.shapes import Array, Float
+from universeg_jax.train.encoder.config import EncoderTrainConfig, SGDConfig
+from universeg_jax.train.encoder.loss import alp_loss, alp_scores, training_config, validation_config
+from universeg_jax.train.state import Parameters, clipping
+from universeg_jax.weights.loading import load
+from universeg_jax.weights.lora import DOWN, UP, initial_adapters, merge, save_lora
+from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters, trainable_names
+from universeg_jax.weights.store import save
+
+SAM_ENCODER = "image_encoder."
+NECK = "image_encoder.neck"
+
+
+class EncoderLearner:
+    """The image encoder of a SAM, or a DINOv2, trained on superpixel episodes.
+
+    Args:
+        config: the run.
+        network: the network; None loads `config.weights`.
+
+    Raises:
+        InputError: the weights belong to another network, or the image size does not suit it.
+    """
+
+    def __init__(self, config: EncoderTrainConfig, network: SAM | DINOv2 | None = None):
+        self.config = config
+        self.network = load(config.weights) if network is None else network
+        if not isinstance(self.network, SAM | DINOv2):
+            raise InputError(
+                f"weights {config.weights}: belong to a {type(self.network).__name__}; pass a SAM or DINOv2"
+            )
+        if isinstance(self.network, SAM):
+            wanted = self.network.config.input_size
+            for stage in config.stages:
+                if stage.size != wanted:
+                    raise InputError(f"Stage.size={stage.size}: this SAM takes images of {wanted} pixels; pass that")
+        self._all = get_parameters(self.network)
+        self._prefix = SAM_ENCODER if isinstance(self.network, SAM) else ""
+        self._trained = [
+            name
+            for name in trainable_names(self.network)
+            if name.startswith(self._prefix) and not name.startswith(NECK) and not name.startswith("mask_token")
+        ]
+
+    def initial_parameters(self) -> Parameters:
+        """Return the parameters of the encoder, or fresh LoRA adapters."""
+        if self.config.lora_rank is None:
+            return {name: self._all[name] for name in self._trained}
+        key = jax.random.key(self.config.seed)
+        return initial_adapters(key, self._all, rank=self.config.lora_rank, prefix=self._prefix)
+
+    def frozen_parameters(self) -> Parameters:
+        """Return the arrays that are not trained."""
+        if self.config.lora_rank is None:
+            return {name: value for name, value in self._all.items() if name not in self._trained}
+        return self._all
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Return SGD or AdamW, with the learning rate of each stage."""
+        own = self.config.optimizer
+        if isinstance(own, SGDConfig):
+            sgd = optax.sgd(learning_rates(self.config), momentum=own.momentum)
+            return optax.chain(clipping(self.config), optax.add_decayed_weights(own.weight_decay), sgd)
+        adamw = optax.adamw(learning_rates(self.config), eps=own.epsilon, weight_decay=own.weight_decay)
+        return optax.chain(clipping(self.config), adamw)
+
+    def loss(self, parameters: Parameters, episodes: Episode, *, axes: Sequence[str]) -> tuple[Array, Array]:
+        """Return loss and Dice of a batch, as `step.Loss` defines it."""
+        pairs = jnp.concatenate([episodes.support_images[:, 0], episodes.target])
+        features = self._features(parameters, pairs)
+        support, query = jnp.split(features, 2)
+        alp = training_config(min(features.shape[1:3]))
+        found = jax.vmap(lambda *episode: alp_loss(*episode, alp))(
+            support, query, episodes.support_labels[:, 0, ..., 0], episodes.target_label[..., 0]
+        )
+        return (found.query + self.config.alignment * found.alignment).mean(), found.dice.mean()
+
+    def predict(self, parameters: Parameters, episode: Episode) -> Float[Array, "H W"]:
+        """Return the probabilities of one target, by ALPNet's options in validation."""
+        features = self._features(parameters, jnp.stack([episode.support_images[0], episode.target]))
+        label = episode.support_labels[0, ..., 0]
+        background, foreground = alp_scores(features[0], label, features[1], validation_config())
+        logits = resize_linear((foreground - background)[None, ..., None], label.shape)[0, ..., 0]
+        return jax.nn.sigmoid(logits)
+
+    def trained(self, parameters: Parameters) -> SAM | DINOv2:
+        """Return the network with trained parameters, LoRA adapters merged."""
+        return self._network({**self.frozen_parameters(), **parameters})
+
+    def save(self, parameters: Parameters, folder: Path, *, provenance: Mapping[str, Any]) -> None:
+        """Write the whole network, or the LoRA adapters alone, and replace an earlier folder."""
+        if self.config.lora_rank is None:
+            save(self.trained(parameters), folder, provenance=provenance, overwrite=True)
+            return
+        base = self.config.weights
+        save_lora(parameters, folder, base=base, model=self.network, provenance=provenance, overwrite=True)
+
+    def _network(self, parameters: Parameters) -> SAM | DINOv2:
+        if self.config.lora_rank is not None:
+            adapters = {name: value for name, value in parameters.items() if name.endswith((DOWN, UP))}
+            base = {name: value for name, value in parameters.items() if name not in adapters}
+            parameters = merge(base, adapters)
+        network = blueprint(type(self.network), self.network.config)
+        set_parameters(network, parameters)
+        return network
+
+    def _features(self, parameters: Parameters, images: Float[Array, "N H W 1"]) -> Float[Array, "N h w C"]:
+        network = self._network(parameters)
+        size = images.shape[1]
+        extract = extractor_of(network, size=size)
+        images = jnp.repeat(images, 3, axis=-1).astype(jnp.dtype(self.config.dtype))
+        if not self.config.checkpoint_activations:
+            return extract(images).astype(jnp.float32)
+        # One image at a time, computed again for the gradient: memory of one image instead of all.
+        one: Callable[[Array], Array] = jax.checkpoint(lambda image: extract(image[None])[0])
+        return lax.map(one, images).astype(jnp.float32)
+
+
+def extractor_of(network: SAM | DINOv2, *, size: int) -> FeatureExtractor:
+    """Return the features of a network that are trained, and that ProtoSAM takes with `features=`.
+
+    Args:
+        network: a SAM or a DINOv2.
+        size: side of the images for a DINOv2, in pixels.
+    """
+    return SAMFeatures(network) if isinstance(network, SAM) else DINOv2Features(network, size=size)
+
+
+def learning_rates(config: EncoderTrainConfig) -> optax.Schedule:
+    """Return the learning rate of every step: that of the stage, times the decay of SGD, with a linear warmup."""
+    schedules, ends, first = [], [], 0
+    for stage in config.stages:
+        schedules.append(_stage_rates(config, stage.learning_rate, stage.warmup_steps, first))
+        first += stage.steps
+        ends.append(first)
+    return optax.join_schedules(schedules, ends[:-1])
+
+
+def _stage_rates(config: EncoderTrainConfig, rate: float, warmup: int, first: int) -> optax.Schedule:
+    def schedule(step: Array) -> Array:
+        falling = 1.0
+        if isinstance(config.optimizer, SGDConfig):
+            falling = config.optimizer.factor ** ((first + step) // config.optimizer.every)
+        rising = jnp.minimum(1.0, (step + 1) / (warmup + 1))
+        return rate * falling * rising
+
+    return schedule
