@@ -38,7 +38,7 @@ def finetune(place, *more: str, task: str = "task") -> int:
     """Run the command, without augmentation, which takes longest to compile; its exit code."""
     argv = ["--weights", str(place / "weights"), "--steps", str(STEPS), "--support", "4", "--learning-rate", "0.01"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(universeg_jax.train.finetune, "FineTuning", partial(FineTuning, policy=Policy.none()))
+        patch.setattr(universeg_jax.train.finetune.run, "FineTuning", partial(FineTuning, policy=Policy.none()))
         try:
             return main(["finetune", str(place / task), *argv, *more])
         except SystemExit as exit:
