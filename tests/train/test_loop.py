@@ -160,7 +160,7 @@ def test_a_start_that_fails_changes_nothing(complete, run, devices, message):
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "mine").write_text("mine")
-    with pytest.raises(InputError, match="holds best but no checkpoints/, so it is not the folder of a run"):
+    with pytest.raises(InputError, match="holds best but no checkpoints/, so it is no run to resume"):
         done(config(), tmp_path)
     with pytest.raises(InputError, match="mine: is a file"):
         done(config(), tmp_path / "best" / "mine")
