@@ -1,7 +1,8 @@
 """A local HTTP server of one file, with the habits of servers on the network, good and bad."""
 
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -12,7 +13,10 @@ class FileServer:
         breaks_after: bytes of a body after which the connection is cut; None sends it all.
         ranges, etag: whether it resumes, and what it calls this version; None calls it nothing.
         ignores_if_range: whether it resumes although the file is another one now.
-        status, content_type: of its answers.
+        status, content_type, encoding: of its answers.
+        redirects_to: address that it sends instead of the file.
+        seconds_between_bytes: pause after each byte of a body.
+        hangs_after: bytes after which it says nothing more for a second.
         requests: the headers of all requests so far.
     """
 
@@ -22,11 +26,18 @@ class FileServer:
         self.ranges, self.etag, self.ignores_if_range = True, '"1"', False
         self.status, self.content_type = 200, "application/octet-stream"
         self.declares_length = True
+        self.encoding = self.redirects_to = self.hangs_after = None
+        self.seconds_between_bytes = 0
         self.requests = []
         self.url = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         self.requests.append(dict(request.headers))
+        if self.redirects_to:
+            request.send_response(302)
+            request.send_header("Location", self.redirects_to)
+            request.end_headers()
+            return
         start, status = 0, self.status
         asked = request.headers.get("Range")
         same = self.ignores_if_range or request.headers.get("If-Range") == self.etag
@@ -40,12 +51,28 @@ class FileServer:
         request.send_header("Content-Type", self.content_type)
         if self.declares_length:
             request.send_header("Content-Length", str(len(body)))
+        if self.encoding:
+            request.send_header("Content-Encoding", self.encoding)
         if self.etag:
             request.send_header("ETag", self.etag)
         if status == 206:
             request.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
         request.end_headers()
-        request.wfile.write(body[: self.breaks_after])
+        with suppress(ConnectionError):
+            self._send(request.wfile, body[: self.breaks_after])
+
+    def _send(self, stream, body: bytes) -> None:
+        if self.hangs_after is not None:
+            stream.write(body[: self.hangs_after])
+            stream.flush()
+            time.sleep(1)
+        elif self.seconds_between_bytes:
+            for i in range(len(body)):
+                stream.write(body[i : i + 1])
+                stream.flush()
+                time.sleep(self.seconds_between_bytes)
+        else:
+            stream.write(body)
 
 
 @contextmanager

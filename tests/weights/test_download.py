@@ -150,3 +150,47 @@ def test_a_full_disk_is_named_and_the_file_does_not_appear(server, tmp_path, mon
     with pytest.raises(WeightsError, match="cannot be written: No space left"):
         download(server.url, tmp_path / "file.pt")
     assert not (tmp_path / "file.pt").exists()
+
+
+@pytest.mark.parametrize("declares_length", [True, False])
+def test_a_file_that_is_too_large_is_refused_and_not_kept(server, tmp_path, declares_length):
+    server.declares_length = declares_length
+    with pytest.raises(WeightsError, match=r"sends (300,000 bytes, the file has at|more than the) .*299,999"):
+        download(server.url, tmp_path / "file.pt", most=299_999)
+    assert not list(tmp_path.glob("*.pt*")) or (tmp_path / "file.pt.part.version").exists()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 100
+    download(server.url, tmp_path / "file.pt", most=300_000)
+
+
+def test_an_encoded_body_is_refused(server, tmp_path):
+    server.encoding = "gzip"
+    with pytest.raises(WeightsError, match="encoded as gzip, which was not asked for"):
+        download(server.url, tmp_path / "file.pt")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["ftp://127.0.0.1/file.pt", "http://example.org/file.pt", "file:///etc/passwd"])
+def test_redirections_must_be_secure(server, tmp_path, place):
+    server.redirects_to = place
+    with pytest.raises(WeightsError, match="which is not https|is not allowed"):
+        download(server.url, tmp_path / "file.pt")
+    with pytest.raises(WeightsError, match=f"^{place} is not https"):
+        download(place, tmp_path / "file.pt")
+
+
+def test_a_server_that_dribbles_is_given_up_and_nothing_is_lost(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    server.seconds_between_bytes = 0.01
+    with pytest.raises(WeightsError, match="bytes a second; try again to resume"):
+        download(server.url, tmp_path / "file.pt")
+    assert 10 < (tmp_path / "file.pt.part").stat().st_size < 1000
+    server.seconds_between_bytes = 0
+    download(server.url, tmp_path / "file.pt")
+    assert (tmp_path / "file.pt").read_bytes() == CONTENT
+
+
+def test_a_hang_loses_nothing(server, tmp_path):
+    server.hangs_after = 1000
+    with pytest.raises(WeightsError, match=r"broke off .*timed out"):
+        download(server.url, tmp_path / "file.pt", timeout=0.3)
+    assert (tmp_path / "file.pt.part").stat().st_size == 1000

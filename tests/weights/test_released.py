@@ -92,11 +92,12 @@ def test_without_network_the_error_says_how_and_following_it_works(server, cache
     assert_holds(load("universeg-v1"), TENSORS)
 
 
-def test_another_file_that_fits_is_used_with_a_warning_every_time(server, tmp_path):
+def test_another_file_put_there_by_hand_that_fits_is_used_with_a_warning_every_time(server, cache, tmp_path):
     expected = loading.RELEASES[0].digest
     others = official_state_dict(SMALL, seed=5)
     save_torch(others, tmp_path / "other.pt")
-    server.content = (tmp_path / "other.pt").read_bytes()
+    cache.mkdir()
+    (cache / "file.pt").write_bytes((tmp_path / "other.pt").read_bytes())
     for _ in range(2):
         with pytest.warns(UserWarning, match=f"{GitBlobId.of(tmp_path / 'other.pt')}; expected {expected}"):
             assert_holds(load("universeg-v1"), others)
@@ -104,7 +105,8 @@ def test_another_file_that_fits_is_used_with_a_warning_every_time(server, tmp_pa
 
 def test_a_file_of_another_kind_of_network_is_named(server, cache, tmp_path):
     save_torch({"blocks.0.ls1.gamma": np.zeros(2, np.float32)}, tmp_path / "dinov2.pth")
-    server.content = (tmp_path / "dinov2.pth").read_bytes()
+    cache.mkdir()
+    (cache / "file.pt").write_bytes((tmp_path / "dinov2.pth").read_bytes())
     with pytest.raises(WeightsError, match=r"is not of a UniverSeg\. These are the weights of a DINOv2"):
         load("universeg-v1")
 
@@ -121,16 +123,18 @@ def test_a_file_of_another_release_is_named_though_it_fits(server, cache, file, 
     assert_holds(load("universeg-v1"), TENSORS)
 
 
-@pytest.mark.parametrize("kind", ["other network", "no weights"])
-def test_a_file_that_does_not_fit_is_kept_apart(server, cache, tmp_path, kind):
-    if kind == "other network":
-        save_torch(official_state_dict(((2, 2), (2, 2))), tmp_path / "wrong.pt")
+@pytest.mark.parametrize("kind", ["fits", "other network", "no weights"])
+def test_other_bytes_than_the_released_are_kept_apart(server, cache, tmp_path, kind):
+    features = {"fits": SMALL, "other network": ((2, 2), (2, 2))}.get(kind)
+    if features:
+        save_torch(official_state_dict(features, seed=5), tmp_path / "wrong.pt")
         server.content = (tmp_path / "wrong.pt").read_bytes()
     else:
         server.content = b"a login page that claims to be binary"
-    rejected = cache / "file.pt.rejected"
-    instead = r"look like those of UniverSegConfig\(" if kind == "other network" else "file.pt"
-    with pytest.raises(WeightsError, match=f"is not universeg-v1: (?s:.*){instead}(?s:.*)kept as {rejected}"):
+    rejected, file = cache / "file.pt.rejected", cache / "file.pt"
+    with pytest.raises(
+        WeightsError, match=f"is not universeg-v1: it has .*; expected (?s:.*)kept as {rejected}.*{file}"
+    ):
         load("universeg-v1")
     assert [path.name for path in cache.iterdir()] == [rejected.name]
     assert rejected.read_bytes() == server.content

@@ -50,10 +50,9 @@ def _install(release: Release, folder: Path) -> None:
         with locked(folder.parent, wait=True):
             if folder.exists():  # made by another process while this one waited
                 return
-            downloaded = not file.exists()
-            if downloaded:
+            if not file.exists():
                 _download(release, file)
-            _convert(release, file, folder, downloaded=downloaded)
+            _convert(release, file, folder)
     except OSError as error:
         raise WeightsError(
             f"{folder.parent}: cannot be used as cache folder: {error.strerror}; set UNIVERSEG_JAX_CACHE to another"
@@ -62,14 +61,21 @@ def _install(release: Release, folder: Path) -> None:
 
 def _download(release: Release, file: Path) -> None:
     try:
-        release.source.fetch(file)
+        release.source.fetch(file, most=(release.megabytes + 1) * 10**6)
     except WeightsError as error:
         raise WeightsError(
             f"{release.name} cannot be downloaded: {error}\nTo do it by hand, {release.source.by_hand(file)}"
         ) from error
+    found = release.digest.of(file)
+    if found != release.digest:
+        rejected = file.replace(file.with_name(f"{file.name}.rejected"))
+        raise WeightsError(
+            f"{release.source} is not {release.name}: it has {found}; expected {release.digest}\n"
+            f"The file is kept as {rejected}. If you trust it, rename it to {file}"
+        )
 
 
-def _convert(release: Release, file: Path, folder: Path, *, downloaded: bool) -> None:
+def _convert(release: Release, file: Path, folder: Path) -> None:
     network = network_of(release.config)
     model = blueprint(network.model, release.config)
     try:
@@ -81,11 +87,8 @@ def _convert(release: Release, file: Path, folder: Path, *, downloaded: bool) ->
             raise WeightsError(f"it is the released file of {known.name}")
         network.fill(model, tensors)
     except WeightsError as error:
-        if not downloaded:
-            raise WeightsError(
-                f"{file} is not {release.name}: {error}\nRemove {file} to have it downloaded from {release.source}"
-            ) from None
-        rejected = file.replace(file.with_name(f"{file.name}.rejected"))
-        raise WeightsError(f"{release.source} is not {release.name}: {error}\nThe file is kept as {rejected}") from None
+        raise WeightsError(
+            f"{file} is not {release.name}: {error}\nRemove {file} to have it downloaded from {release.source}"
+        ) from None
     provenance = {"source": str(release.source), "licence": release.licence, "digest": str(release.digest.of(file))}
     store.save(model, folder, provenance=provenance)
