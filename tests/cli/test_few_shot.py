@@ -18,7 +18,7 @@ def run(scans, *more):
     return main(["evaluate", str(scans), "-o", str(scans.parent / "out"), "--protocol", "few-shot", *more])
 
 
-OPTIONS = ("--folds", "2", "--modality", "CT", "-q")
+OPTIONS = ("--folds", "2", "--modality", "MR", "-q")
 
 
 def test_the_command_writes_tables(scans):
@@ -37,7 +37,7 @@ def test_the_command_resumes(scans, capsys):
     content = (scans.parent / "out" / "few_shot.jsonl").read_bytes()
     assert run(scans, *OPTIONS) == 0
     assert (scans.parent / "out" / "few_shot.jsonl").read_bytes() == content
-    assert "few-shot" not in refused(capsys, run(scans, "--folds", "4", "--modality", "CT", "-q"))
+    assert "few-shot" not in refused(capsys, run(scans, "--folds", "4", "--modality", "MR", "-q"))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_command_resumes(scans, capsys):
     ],
 )
 def test_unusable_options(scans, capsys, options, message):
-    assert message in refused(capsys, run(scans, "--modality", "CT", "-q", *options))
+    assert message in refused(capsys, run(scans, "--modality", "MR", "-q", *options))
 
 
 def test_options_of_the_protocol_need_it(scans, capsys):

@@ -9,13 +9,13 @@ from universeg_jax.errors import InputError
 def test_a_folder_is_read_as_slices_in_order(tmp_path):
     written = [stack(str(i), seed=i) for i in (2, 10)]
     write_alpnet(tmp_path / "scans", written)
-    found = {one.name: one for one in read_stacks(tmp_path / "scans", modality="CT")}
+    found = {one.name: one for one in read_stacks(tmp_path / "scans", modality="MR")}
     assert set(found) == {"2", "10"}
     for one in written:
         read = found[one.name]
         np.testing.assert_array_equal(read.labels, one.labels)
         assert read.spacing == (2.0, 1.0, 1.0)
-        assert np.corrcoef(read.images.ravel(), one.images.ravel())[0, 1] > 0.999
+        assert np.corrcoef(read.images.ravel(), one.images.ravel())[0, 1] > 0.99
         assert (read.images.min(), read.images.max()) == (0, 1)
         assert read.organs == ["1", "2"]
 

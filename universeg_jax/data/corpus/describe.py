@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example, tasks_of
 from universeg_jax.data.corpus.select import SPLITS
-from universeg_jax.data.corpus.slices import CT_WINDOW, MR_PERCENTILES
 from universeg_jax.data.corpus.store import RESOLUTIONS, Outcome
 from universeg_jax.data.readers.source import Item, Source
+from universeg_jax.segment.intensity import CT_WINDOW, PERCENTILES
 
 
 def index_images(images: Sequence[dict], splits: Mapping[str, str]) -> dict[str, np.ndarray]:
@@ -67,7 +67,7 @@ def describe(
         "warnings": _warnings(source, outcomes),
         "preprocessing": {
             "ct_window": CT_WINDOW,
-            "mr_percentiles": MR_PERCENTILES,
+            "mr_percentiles": PERCENTILES,
             "spacing_mm": 1,
             "blur": "sigma = 0.25 * old / new size",
             "slices": "middle, and largest area of each class, along each axis",

@@ -1,4 +1,4 @@
-"""From a scan to square slices with soft labels, as MegaMedical was made (UniverSeg, arXiv:2304.06131)."""
+"""Cut scans into square slices with soft labels, as MegaMedical does (UniverSeg, arXiv:2304.06131)."""
 
 import warnings
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.segment.intensity import volume_window
 from universeg_jax.segment.preprocess import to_unit_range
 
-MILLIMETRES = (8.0, 4096.0)  # what a slice may measure; outside of it the stated spacing is wrong
+MILLIMETRES = (8.0, 4096.0)  # plausible side of a slice; beyond it the stated spacing is wrong
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Slice:
         axis: "axial", ..., or "2d" for a picture.
         planes: (H,W,1+K) float32 in [0,1], the image and one map per class.
         spacing: millimetres per row and per column, or None.
-        middle: whether it shows all classes, those that it lacks included.
+        middle: whether it is the middle slice, which is an example of all classes.
         shown: (K,) bool, the classes it was chosen for.
     """
 
@@ -36,7 +36,7 @@ class Slice:
 
 
 def class_values(scan: Scan) -> list[int]:
-    """The classes that a scan holds, background (0) left out, ascending."""
+    """Return the values of the classes of a scan without background (0), ascending."""
     return [value for value in np.unique(scan.labels).tolist() if value != 0]
 
 
@@ -49,16 +49,16 @@ def unit_range(scan: Scan, name: str) -> np.ndarray:
 
 
 def slices(scan: Scan, name: str) -> Iterator[Slice]:
-    """A picture as it is; of a volume, along each axis, the middle slice and the one where each class is largest.
+    """Yield a picture as it is; yield the middle slice of a volume and the largest slice of each class, for each axis.
 
-    Slices are taken before resampling: linear resampling is separable, so that in the plane of a slice it gives
-    what resampling the whole volume would, in a fraction of the time and with labels that stay soft.
+    Slices are taken before resampling. Linear resampling is separable, so the result in the plane is the same, in a
+    fraction of the time, and labels stay soft.
 
     Raises:
-        InputError: an image and labels of different shapes.
+        InputError: image and labels have different shapes.
 
     Warns:
-        SegmentationWarning: an image of one intensity.
+        SegmentationWarning: the image has one intensity only.
     """
     if scan.image.shape != scan.labels.shape:
         raise InputError(
@@ -67,7 +67,7 @@ def slices(scan: Scan, name: str) -> Iterator[Slice]:
     image, values = unit_range(scan, name), class_values(scan)
     if not image.any():
         warnings.warn(
-            f"{name}: shows nothing; its intensities, once clipped, are all equal", SegmentationWarning, stacklevel=2
+            f"{name}: shows nothing; its clipped intensities are all equal", SegmentationWarning, stacklevel=2
         )
     if scan.spacing is None:
         yield Slice(PICTURE_AXIS, _planes(image, scan.labels, values), None, True, np.ones(len(values), bool))
@@ -86,15 +86,19 @@ def slices(scan: Scan, name: str) -> Iterator[Slice]:
 def cut(
     scan: Scan, image: np.ndarray, axis: str, index: int, values: list[int]
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """One slice of a volume, as radiologists look: rows from head to foot (or front to back), columns from right to
-    left (or front).
+    """Cut one slice of a volume in radiological orientation.
+
+    Rows run from head to foot (or front to back), columns from right to left (or to the front).
 
     Args:
-        image: the intensities of the scan in [0,1].
-        values: of the classes to make maps of.
+        scan: the volume.
+        image: its intensities in [0,1].
+        axis: axis to cut along.
+        index: of the slice.
+        values: class values to make maps of.
 
     Returns:
-        (H,W,1+K), the image and a map per class, and millimetres per row and column.
+        (H,W,1+K), the image and a map of each class; and millimetres per row and column.
     """
     along = AXES.index(axis)
     image_plane, label_plane = (np.moveaxis(a, along, 0)[index].T[::-1, ::-1] for a in (image, scan.labels))
@@ -114,7 +118,7 @@ def resize(planes: np.ndarray, spacing: tuple[float, float] | None, size: int) -
         (size,size,C) float32 in [0,1].
 
     Raises:
-        InputError: a spacing that makes the slice smaller or larger than any patient.
+        InputError: the spacing makes the slice smaller or larger than any patient.
     """
     height, width = planes.shape[:2]
     if spacing is not None:
@@ -122,7 +126,7 @@ def resize(planes: np.ndarray, spacing: tuple[float, float] | None, size: int) -
         if not all(MILLIMETRES[0] <= extent <= MILLIMETRES[1] for extent in extents):
             raise InputError(
                 f"a slice of {extents[0]:.4g} x {extents[1]:.4g} mm: the spacing in the header is wrong or not in "
-                f"millimetres; sides from {MILLIMETRES[0]:g} to {MILLIMETRES[1]:g} mm are used"
+                f"millimetres; correct it so that sides are {MILLIMETRES[0]:g} to {MILLIMETRES[1]:g} mm"
             )
         height, width = map(round, extents)
     side = max(height, width)
@@ -133,9 +137,10 @@ def resize(planes: np.ndarray, spacing: tuple[float, float] | None, size: int) -
 
 @lru_cache(maxsize=128)
 def _resizing(length: int, resampled: int, side: int, size: int) -> sparse.csr_array:
-    """(size,length) float32: what `resize` does to one axis, as a matrix.
+    """Return the effect of `resize` on one axis as a matrix (size,length), float32.
 
-    Each step is linear and treats all lines alike, so for all images of one size it is computed once, on the identity.
+    Each step is linear and equal for all lines. The matrix is computed once for all images of a size, from the
+    identity.
     """
     lines = _zoom(np.eye(length, dtype=np.float32), resampled)
     before = (side - resampled) // 2

@@ -1,7 +1,8 @@
-"""Store prepared items: staged one by one, then written as array_record files by tensorflow-datasets.
+"""Stage items one by one, then store them as array_record files by tensorflow-datasets.
 
-Each item is read and cut to slices once, by any process on any machine, and written atomically; what a killed run
-leaves is taken up by the next.
+1. `stage` reads one item, cuts it into slices and writes these atomically. Any process on any machine can do it, and a
+   later run reuses the result.
+2. `CorpusBuilder` writes the staged slices of all items as one dataset.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ VERSION = "1.0.0"
 
 @dataclass(frozen=True)
 class StagedItem:
-    """An item, and the file where its outcome lies."""
+    """An item, and the file of its outcome."""
 
     item: Item
     outcome: Path
@@ -44,12 +45,13 @@ class _LocalInfo(tfds.core.DatasetInfo):
 
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """One dataset at one resolution, from its staged items.
+    """Writer of one dataset at one resolution, from its staged items.
 
     Args:
-        name, folder: stored is `folder`/`name`/`resolution`/`VERSION`.
+        name, folder: the result lies in `folder`/`name`/`resolution`/`VERSION`.
+        resolution: side of the images in pixels.
         classes: value and name of all classes, in the order of the label maps.
-        splits: the items of every split; empty splits are left out.
+        splits: items of every split; empty splits are skipped.
     """
 
     VERSION = tfds.core.Version(VERSION)
@@ -70,7 +72,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             super().__init__(data_dir=folder, config=config, file_format="array_record")
 
     def store(self, workers: Processes | Beam) -> None:
-        """Write the dataset: in this process, or on Beam as one pipeline."""
+        """Write the dataset, in this process or as one Beam pipeline."""
         self._workers = workers
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         if isinstance(workers, Beam):
@@ -111,7 +113,7 @@ def _examples(staged: StagedItem, *, resolution: int, classes: tuple[tuple[int, 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """TFDS prints of downloads and shows a bar per split; neither says anything here."""
+    """Hide the download messages and progress bars of TFDS."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()
@@ -131,12 +133,12 @@ HASHED = 2**20
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item.
+    """Result of staging one item.
 
     Attributes:
-        problem: why it was not usable, "" where it was.
-        classes: [value, name] of the classes that it holds, in the order of the stored maps.
-        warnings: what reading it complained about.
+        problem: reason why the item is unusable, or "".
+        classes: (value, name) of its classes, in the order of the stored maps.
+        warnings: messages of the warnings raised while it was read.
     """
 
     problem: str = ""
@@ -145,7 +147,7 @@ class Outcome:
 
 
 def work_key(source: Source, item: Item) -> str:
-    """A name for finished work: another one when files, options or preprocessing change."""
+    """Return a name for finished work. It changes with files, options and preprocessing."""
     files = [(file.name, *_version(file)) for file in item.files]
     made_from = (FORMAT, source.read.func.__qualname__, source.read.keywords, item.name, item.part, files)
     if source.one_class:
@@ -154,9 +156,9 @@ def work_key(source: Source, item: Item) -> str:
 
 
 def stage(source: Source, folder: Path, item: Item) -> Outcome:
-    """Read an item and write its slices into `folder`, or return what an earlier run made of it.
+    """Read an item and write its slices into `folder`, or return the outcome of an earlier run.
 
-    Items that had a problem are tried again.
+    An item that had a problem is tried again.
     """
     file = folder / f"{work_key(source, item)}.json"
     finished = read_outcome(file)
@@ -173,18 +175,18 @@ def stage(source: Source, folder: Path, item: Item) -> Outcome:
             outcome = Outcome(classes=classes)
         except InputError as error:
             outcome = Outcome(problem=str(error))
-        except Exception as error:  # no list foresees how damaged files make readers fail; one must not end the run
+        except Exception as error:  # damaged files raise almost anything, and one must not end the run
             outcome = Outcome(problem=f"{item.files[0]}: cannot be used ({type(error).__name__}: {error})")
     if not outcome.problem:
         outcome = Outcome(classes=classes, warnings=tuple(sorted({str(w.message) for w in caught})))
         _write(file.with_suffix(".npz"), lambda stream: np.savez_compressed(stream, **arrays))
-    # The outcome is written last: where it is, the slices are.
+    # The outcome is written last, so it proves that the slices are complete.
     _write(file, lambda stream: stream.write(json.dumps(asdict(outcome)).encode()))
     return outcome
 
 
 def read_outcome(file: Path) -> Outcome | None:
-    """The outcome in a file, None without one."""
+    """Read the outcome in a file, or return None without one."""
     if not file.exists():
         return None
     try:
@@ -196,7 +198,7 @@ def read_outcome(file: Path) -> Outcome | None:
 
 
 def staged_slices(file: Path, resolution: int, classes: tuple[tuple[int, str], ...]) -> Iterator[dict]:
-    """The slices of a finished item, with one label map for each class of the dataset."""
+    """Yield the slices of a finished item, with one label map for each class of the dataset."""
     present = read_outcome(file).classes
     positions = [classes.index(own) for own in present]
     with np.load(file.with_suffix(".npz"), allow_pickle=False) as arrays:
