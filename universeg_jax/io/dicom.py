@@ -14,6 +14,7 @@ from universeg_jax.util.files import check_regular
 if TYPE_CHECKING:  # imported where it is used: other volumes are read without it
     import pydicom
 
+MAX_FRAMES = 100_000
 TWELVE_BITS = "1.2.840.10008.1.2.4.51"  # JPEG Extended, which GDCM reads with 8 bits only
 
 
@@ -60,25 +61,46 @@ class DicomSlice:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return int(self.dataset.Rows), int(self.dataset.Columns)
+        return self.number("Rows"), self.number("Columns")
 
     @property
     def inverted(self) -> bool:
         """Whether low values are shown white, and the values have no unit that forbids to invert them."""
-        units = str(self.dataset.get("RescaleType", "")) == "HU" or self.dataset.get("Modality") == "CT"
-        return self.dataset.get("PhotometricInterpretation") == "MONOCHROME1" and not units
+        units = str(self.get("RescaleType", "")) == "HU" or self.get("Modality") == "CT"
+        return self.get("PhotometricInterpretation") == "MONOCHROME1" and not units
 
     @property
     def stored_range(self) -> tuple[int, int] | None:
         """Lowest and highest value that can be stored; None where the header rescales values."""
-        if self.dataset.get("ModalityLUTSequence") or self._rescaling != (1.0, 0.0):
+        if self.get("ModalityLUTSequence") or self._rescaling != (1.0, 0.0):
             return None
-        bits = int(self.dataset.BitsStored)
-        return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if self.dataset.PixelRepresentation else (0, 2**bits - 1)
+        bits = self.number("BitsStored", 16)
+        signed = self.number("PixelRepresentation")
+        return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+    def get(self, name: str, default=None):
+        """Read a tag of the file; the default where it is missing or empty.
+
+        Raises:
+            InputError: a damaged value.
+        """
+        return _value(self.dataset, name, self.path, default)
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Read a tag of the file that is a whole number.
+
+        Raises:
+            InputError: a damaged value, or one that is no number.
+        """
+        value = self.get(name, default)
+        try:
+            return int(value)
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{self.path}: its {name} must be a whole number; it is {str(value)[:60]!r}") from None
 
     def missing(self, *, placed: bool) -> list[str]:
         """List the tags that it lacks; `placed` asks for its place too."""
-        found = {name: self.dataset.get(name) for name in ("Rows", "Columns")}
+        found = {name: self.get(name) for name in ("Rows", "Columns")}
         if placed:
             found["ImagePositionPatient"] = self._tag("PlanePositionSequence", "ImagePositionPatient")
             found["ImageOrientationPatient"] = self._tag("PlaneOrientationSequence", "ImageOrientationPatient")
@@ -99,9 +121,9 @@ class DicomSlice:
         try:
             dataset = _dataset(self.path, self.path.stat().st_mtime_ns)
             pixels = pydicom.pixels.pixel_array(dataset, index=self.index)
-            if self.dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+            if self.get("PhotometricInterpretation") == "PALETTE COLOR":
                 return pydicom.pixels.apply_color_lut(pixels, dataset)
-            if self.dataset.get("ModalityLUTSequence") and rescale:
+            if self.get("ModalityLUTSequence") and rescale:
                 return pydicom.pixels.apply_modality_lut(pixels, dataset).astype(np.float32)
         except Exception as error:  # damaged or missing pixels, or a compression without a decoder
             reason = " ".join(str(error).split())[:300]
@@ -140,12 +162,11 @@ class DicomSlice:
 
     def _tag(self, sequence: str, name: str, default=None):
         """Find a tag of this frame, of all frames of the file, or as files of one frame have it."""
-        own = (self.dataset.get("PerFrameFunctionalGroupsSequence") or [])[self.index : self.index + 1]
-        for group in (*own, *(self.dataset.get("SharedFunctionalGroupsSequence") or [])):
-            if group.get(sequence):
-                return group[sequence][0].get(name, default)
-        value = self.dataset.get(name, default)
-        return default if value is None else value
+        own = self.get("PerFrameFunctionalGroupsSequence", [])[self.index : self.index + 1]
+        for group in (*own, *self.get("SharedFunctionalGroupsSequence", [])):
+            if found := _value(group, sequence, self.path, None):
+                return _value(found[0], name, self.path, default)
+        return self.get(name, default)
 
 
 def read_frames(files: Sequence[Path]) -> list[DicomSlice]:
@@ -156,13 +177,11 @@ def read_frames(files: Sequence[Path]) -> list[DicomSlice]:
     """
     frames = []
     for file in files:
-        dataset = _read(file, stop_before_pixels=True)
-        try:
-            number = int(dataset.get("NumberOfFrames") or 1)
-            _ = [int(dataset.get(name) or 0) for name in ("Rows", "Columns", "BitsStored", "SamplesPerPixel")]
-        except (TypeError, ValueError) as error:  # values that are no numbers
-            raise InputError(f"{file}: cannot be read as DICOM ({error})") from None
-        frames += [DicomSlice(dataset, Path(file), i) for i in range(number)]
+        first = DicomSlice(_read(file, stop_before_pixels=True), Path(file))
+        number = first.number("NumberOfFrames", 1)
+        if not 1 <= number <= MAX_FRAMES:
+            raise InputError(f"{file}: says that it has {number} frames; 1 to {MAX_FRAMES} are read")
+        frames += [first, *(DicomSlice(first.dataset, first.path, i) for i in range(1, number))]
     return frames
 
 
@@ -183,6 +202,15 @@ def _begins_with_a_tag(start: bytes) -> bool:
         return False
     explicit = start[4:6].isalpha() and start[4:6].isupper()
     return explicit or 0 < int.from_bytes(start[4:8], "little") <= 64
+
+
+def _value(dataset: "pydicom.Dataset", name: str, file: Path, default):
+    """A tag, converted from its bytes only now, so that only damage that matters is refused."""
+    try:
+        value = dataset.get(name)
+    except Exception as error:  # pydicom raises almost anything for values that do not fit their type
+        raise InputError(f"{file}: its {name} is damaged ({' '.join(str(error).split())[:200]})") from None
+    return default if value is None or (isinstance(value, str) and not value) else value
 
 
 def _read(file: Path, *, stop_before_pixels: bool = False) -> "pydicom.Dataset":

@@ -42,7 +42,7 @@ def read_series_masks(path: Path, image: Volume) -> tuple[Volume, dict[int, str]
             )
         return class_labels(Volume(str(path), np.stack(planes, axis=-1), image.affine)), {}
     frames = read_frames(files)
-    if frames[0].dataset.get("Modality") == "RTSTRUCT":
+    if frames[0].get("Modality") == "RTSTRUCT":
         raise InputError(f"{files[0]}: holds contours (RTSTRUCT), which are not read; convert them to SEG or NIfTI")
     if is_segmentation(frames[0]):
         return segment_volume(frames, image), segment_names(frames)
@@ -71,7 +71,7 @@ def paired_pictures(folder: Path, files: Sequence[Path], series: Series) -> list
             masks, names = {key(file): file for file in files}, [key(file) for file in slices]
             if len(masks) == len(files) and masks.keys() == set(names):
                 return [masks[name] for name in names]
-    instances = [frame.dataset.get("InstanceNumber") for frame in series.frames]
+    instances = [frame.get("InstanceNumber") for frame in series.frames]
     numbered = all(_last_number(file) is not None for file in files)
     if not numbered or None in instances or len(set(map(int, instances))) < len(files):
         raise InputError(

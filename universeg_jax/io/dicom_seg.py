@@ -18,12 +18,12 @@ WHO = {"manufacturer": "universeg-jax", "manufacturer_model_name": "universeg-ja
 
 def is_segmentation(frame: DicomSlice) -> bool:
     """Tell whether a frame is of a SEG object."""
-    return frame.dataset.get("Modality") == "SEG"
+    return frame.get("Modality") == "SEG"
 
 
 def segment_names(frames: Sequence[DicomSlice]) -> dict[int, str]:
     """Read the label of each segment by its number."""
-    segments = frames[0].dataset.get("SegmentSequence") or []
+    segments = frames[0].get("SegmentSequence", [])
     return {int(s.SegmentNumber): str(s.get("SegmentLabel") or s.SegmentNumber) for s in segments}
 
 
@@ -45,7 +45,7 @@ def segment_volume(frames: Sequence[DicomSlice], series: Volume) -> Volume:
         plane = labels[..., _slice_of(frame, series)]
         shown = frame.pixels(rescale=False)
         if frame.segment:
-            shown = frame.segment * (shown >= float(frame.dataset.get("MaximumFractionalValue", 1)) / 2)
+            shown = frame.segment * (shown >= float(frame.get("MaximumFractionalValue", 1)) / 2)
         overlap += np.count_nonzero((plane > 0) & (shown > 0))
         np.copyto(plane, shown.astype(labels.dtype), where=shown > 0)
     if overlap:
@@ -104,7 +104,7 @@ def write_segmentation(file: Path, labels: np.ndarray, series: Series, names: Ma
                 segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
                 segment_descriptions=segments,
                 series_instance_uid=pydicom.uid.generate_uid(),
-                series_number=int(series.frames[0].dataset.get("SeriesNumber") or 0) + 1000,
+                series_number=series.frames[0].number("SeriesNumber") + 1000,
                 sop_instance_uid=pydicom.uid.generate_uid(),
                 instance_number=1,
                 software_versions=__version__,

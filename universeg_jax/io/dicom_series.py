@@ -43,7 +43,7 @@ class Series:
     @property
     def modality(self) -> str:
         """ "CT", "MR", ...; "unknown" where the header does not say."""
-        return str(self.frames[0].dataset.get("Modality") or "unknown")
+        return str(self.frames[0].get("Modality", "unknown"))
 
     def pixels(self, *, rescale: bool = True) -> np.ndarray:
         """Read (rows, columns, slices); (rows, columns, slices, 3) in colour.
@@ -175,7 +175,7 @@ def _step(name: str, frames: Sequence[DicomSlice], heights: np.ndarray) -> np.nd
 
 
 def _called(frame: DicomSlice) -> str:
-    return frame.path.name + (f" frame {frame.index + 1}" if int(frame.dataset.get("NumberOfFrames") or 1) > 1 else "")
+    return frame.path.name + (f" frame {frame.index + 1}" if frame.number("NumberOfFrames", 1) > 1 else "")
 
 
 def _check_one_series(name: str, frames: Sequence[DicomSlice]) -> None:
@@ -185,7 +185,7 @@ def _check_one_series(name: str, frames: Sequence[DicomSlice]) -> None:
         if missing := frame.missing(placed=len(frames) > 1):
             raise InputError(f"{frame.file}: lacks {', '.join(missing)}, which place it in its series")
     check_header(name, (*frames[0].shape, len(frames)))
-    series = Counter(str(frame.dataset.get("SeriesInstanceUID")) for frame in frames)
+    series = Counter(str(frame.get("SeriesInstanceUID")) for frame in frames)
     if len(series) > 1:
         counts = ", ".join(f"{number} of {uid}" for uid, number in series.most_common(3))
         raise InputError(f"{name}: holds slices of {len(series)} series ({counts}); one series per folder is read")
