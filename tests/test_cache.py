@@ -1,8 +1,14 @@
 import importlib.metadata
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from types import SimpleNamespace
 
 import pytest
 
+from universeg_jax import cache
 from universeg_jax.cache import keep_compiled_code
 
 NAMES = (
@@ -30,6 +36,46 @@ def test_otherwise_a_gigabyte_is_kept_but_for_limits_that_are_set(monkeypatch, t
     os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = "7"
     keep_compiled_code()
     assert [os.environ[name] for name in NAMES] == [str(tmp_path / "compiled"), "7", "0.1"]
+
+
+@pytest.mark.parametrize("kind", ["read-only", "nearly full"])
+def test_a_cache_that_takes_no_files_is_only_read(monkeypatch, tmp_path, kind):
+    monkeypatch.setenv("UNIVERSEG_JAX_CACHE", str(tmp_path))
+    if kind == "nearly full":
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=cache.ROOM - 1))
+    else:
+
+        def refuse(dir):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    keep_compiled_code()
+    assert [os.environ[name] for name in NAMES] == [str(tmp_path / "compiled"), "-1", "1000000000"]
+    assert not list((tmp_path / "compiled").iterdir())
+
+
+PROGRAM = """
+from universeg_jax.cache import keep_compiled_code
+keep_compiled_code()
+import jax, jax.numpy as jnp
+jax.monitoring.register_event_listener(lambda event, **_: print(event))
+jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((64, 64)))
+"""
+
+
+def test_compiled_code_in_a_read_only_cache_is_read_without_a_warning(tmp_path):
+    """Once with a cache that takes files, once with folders that cannot be written, for which a program stands in."""
+    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
+    environment |= {"UNIVERSEG_JAX_CACHE": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    refusing = "import tempfile\ndef refuse(dir): raise OSError(30, 'Read-only file system')\n"
+    refusing += "tempfile.TemporaryFile = refuse\n"
+    first, second = (
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        for program in (PROGRAM, refusing + PROGRAM)
+    )
+    assert "/jax/compilation_cache/cache_hits" not in first.stdout
+    assert "/jax/compilation_cache/cache_hits" in second.stdout
+    assert second.stderr == ""
 
 
 def test_what_jax_needs_for_a_limit_is_installed_with_the_package():

@@ -6,8 +6,11 @@ from typing import Literal
 import numpy as np
 
 from universeg_jax.errors import InputError
+from universeg_jax.util.checks import check_number
 
 SIMILAR = 16  # examples shown for each target by default, if the most similar ones are chosen
+
+MOST_DRAWS = 1000  # of an ensemble; its spread changes no more after some dozens
 
 Shown = Literal["all", "similar"] | np.ndarray
 
@@ -40,12 +43,10 @@ class Plan:
         Raises:
             InputError: for options that cannot be used, or not together.
         """
-        if self.ensemble < 1:
-            raise InputError(f"ensemble={self.ensemble}: pass the number of draws, 1 or more")
+        check_number("ensemble", self.ensemble, least=1, most=MOST_DRAWS, whole=True)
         if self.support_size is not None and not 1 <= self.support_size <= examples:
             raise InputError(f"support_size={self.support_size}: the support set has {examples} entries")
-        if self.seed < 0:
-            raise InputError(f"seed={self.seed}: pass a whole number, 0 or more")
+        check_number("seed", self.seed, least=0, whole=True)
         if isinstance(self.support, str):
             if self.support not in ("all", "similar"):
                 raise InputError(f'support={self.support!r}: pass "all", "similar", or an array of weights')

@@ -23,6 +23,7 @@ from universeg_jax.segment.model_task import BATCH_SIZES, ModelTask
 from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.support import Support
+from universeg_jax.util.checks import check_number
 from universeg_jax.weights import shipped
 
 One = InContextModel | str | os.PathLike
@@ -274,8 +275,7 @@ class Task:
     def _results(self, images: Arrays, names: Sequence[str] | None, threshold: float, plan: Plan) -> list[Segmentation]:
         """Segment images for the public methods; warnings point at their callers."""
         listed, names = entries(images, names, kind="image")
-        if not 0 < threshold < 1:
-            raise InputError(f"threshold={threshold:g}: pass a probability between 0 and 1, both excluded")
+        check_number("threshold", threshold, above=0, below=1)
         views = self.segmenter.views(self.members[0].model, listed, names)
         for message in diagnose_targets(views, self.views):
             warnings.warn(message, SegmentationWarning, stacklevel=3)

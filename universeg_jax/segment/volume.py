@@ -13,6 +13,7 @@ from universeg_jax.segment.postprocess import Cleaning
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.slice_pool import LabelledSlice, SlicePool, read_slices, view_slice
+from universeg_jax.util.checks import check_number
 
 FLAT = 3.0  # ratio of the spacings within slices beyond which an axis is not used by axis="all"
 LEVELS = 255  # of the mean probability over axes, which takes one byte per voxel and class
@@ -48,8 +49,7 @@ class VolumeTask:
     def __init__(
         self, values: np.ndarray, pools: Sequence[SlicePool], modality: str, *, threshold: float, cleaning: Cleaning
     ):
-        if not 0 < threshold < 1:
-            raise InputError(f"threshold={threshold:g}: pass a probability between 0 and 1, both excluded")
+        check_number("threshold", threshold, above=0, below=1)
         self.values, self.pools, self.modality = values, tuple(pools), modality
         self._threshold, self._cleaning = threshold, cleaning
 

@@ -31,7 +31,7 @@ def test_a_killed_worker_is_told():
 
 
 def test_no_workers_are_refused():
-    with pytest.raises(InputError, match="workers=0: pass 1 or more"):
+    with pytest.raises(InputError, match="workers=0: pass a whole number at least 1"):
         Processes(0)
 
 

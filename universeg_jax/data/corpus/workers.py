@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from universeg_jax.errors import InputError
+from universeg_jax.util.checks import check_number
 
 
 class Processes:
@@ -18,8 +19,7 @@ class Processes:
     """
 
     def __init__(self, workers: int = 1):
-        if workers < 1:
-            raise InputError(f"workers={workers}: pass 1 or more")
+        check_number("workers", workers, least=1, whole=True)
         self._pool = None
         if workers > 1:
             context = multiprocessing.get_context("spawn")

@@ -15,6 +15,7 @@ from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.data.corpus.select import make_pools, refuse_held_out
 from universeg_jax.errors import InputError
 from universeg_jax.shapes import Array, Bool, Float, Int
+from universeg_jax.util.checks import check_number
 from universeg_jax.util.random import generator
 
 NUMBER = np.iinfo(np.int32).max  # episodes in a source: practically without end
@@ -139,10 +140,8 @@ class Episodes:
         low, high = (support_size, support_size) if isinstance(support_size, int) else support_size
         if not 1 <= low <= high:
             raise InputError(f"support_size={support_size}: pass a number from 1, or a pair (low, high)")
-        if not 0 <= minimum_area < 1:
-            raise InputError(f"minimum_area={minimum_area}: pass a fraction of the image, from 0 to below 1")
-        if minimum_support < 1:
-            raise InputError(f"minimum_support={minimum_support}: pass 1 or more")
+        check_number("minimum_area", minimum_area, least=0, below=1)
+        check_number("minimum_support", minimum_support, least=1, whole=True)
         if not 0 <= unions <= 1:
             raise InputError(f"unions={unions}: pass a share of the episodes, from 0 to 1")
         if label_threshold is not None and not 0 < label_threshold <= 1:

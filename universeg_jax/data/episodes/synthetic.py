@@ -9,6 +9,7 @@ from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.data.episodes.draw import NUMBER, Episode, checked_number
 from universeg_jax.data.episodes.synthetic_images import LABELS, synthetic_images
 from universeg_jax.errors import InputError
+from universeg_jax.util.checks import check_number
 from universeg_jax.util.files import whole_file
 from universeg_jax.util.json_files import read_json, write_json
 
@@ -136,5 +137,4 @@ def _shown_by_most(classes: np.ndarray) -> np.ndarray:
 def _check(*, seed: int, support_size: int, tasks: int, subjects: int, size: int) -> None:
     options = [("seed", seed, 0), ("support_size", support_size, 1), ("tasks", tasks, 1), ("size", size, 32)]
     for name, value, least in [*options, ("subjects", subjects, 2)]:
-        if not least <= value <= NUMBER:
-            raise InputError(f"{name}={value}: pass {least} to {NUMBER}")
+        check_number(name, value, least=least, most=NUMBER, whole=True)
