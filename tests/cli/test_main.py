@@ -36,11 +36,11 @@ finally:
 
 
 def test_a_missing_extra_is_named(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(sys.modules, "nibabel", None)
-    for name in [name for name in sys.modules if name.startswith("universeg_jax.data.readers")]:
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    for name in [name for name in sys.modules if name.startswith("universeg_jax.data.corpus")]:
         monkeypatch.delitem(sys.modules, name)
     assert main(["prepare", str(tmp_path), "--out", str(tmp_path / "out"), "--licence", "none"]) == 2
-    assert 'needs nibabel: pip install "universeg-jax[train]"' in capsys.readouterr().err
+    assert 'needs tensorflow_datasets: pip install "universeg-jax[data]"' in capsys.readouterr().err
 
 
 def test_runs_as_a_module():

@@ -67,7 +67,7 @@ def add_parser(subparsers) -> None:
         help="pattern that finds the subject in file names; examples of one subject stay together",
     )
     add_quiet(parser)
-    parser.set_defaults(run=run, extra="evaluate")
+    parser.set_defaults(run=run, extra="train")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -64,7 +64,7 @@ def add_parser(subparsers) -> None:
         "--runner-options", default="", metavar="OPTIONS", help="options for Beam, such as '--parallelism=64'"
     )
     add_quiet(parser)
-    parser.set_defaults(run=run, extra="train")
+    parser.set_defaults(run=run, extra="data")
 
 
 def run(arguments: argparse.Namespace) -> None:
