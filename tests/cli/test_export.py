@@ -53,6 +53,10 @@ def test_outputs_are_replaced_only_when_asked(weights, tmp_path, capsys):
     ("options", "message"),
     [
         (["--size", "9"], "size is 9; height and width must be divisible by 2: 8 would do"),
+        (
+            ["--weights", "lite-medsam"],
+            "lite-medsam cannot be exported, because only UniverSeg networks can: pass",
+        ),
         (["--weights", "open-v9"], "unknown weights 'open-v9'"),
         (["--out", "small/out"], "--out small/out lies in small"),
         (["--out", "old"], "old: holds universeg.onnx; pass --format both, or another --out"),

@@ -1,9 +1,11 @@
+import io
 import subprocess
 import sys
 
 import pytest
 
 from universeg_jax.cli.main import main
+from universeg_jax.util.extras import install_command
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["predict", "--help"], ["demo", "--help"]])
@@ -14,7 +16,13 @@ def test_help(argv, capsys):
     assert "universeg-jax" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", [[], ["nonsense"], ["predict"], ["predict", "--nonsense"]])
+def test_no_command_shows_the_help(capsys):
+    assert main([]) == 2
+    shown = capsys.readouterr().err
+    assert all(command in shown for command in ("demo", "predict", "prepare", "finetune", "evaluate", "export"))
+
+
+@pytest.mark.parametrize("argv", [["nonsense"], ["predict"], ["predict", "--nonsense"]])
 def test_wrong_usage(argv, capsys):
     with pytest.raises(SystemExit) as left:
         main(argv)
@@ -26,6 +34,7 @@ def test_help_does_not_wait_for_jax():
     program = """
 import sys
 from universeg_jax.cli.main import main
+from universeg_jax.util.extras import install_command
 try:
     main(["--help"])
 finally:
@@ -40,7 +49,20 @@ def test_a_missing_extra_is_named(monkeypatch, tmp_path, capsys):
     for name in [name for name in sys.modules if name.startswith("universeg_jax.data.corpus")]:
         monkeypatch.delitem(sys.modules, name)
     assert main(["prepare", str(tmp_path), "--out", str(tmp_path / "out"), "--licence", "none"]) == 2
-    assert 'needs tensorflow_datasets: pip install "universeg-jax[data]"' in capsys.readouterr().err
+    assert f"needs tensorflow_datasets: {install_command('data')}" in capsys.readouterr().err
+
+
+def test_a_name_that_the_console_cannot_show_is_printed_in_ascii(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+
+    def run(arguments):
+        print("mean Dice of Nucléus 細胞: 0.9")
+
+    monkeypatch.setattr("universeg_jax.cli.demo.run", run)
+    assert main(["demo"]) == 0
+    stream.flush()
+    assert stream.buffer.getvalue() == b"mean Dice of Nucl\\xe9us \\u7d30\\u80de: 0.9\n"
 
 
 def test_runs_as_a_module():

@@ -72,7 +72,7 @@ def test_quiet(tmp_path, capsys):
 
 def test_bad_input_is_one_line(tmp_path, capsys):
     assert "there is no such file" in refused(capsys, tmp_path / "gone", "--out", tmp_path / "corpus")
-    assert "its layout is none of" in refused(capsys, tmp_path, "--out", tmp_path / "corpus")
+    assert "its layout is unknown" in refused(capsys, tmp_path, "--out", tmp_path / "corpus")
     npz(tmp_path / "sets" / "a.npz", 2)
     npz(tmp_path / "sets" / "b.npz", 2)
     message = refused(capsys, tmp_path / "sets", "--out", tmp_path / "corpus", "--name", "c")

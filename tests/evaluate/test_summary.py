@@ -71,11 +71,21 @@ def test_tasks_of_one_dataset_share_their_subjects():
     assert (found.low[0], found.high[0]) == pytest.approx((0.5, 0.5))
 
 
-def test_a_single_subject_has_no_interval():
-    summary = summarise({**cells([0.3, 0.5], "aa", "d/x/y/1"), **cells([0.3, 0.5], "ab", "e/x/y/1")})
-    assert summary.tasks["d/x/y/1"].low is None
+@pytest.mark.parametrize("subjects", ["aaa", "aab"])
+def test_one_or_two_subjects_have_no_interval(subjects):
+    few, enough = cells([0.3, 0.5, 0.7], subjects, "d/x/y/1"), cells([0.3, 0.5, 0.7], "abc", "e/x/y/1")
+    summary = summarise({**few, **enough})
+    assert summary.tasks["d/x/y/1"].low is summary.datasets["d"].low is None
     assert summary.tasks["e/x/y/1"].low is not None
-    assert summary.over_tasks.low is not None
+    assert summary.datasets["e"].low is not None
+
+
+def test_a_mean_over_tasks_has_no_interval_where_one_of_them_has_none():
+    few, enough = cells([0.3], "a", "d/x/y/1"), cells([0.3, 0.5, 0.7], "abc", "e/x/y/1")
+    summary = summarise({**few, **enough})
+    assert summary.over_tasks.mean[0] == pytest.approx(0.4)
+    assert summary.over_tasks.low is summary.over_datasets.low is None
+    assert summarise(enough).over_tasks.low is not None
 
 
 def test_difference_is_paired():

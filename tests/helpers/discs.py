@@ -43,6 +43,9 @@ class Discs:
         noisy = np.clip(0.2 + 0.5 * inside + 0.15 * rng.standard_normal((SIZE, SIZE)), 0, 1)
         return noisy[..., None].astype(np.float32), inside[..., None].astype(np.float32)
 
+    def name(self, image):
+        return f"{image}"
+
     def subjects_known(self, dataset):
         return dataset == "cells"
 

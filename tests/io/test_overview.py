@@ -5,7 +5,16 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from universeg_jax.io.overview import LARGEST_CELL, Result, Section, ShownExample, overview, shorten, write_overview
+from universeg_jax.io.overview import (
+    CLASS_COLOURS,
+    LARGEST_CELL,
+    Result,
+    Section,
+    ShownExample,
+    overview,
+    shorten,
+    write_overview,
+)
 
 
 def image(height=20, width=30, channels=()):
@@ -90,3 +99,51 @@ def test_shorten():
     assert shorten("short", 5) == "short"
     assert shorten("a-long-name", 7) == "a-l…ame"
     assert len(shorten("x" * 100, 20)) == 20
+
+
+def pixels(result_or_section):
+    """Colours on a sheet, (N,3) uint8."""
+    return np.asarray(drawn([result_or_section]).convert("RGB")).reshape(-1, 3)
+
+
+def shows(sheet, colour):
+    """Number of pixels within 12 of a colour such as "#E69F00"."""
+    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return int((np.abs(sheet.astype(int) - wanted).max(axis=1) <= 12).sum())
+
+
+@pytest.mark.parametrize("ring_is", ["first", "last"])
+def test_a_ring_and_its_core_are_both_seen(ring_is):
+    rows, columns = np.indices((60, 60)) - 30
+    distance = np.hypot(rows, columns)
+    ring, core = (1, 2) if ring_is == "first" else (2, 1)
+    nested = np.where(distance < 14, core, np.where(distance < 16, ring, 0))
+    black = np.zeros((60, 60), np.uint8)
+    sheet = Section("t", "n", {1: "a", 2: "b"}, [ShownExample("s", black, nested)], [Result("r", black, nested)])
+    empty = Section(
+        "t", "n", {1: "a", 2: "b"}, [ShownExample("s", black, 0 * nested)], [Result("r", black, 0 * nested)]
+    )
+    seen, swatches = pixels(sheet), pixels(empty)
+    for colour in CLASS_COLOURS[:2]:
+        assert shows(seen, colour) > shows(swatches, colour) + 500
+
+
+def test_classes_are_drawn_in_their_own_colours():
+    black = np.zeros((30, 30), np.uint8)
+    labels = np.full((30, 30), 0x00FF00)
+    own = Section("t", "n", {0x00FF00: "g"}, [], [Result("r", black, labels)], colours={0x00FF00: "#00ff00"})
+    sheet = pixels(own)
+    assert shows(sheet, "#00ff00") > 500
+    assert shows(sheet, CLASS_COLOURS[0]) == 0
+
+
+def test_padding_shows_no_uncertainty():
+    scan = np.zeros((40, 40), np.uint8)
+    scan[10:30, 5:35] = image(20, 30)
+    scan[10, 5:35] = scan[29, 5:35] = 200
+    inside = np.zeros((40, 40))
+    inside[12:20, 8:30] = 0.2
+    bands = inside.copy()
+    bands[:8] = 0.4
+    clean, banded = (section([Result("r", scan, 0 * scan, spread=spread)]) for spread in (inside, bands))
+    np.testing.assert_array_equal(pixels(clean), pixels(banded))

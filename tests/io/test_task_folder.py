@@ -135,3 +135,56 @@ def test_read_target(support, tmp_path):
         read_target(TargetFile("x", image, save(label, MASK // 255)), task)
     with pytest.raises(InputError, match="is 8x3"):
         read_target(TargetFile("x", image, save(label, MASK[:3])), task)
+
+
+def test_byte_order_mark_in_class_names(support):
+    (support / "classes.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"255": "nucleus"}).encode())
+    assert read_support(support).class_names[255] == "nucleus"
+
+
+def test_pairs_in_one_folder_and_other_names(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / "one" / f"{name}.png")
+        save(tmp_path / "one" / f"{name}_mask.png", MASK)
+        save(tmp_path / "two" / "img" / f"img{name}0001.png")
+        save(tmp_path / "two" / "label" / f"label{name}0001.png", MASK)
+    task = read_support(tmp_path / "one")
+    assert task.names == ["a", "b"]
+    np.testing.assert_array_equal(task.images[1], GREY)
+    np.testing.assert_array_equal(task.labels[1], MASK)
+    with pytest.raises(InputError, match="images and masks must have the same names"):
+        read_support(tmp_path / "two")
+
+
+def test_targets_and_labels_with_prefixes(tmp_path):
+    image = save(tmp_path / "images" / "img0001.png")
+    label = save(tmp_path / "labels" / "label0001.png", MASK)
+    assert find_targets(tmp_path / "images", tmp_path / "labels") == [TargetFile("img0001", image, label)]
+
+
+def test_masks_that_mark_by_unlike_values_are_named(support):
+    save(support / "masks" / "b.png", MASK // 255)
+    with pytest.raises(InputError, match=r"b\.png marks the structure by 1, .*a\.png by 255"):
+        read_support(support)
+
+
+def test_instances_are_refused_with_the_way_out(support):
+    save(support / "images" / "b.jpg", np.zeros((72, 80), np.uint8))
+    save(support / "masks" / "b.png", np.kron(np.arange(90).reshape(9, 10), np.ones((8, 8))).astype(np.uint8))
+    with pytest.raises(InputError, match=r"support: has 91 different values .*label > 0"):
+        read_support(support)
+
+
+def turned(path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(GREY).save(path, exif=exif)
+
+
+def test_exif_that_turns_an_image_but_not_its_mask(support):
+    turned(support / "images" / "b.jpg", 6)
+    with pytest.raises(InputError, match=r"b\.png: is 8x6 .* is 6x8; the EXIF data of the image turn it"):
+        read_support(support)
+    turned(support / "images" / "b.jpg", 3)
+    with pytest.warns(SegmentationWarning, match="EXIF data turn images, but not their masks"):
+        read_support(support)

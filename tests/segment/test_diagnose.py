@@ -81,3 +81,13 @@ def test_results_without_foreground_are_named():
     views = [view(np.zeros((8, 8)), "constant"), view(np.eye(8), "b")]
     assert diagnose_results(views, [True, True]) == ["b: nothing was found: the mask is all background"]
     assert diagnose_results(views, [True, False]) == []
+
+
+@pytest.mark.parametrize("outlier", [32000, -30000])
+def test_an_outlier_is_named_where_nothing_was_found(outlier):
+    slice_of_ct = np.random.default_rng(0).normal(0, 300, (64, 64)).clip(-1000, 1000).round()
+    slice_of_ct[30, 40] = outlier
+    [message] = diagnose_results([view(slice_of_ct, "a")], [True])
+    assert "a: nothing was found; its intensities lie from -" in message
+    assert f"except for a few up to {outlier}" in message
+    assert "--window -" in message

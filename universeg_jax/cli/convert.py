@@ -22,6 +22,9 @@ def add_parser(subparsers) -> None:
     parser.add_argument("network", metavar="NETWORK", help="universeg, sam or dinov2")
     parser.add_argument("file", type=Path, metavar="FILE", help="state dict, or checkpoint that contains one")
     add_out(parser)
+    parser.add_argument(
+        "--key", metavar="NAME", help="dictionary of tensors, or prefix of names, of one network in FILE"
+    )
     add_overwrite(parser, help="replace an existing folder of weights")
     parser.add_argument("--source", metavar="TEXT", help="origin of FILE, recorded with the weights")
     parser.add_argument("--licence", metavar="TEXT", help="licence, recorded with the weights")
@@ -54,6 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.network,
         arguments.file,
         arguments.out,
+        key=arguments.key,
         overwrite=arguments.overwrite,
         source=arguments.source,
         licence=arguments.licence,

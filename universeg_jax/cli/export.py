@@ -14,7 +14,8 @@ Write a trained network as a file that runs without this library, on any number 
   OUT/export.json      records weights, licence, shapes, versions, checksums
   OUT/MODEL_CARD.md    model card of the weights, if they have a name
 
-This command needs pip install "universeg-jax[export]".
+The JAX file needs `pip install flatbuffers`. The ONNX file needs `pip install jax2onnx onnxruntime`, which also
+installs equinox, netron and older versions of some packages: use an environment of its own.
 """
 
 
@@ -43,7 +44,6 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.deploy.artifact import JAX, ONNX, check_installed, output_files, write_export
     from universeg_jax.errors import InputError
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
-    from universeg_jax.weights.loading import universeg
 
     formats = {"jax": (JAX,), "onnx": (ONNX,), "both": (JAX, ONNX)}[arguments.format]
     files = output_files(arguments.weights, formats)
@@ -53,10 +53,33 @@ def run(arguments: argparse.Namespace) -> None:
         if other not in formats and (arguments.out / other.file).exists():
             raise InputError(f"{arguments.out}: holds {other.file}; pass --format both, or another --out")
     check_installed(formats)
-    model = universeg(pretrained=arguments.weights)  # which refuses other networks
+    model = _load(arguments.weights)
     size = model.input_size if arguments.size is None else arguments.size
     with complete_or_nothing(arguments.out, new=() if arguments.overwrite else files) as folder:
         write_export(folder, model, arguments.weights, formats, size=size)
     if not arguments.quiet:
         written = " and ".join(kind.file for kind in formats)
         print(f"{written}, for {size}x{size} images, in {arguments.out}; see {arguments.out / 'README.md'}")
+
+
+def _load(weights: str):
+    """Load the UniverSeg of these weights.
+
+    Raises:
+        InputError: weights of another network, which cannot be exported.
+    """
+    from universeg_jax.errors import InputError
+    from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
+    from universeg_jax.weights import shipped
+    from universeg_jax.weights.catalogue import RELEASES
+    from universeg_jax.weights.loading import load
+
+    known = [release.name for release in RELEASES if isinstance(release.config, UniverSegConfig)]
+    foreign = any(release.name == weights for release in RELEASES) and weights not in known
+    model = None if foreign else load(weights)
+    if not isinstance(model, UniverSeg):
+        raise InputError(
+            f"--weights {weights} cannot be exported, because only UniverSeg networks can: "
+            f"pass {', '.join([*shipped.NAMES, *known])}, or a folder of such weights"
+        )
+    return model

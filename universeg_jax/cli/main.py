@@ -9,6 +9,7 @@ from universeg_jax.cache import keep_compiled_code
 from universeg_jax.cli import convert, demo, evaluate, export, finetune, predict, prepare, train, weights
 from universeg_jax.errors import InputError
 from universeg_jax.util.console import patient_output, printable
+from universeg_jax.util.extras import install_command
 
 COMMANDS = (demo, predict, prepare, train, finetune, evaluate, export, convert, weights)
 
@@ -16,6 +17,9 @@ COMMANDS = (demo, predict, prepare, train, finetune, evaluate, export, convert, 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return the exit code: 0, 2 for unusable input, 130 when interrupted."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv:
+        _parser().print_help(sys.stderr)
+        return 2
     with patient_output() as output:
         arguments = _parser().parse_args(argv, argparse.Namespace(command_line=shlex.join(["universeg-jax", *argv])))
         keep_compiled_code()
@@ -50,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
         extra = getattr(arguments, "extra", None)
         if extra is None or (error.name or "").startswith("universeg_jax"):
             raise
-        return _fail(f'this command needs {error.name}: pip install "universeg-jax[{extra}]"')
+        return _fail(f"this command needs {error.name}: {install_command(extra)}")
     except KeyboardInterrupt:
         print("interrupted; no results were written", file=sys.stderr)
         return 130

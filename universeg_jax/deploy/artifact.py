@@ -108,7 +108,7 @@ def check_installed(formats: Sequence[Format]) -> None:
         missing = [package for package in kind.packages if importlib.util.find_spec(package) is None]
         if missing:
             raise InputError(
-                f'{kind.file} cannot be written without {", ".join(missing)}: pip install "universeg-jax[export]"'
+                f"{kind.file} cannot be written without {', '.join(missing)}: pip install {' '.join(missing)}"
             )
 
 

@@ -59,6 +59,10 @@ class Data(Protocol):
         """Return an image and its label map, (H,W,1) float32 in [0,1]. All have one size."""
         ...
 
+    def name(self, image: int) -> str:
+        """Name an image as `Case` names it."""
+        ...
+
     def subjects_known(self, dataset: str) -> bool:
         """Return whether the data tell the subject of each image."""
         ...
@@ -86,8 +90,11 @@ class CorpusData:
 
     def cases(self, task: CorpusTask) -> tuple[Case, ...]:
         return tuple(
-            Case(f"{e.image:06d}", e.subject, e.split, (e.image,), e.area) for e in self._corpus.examples(task)
+            Case(self.name(e.image), e.subject, e.split, (e.image,), e.area) for e in self._corpus.examples(task)
         )
+
+    def name(self, image: int) -> str:
+        return f"{image:06d}"
 
     def subjects_known(self, dataset: str) -> bool:
         return self._corpus.about[dataset]["split"]["method"].endswith("by subject")

@@ -18,6 +18,7 @@ from universeg_jax.data.readers.detect import find_sources
 from universeg_jax.data.readers.source import AXES, PICTURE_AXIS, Item, Scan, Source
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import Case
+from universeg_jax.io.mask_values import check_same_marks
 
 
 class FolderData:
@@ -39,11 +40,13 @@ class FolderData:
         self._known = source.subjects_known
         self._images: list[np.ndarray] = []  # (size,size,1) uint8
         self._labels: list[dict[str, np.ndarray]] = []  # of the classes that an image shows, (size,size,1) uint8
+        self._names: list[str] = []
         self._examples: dict[CorpusTask, list[Example]] = {}
         self._cases: dict[CorpusTask, list[Case]] = {}
         scans = []
         for item in tqdm(source.items, desc="reading", unit="file", disable=not progress, leave=False):
             scans += [(item, scan) for scan in self._read(source, item)]
+        check_same_marks({item.name: scan.classes for item, scan in scans})
         names = {name: None for _, scan in scans for name in _names(scan)}
         if not names:
             raise InputError(f"{source.folder}: its masks hold background (0) only")
@@ -61,6 +64,9 @@ class FolderData:
     def read(self, task: CorpusTask, image: int) -> tuple[np.ndarray, np.ndarray]:
         label = self._labels[image].get(task.label, np.zeros_like(self._images[image]))
         return self._images[image].astype(np.float32) / 255, label.astype(np.float32) / 255
+
+    def name(self, image: int) -> str:
+        return self._names[image]
 
     def subjects_known(self, dataset: str) -> bool:
         return self._known
@@ -81,19 +87,17 @@ class FolderData:
         return found.hexdigest()[:12]
 
     def _read(self, source: Source, item: Item) -> list[Scan]:
-        if item.problem:
-            raise InputError(item.problem)
-        return source.read(item)
+        return source.scans(item)
 
     def _add_picture(self, dataset: str, item: Item, scan: Scan, classes: tuple[str, ...]) -> None:
         if self._axis:
             raise InputError(f"--axis {self._axis}: {item.name} is a picture and has no axis; leave the option out")
         (whole,) = slices(scan, item.name)
-        image = self._keep(resize(whole.planes, None, self._size), scan)
+        image = self._keep(resize(whole.planes, None, self._size), scan, item.name)
         for name in classes:
             task, area = CorpusTask(dataset, scan.modality, PICTURE_AXIS, name), self._area(image, name)
-            self._examples.setdefault(task, []).append(Example(image, item.subject, "", area))
-            self._cases.setdefault(task, []).append(Case(item.name, item.subject, "", (image,), area))
+            self._examples.setdefault(task, []).append(Example(image, item.subject, item.split, area))
+            self._cases.setdefault(task, []).append(Case(item.name, item.subject, item.split, (image,), area))
 
     def _add_volume(self, dataset: str, item: Item, scan: Scan, classes: tuple[str, ...]) -> None:
         allowed = [axis for axis in reversed(AXES) if axis in scan.axes]
@@ -106,7 +110,7 @@ class FolderData:
         images = []
         for index in range(scan.image.shape[along]):
             planes, spacing = cut(scan, unit, axis, index, values)
-            images.append(self._keep(resize(planes, spacing, self._size), scan))
+            images.append(self._keep(resize(planes, spacing, self._size), scan, f"{item.name}, slice {index}"))
         # Side of one pixel of the padded and resized square, in millimetres.
         pixel = max(length * s for length, s in zip(planes.shape[:2], spacing, strict=True)) / self._size
         middle = images[len(images) // 2]
@@ -115,16 +119,17 @@ class FolderData:
             areas = {image: self._area(image, name) for image in images}
             largest = max(images, key=areas.get)
             shown = sorted({middle, largest})
-            self._examples.setdefault(task, []).extend(Example(i, item.subject, "", areas[i]) for i in shown)
+            self._examples.setdefault(task, []).extend(Example(i, item.subject, item.split, areas[i]) for i in shown)
             size = (scan.spacing[along], pixel, pixel)
-            case = Case(item.name, item.subject, "", tuple(images), areas[largest], size)
+            case = Case(item.name, item.subject, item.split, tuple(images), areas[largest], size)
             self._cases.setdefault(task, []).append(case)
 
-    def _keep(self, planes: np.ndarray, scan: Scan) -> int:
+    def _keep(self, planes: np.ndarray, scan: Scan, name: str) -> int:
         """Store an image and its label maps (size,size,1+K) as a corpus does, and return its index."""
         stored = np.round(255 * planes).astype(np.uint8)
         maps = {name: stored[..., 1 + k : 2 + k] for k, name in enumerate(_names(scan))}
         self._images.append(stored[..., :1])
+        self._names.append(name)
         self._labels.append({name: one for name, one in maps.items() if one.any()})
         return len(self._images) - 1
 

@@ -182,22 +182,24 @@ OF_EACH = 4
 FOREGROUND = 1
 
 
-def picture_section(
+def picture_sections(
     data: Data, task: CorpusTask, folds: Sequence[Fold], method: Method, record: Record, protocol: EvaluationProtocol
-) -> Section:
+) -> list[Section]:
     """Segment the best, middle and worst cases of a record again, and lay them out for `write_overview`.
 
-    A volume is shown by the slice with the largest structure.
+    Each fold has a section, with the examples that its cases were segmented with. Of a volume, the slice with the
+    largest structure is shown.
     """
     chosen = choose_pictures(record.scores[:, 0].tolist())
     wanted = {record.cases[i]: (what, record.scores[i, 0]) for i, what in chosen}
-    # Only the chosen cases. Random draws depend on the number of the fold, so all folds keep their place.
+    # Only the chosen cases. All folds keep their place, because draws depend on the number of the fold.
     folds = [Fold(support, tuple(c for c in cases if c.name in wanted)) for support, cases in folds]
     of_task = TaskRun(data, task, folds, protocol)
-    results = {}
+    sections = []
     for number, fold in enumerate(folds):
         if not fold.cases:
             continue
+        results = {}
         probabilities, _ = of_task.predict(method, record.key, number)
         for case, probability in zip(fold.cases, probabilities, strict=True):
             images, labels = of_task.read(case)
@@ -210,20 +212,22 @@ def picture_section(
                 (labels[shown, ..., 0] >= 0.5).astype(np.int32),
                 float(dice),
             )
-    first = next(number for number, fold in enumerate(folds) if fold.cases)
-    pool = of_task.pool(record.key, first)
-    shown = min(SUPPORT_SHOWN, record.shown)
-    examples = [
-        ShownExample(f"{example.image:06d}", image[..., 0], (label[..., 0] >= 0.5).astype(np.int32))
-        for example, image, label in zip(pool.examples, *pool.first(shown), strict=False)
-    ]
-    note = (
-        f"{record.shown} labelled examples{' of one fold' if len(folds) > 1 else ''}"
-        f"{'' if shown == record.shown else f' ({shown} shown)'}, above; "
-        f"of {len(record.cases)} cases the best, middle and worst, below; mean Dice {record.scores[:, 0].mean():.3f}"
-    )
-    title = f"{task.name}, segmented by {method.name}"
-    return Section(title, note, {FOREGROUND: task.label}, examples, [results[name] for name in wanted])
+        pool, size = of_task.pool(record.key, number), min(SUPPORT_SHOWN, record.shown)
+        examples = [
+            ShownExample(data.name(example.image), image[..., 0], (label[..., 0] >= 0.5).astype(np.int32))
+            for example, image, label in zip(pool.examples, *pool.first(size), strict=False)
+        ]
+        note = (
+            f"{record.shown} labelled examples{'' if size == record.shown else f' ({size} shown)'}, above; "
+            f"of {len(record.cases)} cases the best, middle and worst, below; "
+            f"mean Dice {record.scores[:, 0].mean():.3f}"
+        )
+        title = f"{task.name}, segmented by {method.name}"
+        if len(folds) > 1:
+            title += f", fold {number + 1} of {len(folds)}"
+        results = [results[name] for name in wanted if name in results]
+        sections.append(Section(title, note, {FOREGROUND: task.label}, examples, results))
+    return sections
 
 
 def choose_pictures(dices: Sequence[float]) -> list[tuple[int, str]]:

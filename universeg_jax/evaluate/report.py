@@ -18,6 +18,7 @@ from pathlib import Path
 
 from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.data.readers.detect import safe_name
+from universeg_jax.errors import listing
 from universeg_jax.evaluate import plots
 from universeg_jax.evaluate.data import Data
 from universeg_jax.evaluate.methods import Ensemble, Method
@@ -25,7 +26,7 @@ from universeg_jax.evaluate.metrics import METRICS
 from universeg_jax.evaluate.protocol import EvaluationProtocol
 from universeg_jax.evaluate.records import Key
 from universeg_jax.evaluate.runner import RECORDS, Evaluation, differences_from, largest_support
-from universeg_jax.evaluate.summary import Condition, spread_over_draws
+from universeg_jax.evaluate.summary import FEWEST_SUBJECTS, Condition, spread_over_draws
 from universeg_jax.evaluate.tables import (
     Table,
     condition_name,
@@ -73,6 +74,12 @@ def notes(data: Data, evaluation: Evaluation, protocol: EvaluationProtocol) -> l
         f"{_draws(evaluation)}."
     ]
     cases = "volumes" if volumes else "images"
+    few = [task for task, n in next(iter(evaluation.summaries.values())).subjects.items() if n < FEWEST_SUBJECTS]
+    if few:
+        lines.append(
+            f"{len(few)} of {len(plan.folds)} tasks have fewer than {FEWEST_SUBJECTS} subjects. They have "
+            f"no interval, and neither have means that include them: {listing(few)}."
+        )
     if unknown:
         lines.append(
             f"Subjects are unknown in {', '.join(unknown)}, so intervals are over {cases}. They are too narrow if "
@@ -244,5 +251,5 @@ def _write_pictures(
     files = picture_files(data.tasks)
     for task, folds in evaluation.plan.folds.items():
         key = Key(task.name, condition.method, condition.support, condition.pool, 0)
-        section = plots.picture_section(data, task, folds, method, evaluation.records[key], protocol)
-        write_overview(out / files[task], [section])
+        sections = plots.picture_sections(data, task, folds, method, evaluation.records[key], protocol)
+        write_overview(out / files[task], sections)

@@ -16,6 +16,7 @@ from universeg_jax.util.random import generator
 
 RESAMPLES = 2000
 INTERVAL = (2.5, 97.5)  # percentiles
+FEWEST_SUBJECTS = 3  # of every task, for an interval
 
 
 class Condition(NamedTuple):
@@ -47,7 +48,7 @@ class Estimate:
 
     Attributes:
         mean: (metrics,).
-        low, high: (metrics,), or None if no task has more than one subject.
+        low, high: (metrics,), or None if a task has fewer than `FEWEST_SUBJECTS` subjects.
     """
 
     mean: np.ndarray
@@ -135,15 +136,16 @@ def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Sum
 
     of_datasets = {name: np.mean([means[task] for task in tasks], axis=0) for name, tasks in datasets.items()}
     number = {task: len({subject for subject, _ in cases}) for task, cases in cells.items()}
-    certain = max(number.values()) == 1  # no task has a second subject to draw
+    # A task with one subject adds no variance to a mean, and with two hardly any: the interval would be too narrow.
+    enough = {task: subjects >= FEWEST_SUBJECTS for task, subjects in number.items()}
     return Summary(
-        {task: _estimate(means[task], certain=number[task] == 1) for task in cells},
+        {task: _estimate(means[task], interval=enough[task]) for task in cells},
         {
-            name: _estimate(of_datasets[name], certain=max(number[task] for task in tasks) == 1)
+            name: _estimate(of_datasets[name], interval=all(enough[task] for task in tasks))
             for name, tasks in datasets.items()
         },
-        _estimate(np.mean([means[task] for task in cells], axis=0), certain=certain),
-        _estimate(np.mean(list(of_datasets.values()), axis=0), certain=certain),
+        _estimate(np.mean([means[task] for task in cells], axis=0), interval=all(enough.values())),
+        _estimate(np.mean(list(of_datasets.values()), axis=0), interval=all(enough.values())),
         {task: len(cases) for task, cases in cells.items()},
         number,
     )
@@ -167,8 +169,8 @@ def _weighted_means(cases: Mapping, subjects: list[str], times: np.ndarray) -> n
     return np.where(total > 0, weights @ scores / np.maximum(total, 1), scores.mean(axis=0))
 
 
-def _estimate(means: np.ndarray, *, certain: bool) -> Estimate:
-    if certain:
+def _estimate(means: np.ndarray, *, interval: bool) -> Estimate:
+    if not interval:
         return Estimate(means[0], None, None)
     low, high = np.percentile(means[1:], INTERVAL, axis=0)
     return Estimate(means[0], low, high)

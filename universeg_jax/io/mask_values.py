@@ -17,6 +17,7 @@ FULL = (255, 65535)  # the foreground in image editors, of 8 and 16 bits
 NEAR = 5 / 255  # part of the full value: lossy compression changes 0 and the full value by so much
 SMALL = 32  # class numbers that people write are at most so large
 LEAST_SHADES = 3  # different values between 0 and the full value that make a blurred border
+MOST_MIDDLE = 0.02  # part of a mask that lossy compression leaves in the middle between 0 and the full value
 MOST_BLURRED = 0.25  # part of a mask that borders may cover
 
 
@@ -46,8 +47,11 @@ def class_values(values: np.ndarray, name: str) -> np.ndarray:
     bright, dark = values >= full * (1 - NEAR), values <= full * NEAR
     shaded = ~(bright | dark)
     shades = np.unique(values[shaded])
+    middle = ((values > full / 4) & (values < full * 3 / 4)).mean()
+    if (bright & (values < full)).any() and middle <= MOST_MIDDLE and len(np.unique(values)) > 2:
+        return _cut(values, full, name)  # nobody numbers classes by 254 and 255
     if not shades.size:
-        return _cut(values, full, name) if (bright & (values < full)).any() and len(np.unique(values)) > 2 else values
+        return values
     on_border = shaded & _on_border(values)
     if on_border.sum() <= shaded.sum() / 2:
         return values
@@ -60,7 +64,7 @@ def class_values(values: np.ndarray, name: str) -> np.ndarray:
     if shaded.mean() <= MOST_BLURRED and bright.sum() >= shaded.sum() / 2:
         return _cut(values, full, name)
     if len(shades) > MAX_CLASSES:
-        return values  # `check_number` refuses it
+        return values  # `check_class_count` refuses it
     raise InputError(
         f"{name}: holds {len(shades)} values between 0 and {full} ({listing(list(map(str, shades)))}) that look like "
         "shades, not classes: save the mask without smoothing, or cut it at one value"
@@ -80,7 +84,7 @@ def check_colours(colours: np.ndarray, name: str) -> None:
                 )
 
 
-def check_number(values: Collection[int], name: str) -> None:
+def check_class_count(values: Collection[int], name: str) -> None:
     """Refuse more values than `MAX_CLASSES`."""
     if len(values) > MAX_CLASSES:
         raise InputError(
@@ -90,7 +94,7 @@ def check_number(values: Collection[int], name: str) -> None:
         )
 
 
-def check_together(found: Mapping[str, Collection[int]]) -> None:
+def check_same_marks(found: Mapping[str, Collection[int]]) -> None:
     """Refuse masks of one task that mark a structure by different values, such as 1 in some and 255 in others.
 
     Args:
@@ -103,7 +107,7 @@ def check_together(found: Mapping[str, Collection[int]]) -> None:
         if not alone or any(full in values and len(values) > 1 for values in marks.values()):
             continue
         for name, values in marks.items():
-            unlike = [v for v in values if v != full and (v <= SMALL or v in FULL or v >= full * (1 - NEAR))]
+            unlike = [v for v in values if v != full and (v <= SMALL or v in FULL or full * (1 - NEAR) <= v <= full)]
             if unlike:
                 raise InputError(
                     f"{name} marks the structure by {listing(list(map(str, unlike)))}, {alone[0]} by {full}: "

@@ -9,8 +9,8 @@ from universeg_jax.errors import InputError
 IMAGE_FOLDERS = ("images", "imagesTr", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "labelsTr", "labels", "label", "mask")
 _MASK = "mask|masks|label|labels|lbl|seg|segmentation|gt|groundtruth|annotation"
-_MASK_NAME = re.compile(rf"^(?:{_MASK})[_-]?(?=[^_-])|[_-](?:{_MASK})$", re.IGNORECASE)
-_IMAGE_NAME = re.compile(r"^(?:img|image|im)[_-]?(?=[^_-])|[_-](?:img|image|0000)$", re.IGNORECASE)
+_MASK_NAME = re.compile(rf"^(?:{_MASK})(?:[_-]+(?=.)|(?=\d))|[_-](?:{_MASK})$", re.IGNORECASE)
+_IMAGE_NAME = re.compile(r"^(?:img|image|im)(?:[_-]+(?=.)|(?=\d))|[_-](?:img|image|0000)$", re.IGNORECASE)
 
 
 def find_folders(folder: Path) -> tuple[Path, Path] | None:

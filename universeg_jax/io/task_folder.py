@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.errors import InputError, SegmentationWarning, listing
-from universeg_jax.io.mask_values import check_number, check_together
+from universeg_jax.io.mask_values import check_class_count, check_same_marks
 from universeg_jax.io.masks import ColourCoding, MaskCoding, common_coding, read_mask, values_in
 from universeg_jax.io.pairing import find_folders, is_mask_name, pair_names
 from universeg_jax.io.pictures import EXTENSIONS, is_turned, read_image
@@ -140,9 +140,9 @@ def read_support(folder: Path) -> SupportFolder:
     coding = common_coding(masks)
     labels = [values_in(mask, coding) for mask in masks]
     found = {str(mask.path): np.unique(label).tolist() for mask, label in zip(masks, labels, strict=True)}
-    check_number(set().union(*found.values()), str(folder))
+    check_class_count(set().union(*found.values()), str(folder))
     if not isinstance(coding, ColourCoding):
-        check_together(found)
+        check_same_marks(found)
     return SupportFolder(folder, names, images, labels, coding, _class_names(folder, labels, coding))
 
 

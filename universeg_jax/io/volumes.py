@@ -12,7 +12,6 @@ AXES = ("sagittal", "coronal", "axial")
 """Names of the slices across x, y and z of a volume whose axes run right, front and head."""
 
 MAX_VOXELS = 2**30  # a whole-body CT has about 5e8; more is a damaged or hostile header
-MAX_LABELS = 64
 WHOLE = 1e-3  # labels saved through a slope are off by rounding
 REMEDY = "resample the mask to the image, or copy the image's header if the voxels do match"
 OFF = 0.1  # part of a voxel that headers may disagree by: they are written with few digits
@@ -124,7 +123,7 @@ def class_labels(mask: Volume) -> Volume:
     """Read the voxels of a mask as classes: whole numbers from 0, as the smallest integers that hold them.
 
     Raises:
-        InputError: channels, values that are not whole, negative or very large ones, or more than 64 of them.
+        InputError: channels, values that are not whole, negative or very large.
     """
     voxels = mask.voxels
     if voxels.ndim != 3:
@@ -140,12 +139,6 @@ def class_labels(mask: Volume) -> Volume:
     if low < 0 or high > 65535:
         raise InputError(f"{mask.name}: mask values run from {low:g} to {high:g}; classes lie between 0 and 65535")
     labels = voxels.astype(np.uint8 if high < 256 else np.uint16, copy=False)
-    found = values_of(labels)
-    if len(found) > MAX_LABELS:
-        raise InputError(
-            f"{mask.name}: holds {len(found)} different values up to {high:g}, at most {MAX_LABELS} are classes; "
-            "is it an image, or a map of instances? Of instances, save label > 0"
-        )
     return replace(mask, voxels=labels)
 
 

@@ -16,6 +16,7 @@ DIFFERENT = 0.25
 INVERTED = 0.1
 INVERTED_IS_NEARER = 3.0
 SIZES_DIFFER = 4.0
+OUTLIER = 0.15  # range of all but the lowest and highest 3 % of the intensities, as part of the whole range
 
 
 def diagnose_support(views: Sequence[View], labels: Sequence[np.ndarray]) -> list[str]:
@@ -57,9 +58,26 @@ def diagnose_targets(views: Sequence[View], support: Sequence[View]) -> list[str
 
 
 def diagnose_results(views: Sequence[View], empty: Sequence[bool]) -> list[str]:
-    """Find images with an empty result. Return at most one message."""
-    names = [view.name for view, is_empty in zip(views, empty, strict=True) if is_empty and not view.constant]
-    return _message(names, "nothing was found: the mask is all background")
+    """Find images with an empty result. Return a message for each cause: outliers among the intensities, or unknown."""
+    names, messages = [], []
+    for view in (view for view, is_empty in zip(views, empty, strict=True) if is_empty and not view.constant):
+        outlier = _outlier(view)
+        messages += _message([view.name], f"nothing was found; {outlier}") if outlier else []
+        names += [] if outlier else [view.name]
+    return [*_message(names, "nothing was found: the mask is all background"), *messages]
+
+
+def _outlier(view: View) -> str:
+    """Describe intensities far from nearly all others, which leave the rest of an image without contrast."""
+    low, high = view.range
+    first, *inner, last = low + view.quantiles[[0, 1, -2, -1]] * (high - low)
+    if not 0 < view.quantiles[-2] - view.quantiles[1] <= OUTLIER:
+        return ""
+    far = last if last - inner[1] > inner[0] - first else first
+    return (
+        f"its intensities lie from {inner[0]:g} to {inner[1]:g}, except for a few up to {far:g}; "
+        f"if those are outliers, pass window=({inner[0]:g}, {inner[1]:g}), or --window {inner[0]:g} {inner[1]:g}"
+    )
 
 
 def _nearest(quantiles: np.ndarray, known: np.ndarray) -> float:

@@ -229,7 +229,8 @@ def make_section(
         note += f"; mean Dice {np.mean(dices):.3f}"
     if forecast is not None:
         note += f"; {forecast}"
-    return Section(title, note, foreground(support), examples, results)
+    colours = support.coding.colours(list(foreground(support)))
+    return Section(title, note, foreground(support), examples, results, colours)
 
 
 def choose_shown(records: Sequence[PredictionRecord]) -> tuple[list[int], str]:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from universeg_jax.errors import InputError
-from universeg_jax.io.mask_values import check_number, check_together
+from universeg_jax.io.mask_values import check_class_count, check_same_marks
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +54,13 @@ class Classes:
         of_each = [np.unique(label).tolist() for label in labels]
         values = np.unique(np.concatenate([np.unique(label) for label in labels]))
         if values[-1] <= 255:  # larger values may be colours
-            check_together({f"the label of {name}": own for name, own in zip(names, of_each, strict=True)})
+            check_same_marks({f"the label of {name}": own for name, own in zip(names, of_each, strict=True)})
         if len(values) == 1:
             raise InputError(
                 f"every pixel of every label is {values[0]}, so there is nothing to segment: mark the structure by a "
                 "second value in at least one label, or pass boolean labels if every image is empty or full"
             )
-        check_number(values.tolist(), "labels")
+        check_class_count(values.tolist(), "labels")
         return cls(values)
 
     @property

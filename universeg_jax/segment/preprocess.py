@@ -245,12 +245,14 @@ class View:
         frame: its size, and its place in the model's square.
         pixels: (size,size,C) float32 in [0,1].
         quantiles: (33,) quantiles of its intensities in [0,1], without the padding, from minimum to maximum.
+        range: the intensities that became 0 and 1.
     """
 
     name: str
     frame: SquareFrame
     pixels: np.ndarray
     quantiles: np.ndarray
+    range: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(
@@ -264,9 +266,11 @@ class View:
         padding: str = "zeros",
     ) -> "View":
         """Check, normalise and resize an image (H,W) or (H,W,C)."""
-        unit = to_unit_range(with_channels(checked_image(image, name), channels), name, window=window)
+        converted = with_channels(checked_image(image, name), channels)
+        unit = to_unit_range(converted, name, window=window)
         frame = SquareFrame(*unit.shape[:2], size, padding)
-        return cls(name, frame, frame.into(unit), np.quantile(unit, np.linspace(0, 1, 33)))
+        quantiles = np.quantile(unit, np.linspace(0, 1, 33))
+        return cls(name, frame, frame.into(unit), quantiles, window or (float(converted.min()), float(converted.max())))
 
     @property
     def constant(self) -> bool:

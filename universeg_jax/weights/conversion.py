@@ -11,9 +11,9 @@ from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.util.files import GitBlobId
 from universeg_jax.weights import store
+from universeg_jax.weights.checkpoint import read_checkpoint
 from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.networks import NETWORKS, Model, looks_like, recognise
-from universeg_jax.weights.torch_io.file import load_torch
 
 
 def convert(
@@ -21,6 +21,7 @@ def convert(
     file: Path,
     out: Path,
     *,
+    key: str | None = None,
     overwrite: bool = False,
     source: str | None = None,
     licence: str | None = None,
@@ -32,6 +33,7 @@ def convert(
         name: name of the network: "universeg", "sam" or "dinov2".
         file: checkpoint.
         out: folder to write.
+        key: the dictionary of tensors, or the prefix of names, to take from a file with several networks.
         overwrite: whether an existing folder of weights may be replaced.
         source: origin of the file, recorded with the weights.
         licence: licence, recorded with the weights.
@@ -50,7 +52,7 @@ def convert(
         raise InputError(f"--{min(unknown).replace('_', '-')}: {name} has no such option; leave it out")
     provenance = {"source": source, "licence": licence, "file": file.name}
     with store.new_folder(out, overwrite=overwrite) as new:
-        tensors = load_torch(file)
+        tensors = read_checkpoint(file, key=key)
         provenance["git_blob_sha1"] = GitBlobId.of(file).value
         try:
             model = network.make_from(file, tensors, **given)

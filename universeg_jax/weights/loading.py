@@ -17,10 +17,10 @@ from universeg_jax.models.sam.model import SAM
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import shipped, store
 from universeg_jax.weights.catalogue import LITE_MEDSAM, RELEASES, Release
+from universeg_jax.weights.checkpoint import read_checkpoint
 from universeg_jax.weights.install import load_release
 from universeg_jax.weights.lora import is_lora, load_lora
 from universeg_jax.weights.networks import Model, model_from
-from universeg_jax.weights.torch_io.file import load_torch
 
 PROTOSAM = LITE_MEDSAM.name
 """Default weights of ProtoSAM."""
@@ -104,7 +104,7 @@ def load(weights: str | os.PathLike) -> Model | Blend:
         raise WeightsError(shipped.where_earlier(str(weights)))
     if not path.exists():
         raise WeightsError(f"unknown weights {str(weights)!r}: no such file or folder, and known names are {_names()}")
-    state_dict = load_torch(path)
+    state_dict = read_checkpoint(path)
     try:
         return model_from(state_dict, path)
     except WeightsError as error:
@@ -112,8 +112,8 @@ def load(weights: str | os.PathLike) -> Model | Blend:
 
 
 def universeg(
-    *,
     pretrained: bool | str | os.PathLike = False,
+    *,
     config: UniverSegConfig | None = None,
     rngs: nnx.Rngs | None = None,
 ) -> UniverSeg:

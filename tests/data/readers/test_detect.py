@@ -53,7 +53,7 @@ def test_subjects_are_found_in_names(tmp_path, pattern, subject):
     ("options", "message"),
     [
         ({"subject_pattern": "patient"}, "does not match 'case00'"),
-        ({"subject_pattern": "("}, "is no regular expression"),
+        ({"subject_pattern": "("}, "is not a regular expression"),
         ({"kind": "wbc"}, "holds nothing to prepare as wbc"),
         ({"kind": "nifty"}, "kind='nifty': pass one of acdc, "),
         ({"kind": "nifti"}, "needs NIfTI volumes"),
@@ -68,12 +68,12 @@ def test_bad_options_are_refused(tmp_path, options, message):
 
 def test_images_without_masks_are_refused(tmp_path):
     shutil.rmtree(make_sources.pictures(tmp_path, 2) / "masks")
-    with pytest.raises(InputError, match="masks: there is no such folder"):
+    with pytest.raises(InputError, match="must hold the folders images/ and masks/"):
         find_sources(tmp_path)
 
 
 def test_unknown_layouts_are_refused(tmp_path):
-    with pytest.raises(InputError, match="its layout is none of"):
+    with pytest.raises(InputError, match="its layout is unknown"):
         find_sources(tmp_path)
     for name in ("first", "second"):
         make_sources.pictures(tmp_path / name, 1)
@@ -82,5 +82,5 @@ def test_unknown_layouts_are_refused(tmp_path):
     with pytest.raises(InputError, match="there is no such file or folder"):
         find_sources(tmp_path / "gone")
     (tmp_path / "file.txt").touch()
-    with pytest.raises(InputError, match="its layout is none of"):
+    with pytest.raises(InputError, match="its layout is unknown"):
         find_sources(tmp_path / "file.txt")

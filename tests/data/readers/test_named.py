@@ -59,7 +59,7 @@ def test_what_is_no_ellipse_is_refused(tmp_path, outline):
     make_sources.save(folder / "training_set" / "000_HC.png", np.zeros((20, 20)))
     make_sources.save(folder / "training_set" / "000_HC_Annotation.png", 255 * outline)
     [source] = hc18.find(folder)
-    with pytest.raises(InputError, match=r"000_HC_Annotation\.png: holds no outline of an ellipse"):
+    with pytest.raises(InputError, match=r"000_HC_Annotation\.png: is not the outline of an ellipse"):
         source.read(source.items[0])
 
 

@@ -26,7 +26,7 @@ def test_decathlon_folder_of_tasks(tmp_path):
     assert [item.name for item in hippocampus.items] == ["scan_000", "scan_001"]
     [scan] = hippocampus.read(hippocampus.items[0])
     assert (scan.modality, scan.spacing, scan.image.shape) == ("MR", (1, 1, 2), (20, 24, 12))
-    assert scan.class_names == {0: "background", 1: "Anterior", 2: "Posterior"}
+    assert scan.class_names == {1: "Anterior", 2: "Posterior"}
     flair, t1 = brain.read(brain.items[0])
     assert (flair.modality, t1.modality) == ("FLAIR", "T1w")
     stored = read_nifti(tmp_path / "Task01_BrainTumour" / "imagesTr" / "scan_000.nii.gz").voxels

@@ -37,7 +37,7 @@ ARRAYS = {"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros((2, 8, 8),
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ids": None}, "lacks the arrays ids"),
+        ({"ids": None}, "lacks the array ids"),
         ({"labels": np.zeros((2, 8, 9), np.uint8)}, r"labels \(2, 8, 9\)"),
         ({"images": np.zeros((2, 8, 8))}, "images are float64"),
         ({"ids": np.array([Hostile(), Hostile()])}, "damaged or no npz"),

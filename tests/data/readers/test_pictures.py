@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.make_sources import pictures, save
+from universeg_jax.data.readers.detect import find_sources
 from universeg_jax.data.readers.pictures import find
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 
 
 def read_all(source):
@@ -83,3 +86,64 @@ def test_damaged_and_unlike_files_are_refused(tmp_path):
     for item, message in zip(source.items, ["case00.png: is not a PNG", "case01.png: is 4x4"], strict=True):
         with pytest.raises(InputError, match=message):
             source.read(item)
+
+
+def test_pairs_in_one_folder(tmp_path):
+    folder = pictures(tmp_path / "both", 2)
+    for i in range(2):
+        (folder / "images" / f"case{i:02d}.png").rename(folder / f"img{i:04d}.png")
+        (folder / "masks" / f"case{i:02d}.png").rename(folder / f"label{i:04d}.png")
+    for name in ("images", "masks"):
+        (folder / name).rmdir()
+    [source] = find_sources(folder)
+    assert (source.kind, [item.name for item in source.items]) == ("images", ["img0000", "img0001"])
+    [scan] = source.scans(source.items[1])
+    assert scan.image[scan.labels == 1].mean() > scan.image[scan.labels == 0].mean() + 100
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_nnunet_with_png(tmp_path, channels):
+    folder = pictures(tmp_path, 2)
+    (folder / "images").rename(folder / "imagesTr")
+    (folder / "masks").rename(folder / "labelsTr")
+    for i in range(2):
+        image = folder / "imagesTr" / f"case{i:02d}.png"
+        for c in range(channels):
+            save(image.with_name(f"case{i:02d}_{c:04d}.png"), np.full((40, 60), 10 * c + i))
+        image.unlink()
+    names = {str(c): name for c, name in enumerate(("DAPI", "GFP")[:channels])}
+    about = {"channel_names": names, "labels": {"background": 0, "cell": 1, "nucleus": 2}, "file_ending": ".png"}
+    (folder / "dataset.json").write_text(json.dumps(about))
+    [source] = find_sources(folder)
+    scans = source.scans(source.items[1])
+    assert [scan.image.max() for scan in scans] == [1, 11][:channels]
+    assert np.unique(scans[0].labels).tolist() == [0, 1, 2]
+    assert {1: "cell", 2: "nucleus"}.items() <= scans[0].class_names.items()
+    if channels == 2:
+        assert [scan.modality for scan in scans] == ["DAPI", "GFP"]
+
+
+def test_regions_of_pictures(tmp_path):
+    folder = pictures(tmp_path, 1)
+    (folder / "dataset.json").write_text(json.dumps({"labels": {"any": [1, 2], "two": 2}}))
+    [source] = find_sources(folder)
+    [scan] = source.scans(source.items[0])
+    assert (scan.classes, scan.class_names, scan.members(1)) == ([1, 2], {1: "any", 2: "two"}, (1, 2))
+
+
+def test_blurred_masks_are_cut_and_instances_refused(tmp_path):
+    folder = pictures(tmp_path, 2, size=(80, 120), values=(255,))
+    with Image.open(folder / "masks" / "case00.png") as mask:
+        sharp = np.asarray(mask)
+        small = mask.resize((60, 40), Image.Resampling.BILINEAR).resize((120, 80), Image.Resampling.BILINEAR)
+    small.save(folder / "masks" / "case00.png")
+    save(folder / "masks" / "case01.png", np.kron(np.arange(96).reshape(8, 12), np.ones((10, 10))))
+    [source] = find_sources(folder)
+    with pytest.warns(SegmentationWarning, match="blurred borders"):
+        [scan] = source.scans(source.items[0])
+    assert set(np.unique(scan.labels)) == {0, 255}
+    assert (scan.labels != sharp).mean() < 0.02
+    with pytest.raises(InputError, match=r"case01\.png: has 95 different values .*--one-class"):
+        source.scans(source.items[1])
+    joined = replace(source, one_class="cell")
+    assert joined.scans(joined.items[1])[0].classes == [1]

@@ -45,11 +45,11 @@ def test_images_that_decided_when_to_stop_are_told_of():
 
 
 def test_classes_have_their_rows_and_a_mean_over_them():
-    found = comparison({"a": [(0.2, 0.4), (0.2, 0.4)], "b": [(0.6, 0.5)]})
+    found = comparison({"a": [(0.2, 0.4), (0.2, 0.4), (0.2, 0.4)], "b": [(0.6, 0.5)]})
     rows = [line for line in markdown(found, Path("run")).splitlines() if line.startswith("|")][2:]
-    assert rows[0].startswith("| a | 2 | 0.200 | 0.400 | +0.200 [")
+    assert rows[0].startswith("| a | 3 | 0.200 | 0.400 | +0.200 [")
     assert rows[1] == "| b | 1 | 0.600 | 0.500 | -0.100 |"
-    assert rows[2].startswith("| mean of classes | 2 | 0.400 | 0.450 | +0.050")
+    assert rows[2] == "| mean of classes | 3 | 0.400 | 0.450 | +0.050 |"
     report = found.report()
     assert report["mean_dice_of_class"]["b"] == {"before": 0.6, "after": 0.5, "gain": -0.1}
     assert report["images"]["a"]["i1"] == {"before": 0.2, "after": 0.4}

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from universeg_jax.errors import InputError, WeightsError
-from universeg_jax.weights.torch_io.file import load_torch, save_torch
+from universeg_jax.weights.torch_io.file import _find_state_dict, load_torch, save_torch
+from universeg_jax.weights.torch_io.unpickle import Storage, Tensor
 
 FILES = Path(__file__).parents[2] / "helpers" / "torch_files"
 SAVED_DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
@@ -176,3 +177,12 @@ def test_failure_while_saving_leaves_the_old_file(tmp_path, monkeypatch):
 def test_saving_into_a_missing_folder(tmp_path):
     with pytest.raises(WeightsError, match="No such file or directory"):
         save_torch({"w": np.zeros(2)}, tmp_path / "missing" / "weights.pt")
+
+
+def test_state_dicts_lie_deeper_and_next_to_plain_values():
+    float32 = np.dtype(np.float32)
+    tensors = {"w": Tensor(Storage("0", float32, 1), float32, 0, (1,), (1,))}
+    assert _find_state_dict({"run": {"net": tensors, "epoch": 3}, "best": 0.5}, None) is tensors
+    assert _find_state_dict({"run": {"net": tensors, "old": tensors}}, "run.old") is tensors
+    assert _find_state_dict({**tensors, "epoch": 3}, None) == tensors
+    assert _find_state_dict({"net": tensors, "optimizer": {"state": {0: tensors}}}, None) is tensors

@@ -48,7 +48,7 @@ def describe(
         "classes": list(classes),
         "resolutions": list(RESOLUTIONS),
         "split": {
-            "method": f"60/20/20 by {'subject' if source.subjects_known else 'scan'}",
+            "method": _method(source),
             "subjects": _count(splits.values(), SPLITS),
             "images": _count(index["split"].tolist(), SPLITS),
         },
@@ -74,6 +74,11 @@ def describe(
             "universeg_jax": _version(),
         },
     }
+
+
+def _method(source: Source) -> str:
+    unit = "subject" if source.subjects_known else "scan"
+    return f"as published, by {unit}" if any(item.split for item in source.items) else f"60/20/20 by {unit}"
 
 
 def _warnings(source: Source, outcomes: Mapping[Item, Outcome]) -> list[str]:

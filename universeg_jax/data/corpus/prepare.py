@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from universeg_jax.data.corpus.describe import describe, index_images, write_sheet
 from universeg_jax.data.corpus.read import Corpus, open_images, read_about
-from universeg_jax.data.corpus.select import SPLITS, split_subjects
+from universeg_jax.data.corpus.select import SPLITS, split_items
 from universeg_jax.data.corpus.store import (
     RESOLUTIONS,
     CorpusBuilder,
@@ -27,6 +27,7 @@ from universeg_jax.data.corpus.store import (
 from universeg_jax.data.corpus.workers import Beam, Processes
 from universeg_jax.data.readers.source import Item, Source
 from universeg_jax.errors import InputError, listing
+from universeg_jax.io.mask_values import check_same_marks
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _store(
     quiet: bool,
 ) -> dict:
     """Write the dataset `build`/NAME from staged items, and return the contents of its dataset.json."""
-    splits = split_subjects((item.subject for item in source.items), dataset=source.name)
+    splits = split_items(source.items, dataset=source.name)
     by_split: dict[str, list[StagedItem]] = {split: [] for split in SPLITS}
     for item, outcome in outcomes.items():
         if not outcome.problem:
@@ -126,7 +127,7 @@ def _store(
 
 def _fingerprint(source: Source, keys: Mapping[Item, str]) -> str:
     """Return a digest of everything that the dataset is made from or recorded with."""
-    subjects = [(key, item.subject) for item, key in keys.items()]
+    subjects = [(key, item.subject, item.split) for item, key in keys.items()]
     made_from = (subjects, source.subjects_known, source.origin, source.version, source.licence)
     return hashlib.sha256(repr(made_from).encode()).hexdigest()
 
@@ -171,6 +172,8 @@ def _classes(source: Source, outcomes: Mapping[Item, Outcome]) -> tuple[tuple[in
     names = [name for _, name in classes]
     if not classes:
         raise InputError(f"{source.folder}: its masks hold background (0) only")
+    if not source.one_class:
+        check_same_marks({item.name: [v for v, _ in outcome.classes] for item, outcome in outcomes.items()})
     if len(set(names)) < len(names):
         raise InputError(f"{source.folder}: two classes have one name: {listing(names)}")
     return tuple(classes)

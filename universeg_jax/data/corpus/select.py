@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
+from universeg_jax.data.readers.source import Item
 from universeg_jax.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -25,6 +26,24 @@ def split_subjects(subjects: Iterable[str], *, dataset: str) -> dict[str, str]:
     train = len(ordered) - validation - test
     sizes = zip(SPLITS, (train, validation, test), strict=True)
     return dict(zip(ordered, (split for split, size in sizes for _ in range(size)), strict=True))
+
+
+def split_items(items: Iterable[Item], *, dataset: str) -> dict[str, str]:
+    """Find the split of every subject: the dataset's own split where it has one, else that of `split_subjects`.
+
+    Raises:
+        InputError: splits that are not known for all items, or a subject in two splits.
+    """
+    items = list(items)
+    if not any(item.split for item in items):
+        return split_subjects((item.subject for item in items), dataset=dataset)
+    splits: dict[str, str] = {}
+    for item in items:
+        if item.split not in SPLITS:
+            raise InputError(f"{dataset}: {item.name} has the split {item.split!r}; it must be one of {SPLITS}")
+        if splits.setdefault(item.subject, item.split) != item.split:
+            raise InputError(f"{dataset}: the subject {item.subject} is in {splits[item.subject]} and in {item.split}")
+    return splits
 
 
 def refuse_held_out(tasks: Iterable[CorpusTask], held_out: Collection[str]) -> None:

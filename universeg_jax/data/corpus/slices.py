@@ -37,7 +37,7 @@ class Slice:
 
 def class_values(scan: Scan) -> list[int]:
     """Return the values of the classes of a scan without background (0), ascending."""
-    return [value for value in np.unique(scan.labels).tolist() if value != 0]
+    return scan.classes
 
 
 def unit_range(scan: Scan, name: str) -> np.ndarray:
@@ -65,18 +65,19 @@ def slices(scan: Scan, name: str) -> Iterator[Slice]:
             f"{name}: the image measures {_size(scan.image)}, its labels {_size(scan.labels)}; they must match"
         )
     image, values = unit_range(scan, name), class_values(scan)
+    members = [scan.members(value) for value in values]
     if not image.any():
         warnings.warn(
             f"{name}: shows nothing; its clipped intensities are all equal", SegmentationWarning, stacklevel=2
         )
     if scan.spacing is None:
-        yield Slice(PICTURE_AXIS, _planes(image, scan.labels, values), None, True, np.ones(len(values), bool))
+        yield Slice(PICTURE_AXIS, _planes(image, scan.labels, members), None, True, np.ones(len(values), bool))
         return
     for axis in scan.axes:
         along = AXES.index(axis)
         across = tuple(other for other in range(3) if other != along)
         middle = scan.labels.shape[along] // 2
-        largest = [int(np.argmax((scan.labels == value).sum(across))) for value in values]
+        largest = [int(np.argmax(_shows(scan.labels, group).sum(across))) for group in members]
         for index in sorted({middle, *largest}):
             planes, spacing = cut(scan, image, axis, index, values)
             shown = np.array([index in (middle, best) for best in largest], bool)
@@ -103,7 +104,7 @@ def cut(
     along = AXES.index(axis)
     image_plane, label_plane = (np.moveaxis(a, along, 0)[index].T[::-1, ::-1] for a in (image, scan.labels))
     columns, rows = (size for other, size in enumerate(scan.spacing) if other != along)
-    return _planes(image_plane, label_plane, values), (rows, columns)
+    return _planes(image_plane, label_plane, [scan.members(value) for value in values]), (rows, columns)
 
 
 def resize(planes: np.ndarray, spacing: tuple[float, float] | None, size: int) -> np.ndarray:
@@ -158,8 +159,12 @@ def _zoom(lines: np.ndarray, size: int) -> np.ndarray:
     return ndimage.zoom(lines, (size / lines.shape[0], 1), order=1, mode="nearest", grid_mode=True)
 
 
-def _planes(image: np.ndarray, labels: np.ndarray, values: list[int]) -> np.ndarray:
-    return np.stack([image, *(labels == value for value in values)], axis=-1).astype(np.float32)
+def _planes(image: np.ndarray, labels: np.ndarray, members: list[tuple[int, ...]]) -> np.ndarray:
+    return np.stack([image, *(_shows(labels, group) for group in members)], axis=-1).astype(np.float32)
+
+
+def _shows(labels: np.ndarray, members: tuple[int, ...]) -> np.ndarray:
+    return labels == members[0] if len(members) == 1 else np.isin(labels, members)
 
 
 def _size(array: np.ndarray) -> str:

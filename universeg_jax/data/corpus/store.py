@@ -152,6 +152,8 @@ def work_key(source: Source, item: Item) -> str:
     made_from = (FORMAT, source.read.func.__qualname__, source.read.keywords, item.name, item.part, files)
     if source.one_class:
         made_from += (source.one_class,)
+    if source.regions or source.ignore is not None:
+        made_from += (dict(source.regions), source.ignore)
     return hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
 
 
@@ -167,8 +169,6 @@ def stage(source: Source, folder: Path, item: Item) -> Outcome:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            if item.problem:
-                raise InputError(item.problem)
             scans = source.scans(item)
             arrays = _arrays(scans, item.name)
             classes = tuple((value, scans[0].class_names.get(value, str(value))) for value in class_values(scans[0]))

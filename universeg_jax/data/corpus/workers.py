@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from universeg_jax.errors import InputError
 from universeg_jax.util.checks import check_number
+from universeg_jax.util.extras import install_command
 
 
 class Processes:
@@ -79,7 +80,7 @@ class Beam:
         try:
             import apache_beam  # noqa: F401
         except ImportError:
-            raise InputError("--runner needs Apache Beam: pip install universeg-jax[beam]") from None
+            raise InputError(f"--runner needs Apache Beam: {install_command('beam')}") from None
         from apache_beam.runners.runner import create_runner
 
         try:

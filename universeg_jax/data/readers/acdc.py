@@ -16,14 +16,14 @@ CLASSES = {1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
 
 
 def matches(folder: Path) -> bool:
-    """Whether patients with their Info.cfg are here."""
+    """Tell whether patients with their Info.cfg are here."""
     return bool(_patients(folder))
 
 
 def find(folder: Path, modality: str | None = None) -> list[Source]:
-    """The dataset; the two frames of a patient stay in one split.
+    """Find the dataset; the two frames of a patient stay in one split.
 
-    Slices are taken along the short axis only: stacks are about ten slices of 10 mm, too few to look at across.
+    Slices are taken along the short axis only: a stack has about ten slices of 10 mm, too few for the other axes.
     """
     items = []
     for patient in _patients(folder):

@@ -9,13 +9,14 @@ import re
 from functools import partial
 from pathlib import Path
 
-from universeg_jax.data.readers.nifti import _class_names, _named, _read_about, read_pair
+from universeg_jax.data.readers.dataset_json import read_dataset_json
+from universeg_jax.data.readers.nifti import read_pair
 from universeg_jax.data.readers.source import Source, pair_up
 from universeg_jax.errors import InputError
 
 
 def matches(folder: Path) -> bool:
-    """Whether the folder holds image_ID and label_ID volumes."""
+    """Tell whether the folder holds image_ID and label_ID volumes."""
     return bool(_volumes(folder, "image")) and bool(_volumes(folder, "label"))
 
 
@@ -25,9 +26,8 @@ def find(folder: Path, modality: str | None = None) -> list[Source]:
     Raises:
         InputError: dataset.json is unreadable, or nothing states the modality.
     """
-    about = _read_about(folder / "dataset.json")
-    named = _named(about.get("channel_names", about.get("modality", {})))
-    channels = [modality] if modality else named
+    about = read_dataset_json(folder / "dataset.json")
+    channels = (modality,) if modality else about.channels
     if len(channels) != 1:
         raise InputError(f"{folder}: nothing states how these volumes were made; pass --modality CT, or MR")
     images = {name: (file,) for name, file in _volumes(folder, "image").items()}
@@ -37,11 +37,13 @@ def find(folder: Path, modality: str | None = None) -> list[Source]:
             "alpnet",
             folder,
             pair_up(images, _volumes(folder, "label")),
-            partial(read_pair, channels=tuple(channels), class_names=_class_names(about)),
+            partial(read_pair, channels=channels, class_names=about.class_names),
             subjects_known=True,
-            origin=str(about.get("reference", "")),
-            version=str(about.get("release", "")),
-            licence=str(about.get("licence", about.get("license", ""))),
+            regions=about.regions,
+            ignore=about.ignore,
+            origin=about.origin,
+            version=about.version,
+            licence=about.licence,
         )
     ]
 

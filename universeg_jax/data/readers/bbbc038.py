@@ -16,13 +16,13 @@ from universeg_jax.io.task_folder import check_same_size
 
 
 def matches(folder: Path) -> bool:
-    """Whether images with their nuclei are here, or in stage1_train/."""
+    """Tell whether images with their nuclei are here, or in stage1_train/."""
     pictures = _training_set(folder).glob("*/images/*.png")
     return any(file.stem == file.parents[1].name for file in pictures)
 
 
 def find(folder: Path, modality: str | None = None) -> list[Source]:
-    """The dataset of the annotated images."""
+    """Find the dataset of the annotated images."""
     return [
         Source(
             "bbbc038",

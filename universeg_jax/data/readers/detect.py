@@ -1,4 +1,4 @@
-"""Telling how a folder is laid out."""
+"""Recognise the layout of a folder, and find the datasets in it."""
 
 import dataclasses
 import re
@@ -6,19 +6,34 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from universeg_jax.data.readers import acdc, alpnet, bbbc038, dicom, hc18, nifti, npz, pictures, wbc
+from universeg_jax.data.readers import (
+    acdc,
+    alpnet,
+    bbbc038,
+    dicom,
+    hc18,
+    medsegbench,
+    nifti,
+    npz,
+    pictures,
+    totalsegmentator,
+    wbc,
+)
+from universeg_jax.data.readers.foreign import check_foreign
 from universeg_jax.data.readers.source import Source
 from universeg_jax.errors import InputError, listing
 
-# The first that matches is taken: named datasets before the general layouts that they resemble.
+# The first match counts: named datasets come before the general layouts that they resemble.
 READERS = {
     "acdc": acdc,
     "bbbc038": bbbc038,
     "hc18": hc18,
     "wbc": wbc,
+    "totalsegmentator": totalsegmentator,
     "alpnet": alpnet,
     "nifti": nifti,
     "dicom": dicom,
+    "medsegbench": medsegbench,
     "npz": npz,
     "images": pictures,
 }
@@ -32,26 +47,28 @@ def find_sources(
     subject_pattern: str | None = None,
     name: str | None = None,
 ) -> list[Source]:
-    """The datasets that lie here, each with its items.
+    """Find the datasets in a folder, each with its items.
 
     Args:
-        kind: a key of READERS; None tells it from the files.
         name: name of the dataset; None takes the name of the folder or file.
-        modality: how the images were made, where the files do not say or are wrong.
+        kind: a key of READERS; None recognises the layout from the files.
+        modality: "CT", "MR", ..., where the files do not say or are wrong.
         subject_pattern: a regular expression that finds the subject in names of items; its first group if it has one.
 
     Raises:
-        InputError: nothing here, no known layout, what the reader refuses, or a pattern that misses a name.
+        InputError: nothing here, an unknown layout, files that the reader refuses, or a name without a match.
     """
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder")
     if kind not in (None, *READERS):
         raise InputError(f"kind={kind!r}: pass one of {', '.join(READERS)}")
     kind = kind or _kind(path)
+    if kind in (None, "images"):
+        check_foreign(path)
     if kind is None:
         inner = [folder.name for folder in sorted(path.glob("*/")) if _kind(folder)]
         raise InputError(
-            f"{path}: its layout is none of {', '.join(READERS)}; "
+            f"{path}: its layout is unknown; known are {', '.join(READERS)}; "
             + (
                 f"prepare the datasets in it one by one: {listing(inner)}"
                 if inner
@@ -87,7 +104,7 @@ def safe_name(name: str) -> str:
 
 
 def _commit(folder: Path) -> str:
-    """The commit of a cloned repository, "" if this is none."""
+    """Commit of a cloned repository; "" for other folders."""
     if not (folder / ".git").exists():
         return ""
     try:
@@ -97,15 +114,15 @@ def _commit(folder: Path) -> str:
 
 
 def find_subjects(names: Sequence[str], pattern: str, *, source: str) -> list[str]:
-    """What a regular expression finds in each name: its first group if it has one.
+    """Find the subject in each name by a regular expression, by its first group if it has one.
 
     Raises:
-        InputError: it is no regular expression, or misses a name.
+        InputError: no regular expression, or a name without a match.
     """
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise InputError(f"--subject-pattern {pattern!r} is no regular expression ({error})") from None
+        raise InputError(f"--subject-pattern {pattern!r} is not a regular expression ({error})") from None
     subjects = []
     for name in names:
         found = expression.search(name)
@@ -116,7 +133,7 @@ def find_subjects(names: Sequence[str], pattern: str, *, source: str) -> list[st
 
 
 def _with_subjects(source: Source, pattern: str) -> Source:
-    # Readers without subjects have put the item's name there; that of npz has put the id.
+    # Readers without subjects put the item's name there; the reader of npz puts the id.
     subjects = find_subjects([item.subject for item in source.items], pattern, source=source.name)
     items = (dataclasses.replace(item, subject=one) for item, one in zip(source.items, subjects, strict=True))
     return dataclasses.replace(source, items=tuple(items), subjects_known=True)

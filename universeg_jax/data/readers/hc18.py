@@ -3,7 +3,7 @@
 SOURCE/training_set/000_HC.png 000_HC_Annotation.png 010_2HC.png 010_2HC_Annotation.png ...
 
 An annotation is the outline of an ellipse, which the head fills. 010_HC and 010_2HC show one fetus. The table of pixel
-sizes is not needed: pixels are square, and a picture is resized as a whole.
+sizes is not read, because pixels are square and pictures are resized as a whole.
 """
 
 import dataclasses
@@ -20,12 +20,12 @@ from universeg_jax.io.task_folder import check_same_size
 
 
 def matches(folder: Path) -> bool:
-    """Whether annotated heads are here, or in training_set/."""
+    """Tell whether annotated heads are here, or in training_set/."""
     return any(_training_set(folder).glob("*HC_Annotation.png"))
 
 
 def find(folder: Path, modality: str | None = None) -> list[Source]:
-    """The dataset of the training set; the masks of the test set are not public."""
+    """Find the dataset of the training set; the masks of the test set are not public."""
     files = {file.stem: file for file in _training_set(folder).glob("*HC*.png")}
     masks = {name.removesuffix("_Annotation"): file for name, file in files.items() if name.endswith("_Annotation")}
     images = {name: (file,) for name, file in files.items() if not name.endswith("_Annotation")}
@@ -45,22 +45,25 @@ def find(folder: Path, modality: str | None = None) -> list[Source]:
 
 
 def fill_ellipse(outline: np.ndarray) -> np.ndarray:
-    """The inside of the ellipse that runs through an outline (H,W) bool, as (H,W) bool.
+    """Fill the ellipse that runs through an outline (H,W) bool.
 
-    The conic is fitted by least squares, so that gaps and a part outside the image do no harm.
+    The conic is fitted by least squares, so that gaps and parts outside the image do no harm.
+
+    Returns:
+        (H,W) bool.
 
     Raises:
-        ValueError: points through which no ellipse runs.
+        ValueError: points that are not on an ellipse.
     """
     points = np.argwhere(outline)
     if len(points) < 5:
         raise ValueError(f"{len(points)} points do not determine an ellipse")
-    # A convex curve has the mean of its points inside, so that there the conic is 0, and 1 on the curve.
+    # The mean of the points of a convex curve lies inside. The conic is 0 there, and 1 on the curve.
     centre, extent = points.mean(0), np.abs(points - points.mean(0)).max()
     terms = _conic_terms((points - centre) / extent)
     conic, *_ = np.linalg.lstsq(terms, np.ones(len(terms)))
     if np.abs(terms @ conic - 1).mean() > 0.2 or conic[1] ** 2 >= 4 * conic[0] * conic[2]:
-        raise ValueError("the curve through it is no ellipse")
+        raise ValueError("the curve through its points is no ellipse")
     pixels = np.moveaxis(np.indices(outline.shape), 0, -1)
     return _conic_terms((pixels - centre) / extent) @ conic <= 1
 
@@ -77,7 +80,7 @@ def _read(item: Item, *, modality: str) -> list[Scan]:
     try:
         head = fill_ellipse(outline > 0)
     except ValueError as error:
-        raise InputError(f"{mask_file}: holds no outline of an ellipse ({error})") from None
+        raise InputError(f"{mask_file}: is not the outline of an ellipse ({error})") from None
     return [Scan(image, head.astype(np.int32), {1: "fetal head"}, modality)]
 
 

@@ -6,17 +6,15 @@ SOURCE/labelsTr/a.nii.gz ...    or labels/ or masks/; values are classes
 SOURCE/dataset.json             optional: names of channels and classes, licence, as in the Decathlon or nnU-Net
 """
 
-import os
 import re
 from functools import partial
 from pathlib import Path
 
+from universeg_jax.data.readers.dataset_json import read_dataset_json
 from universeg_jax.data.readers.source import AXES, Item, Scan, Source, pair_up, volume_scan
 from universeg_jax.errors import InputError
 from universeg_jax.io.volume_files import list_volume_files, read_channels
 from universeg_jax.io.volumes import Volume
-from universeg_jax.util.json_files import read_json
-from universeg_jax.util.names import check_name, is_number
 
 DECATHLON = (
     "Task01_BrainTumour",
@@ -34,15 +32,15 @@ IMAGE_FOLDERS, MASK_FOLDERS = ("imagesTr", "images"), ("labelsTr", "labels", "ma
 
 
 def matches(folder: Path) -> bool:
-    """Whether volumes lie in one of the image folders, here or in Decathlon's Task folders."""
+    """Tell whether volumes lie in one of the image folders, here or in Decathlon's Task folders."""
     return any(list_volume_files(place / name) for place in _places(folder) for name in IMAGE_FOLDERS)
 
 
 def find(folder: Path, modality: str | None = None) -> list[Source]:
-    """The dataset of a folder, or one per Decathlon task in it.
+    """Find the dataset of a folder, or one per Decathlon task in it.
 
     Raises:
-        InputError: no masks, a dataset.json that cannot be read, or a modality that nobody names.
+        InputError: no masks, a dataset.json that cannot be read, or an unknown modality.
     """
     return [_find_one(place, modality) for place in _places(folder)]
 
@@ -56,25 +54,26 @@ def _find_one(folder: Path, modality: str | None) -> Source:
     masks = next((found for name in MASK_FOLDERS if (found := list_volume_files(folder / name))), {})
     if not images or not masks:
         raise InputError(f"{folder}: needs NIfTI volumes in imagesTr/ (or images/) and in labelsTr/ (labels/, masks/)")
-    about = _read_about(folder / "dataset.json")
-    channels = [modality] if modality else _named(about.get("channel_names", about.get("modality", {})))
+    about = read_dataset_json(folder / "dataset.json")
+    channels = (modality,) if modality else about.channels
     if not channels:
         raise InputError(
-            f"{folder}: nothing says how these volumes were made, and their intensities depend on it: "
+            f"{folder}: the modality of these volumes is unknown, and their intensities depend on it: "
             "pass --modality CT, or MR"
         )
     decathlon = folder.name in DECATHLON
-    licence = str(about.get("licence", about.get("license", "CC BY-SA 4.0" if decathlon else "")))
     return Source(
         f"decathlon_{folder.name.lower()}" if decathlon else folder.resolve().name,
         "decathlon" if decathlon else "nifti",
         folder,
         pair_up(_by_channel(images, masks), masks),
-        partial(read_pair, channels=tuple(channels), class_names=_class_names(about)),
-        subjects_known=decathlon,  # elsewhere several volumes may be of one patient: --subject-pattern tells
-        origin="http://medicaldecathlon.com" if decathlon else str(about.get("reference", "")),
-        version=str(about.get("release", "")),
-        licence=licence,
+        partial(read_pair, channels=channels, class_names=about.class_names),
+        subjects_known=decathlon,  # elsewhere a patient may have several volumes: pass --subject-pattern
+        regions=about.regions,
+        ignore=about.ignore,
+        origin="http://medicaldecathlon.com" if decathlon else about.origin,
+        version=about.version,
+        licence=about.licence or ("CC BY-SA 4.0" if decathlon else ""),
     )
 
 
@@ -98,34 +97,10 @@ def _channels(volume: Volume) -> list[Volume]:
 
 
 def _by_channel(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
-    """The files of each image: a_0000 and a_0001 are two channels of a, if there is a mask called a."""
+    """Group the files of each image: a_0000 and a_0001 are two channels of a, if there is a mask called a."""
     grouped: dict[str, tuple[Path, ...]] = {}
     for name, file in images.items():
         stem = re.sub(r"_\d{4}$", "", name)
         owner = stem if name not in masks and stem in masks else name
         grouped[owner] = (*grouped.get(owner, ()), file)
     return grouped
-
-
-def _read_about(file: Path) -> dict:
-    if not os.path.lexists(file):
-        return {}
-    about = read_json(file)
-    tables = ("labels", "modality", "channel_names")
-    if not isinstance(about, dict) or not all(isinstance(about.get(name, {}), dict) for name in tables):
-        raise InputError(f"{file}: must be a table whose {', '.join(tables)} are tables")
-    for name in tables[1:]:
-        if not all(is_number(key) for key in about.get(name, {})):
-            raise InputError(f'{file}: {name} must number the channels, as in {{"0": "CT"}}; it is {about[name]}')
-    return about
-
-
-def _named(channels: dict[str, str]) -> list[str]:
-    names = [str(name) for _, name in sorted(channels.items(), key=lambda entry: int(entry[0]))]
-    return ["MR" if name == "MRI" else name for name in names]
-
-
-def _class_names(about: dict) -> dict[int, str]:
-    """The Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}."""
-    pairs = [(k, v) if is_number(k) else (v, k) for k, v in about.get("labels", {}).items()]
-    return {int(value): check_name(str(name), "dataset.json") for value, name in pairs if is_number(str(value))}

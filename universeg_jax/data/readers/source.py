@@ -4,12 +4,14 @@ Later steps (intensities, slices, sizes, splits, storage) are the same for every
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from universeg_jax.errors import InputError
+from universeg_jax.io.mask_values import check_class_count
 from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, place_on
 
 PICTURE_AXIS = "2d"
@@ -24,6 +26,7 @@ class Item:
         subject: the person or specimen; the name where it is unknown.
         files: the files that are read. Their sizes and times identify finished work.
         part: index of the image, where the files hold several.
+        split: "train", "validation" or "test", where the dataset comes with its own splits; else "".
         problem: reason why the item cannot be read, where the list of files shows it.
     """
 
@@ -31,6 +34,7 @@ class Item:
     subject: str
     files: tuple[Path, ...]
     part: int = 0
+    split: str = ""
     problem: str = ""
 
 
@@ -45,6 +49,8 @@ class Scan:
         modality: "CT", "MR", "image", ...
         spacing: millimetres per voxel; None for pictures, which have square pixels.
         axes: the `AXES` along which a volume is sliced.
+        regions: label values of each class, where classes are unions of labels and may overlap; {} where each label
+            value is a class.
     """
 
     image: np.ndarray
@@ -53,6 +59,19 @@ class Scan:
     modality: str
     spacing: tuple[float, float, float] | None = None
     axes: tuple[str, ...] = AXES
+    regions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[int]:
+        """Classes in the labels, ascending, without background (0)."""
+        values = [value for value in np.unique(self.labels).tolist() if value != 0]
+        if not self.regions:
+            return values
+        return [value for value, members in self.regions.items() if set(members) & set(values)]
+
+    def members(self, value: int) -> tuple[int, ...]:
+        """Label values that belong to a class."""
+        return self.regions.get(value, (value,))
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,8 @@ class Source:
             an unusable item. It is a partial of a module's function, because workers receive it, and its options
             identify finished work.
         subjects_known: whether items of one subject can be recognised.
+        regions: label values of each class, as in `Scan`.
+        ignore: label value of pixels that were not annotated; None without it. Scans with such pixels are refused.
         one_class: name of the single class that replaces all classes, where they are kinds of one structure, such as
             diagnoses of a lesion; "" keeps the classes apart.
         origin, version, licence: recorded with the dataset; "" where unknown.
@@ -79,20 +100,32 @@ class Source:
     items: tuple[Item, ...]
     read: partial[list[Scan]]
     subjects_known: bool = False
+    regions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    ignore: int | None = None
     one_class: str = ""
     origin: str = ""
     version: str = ""
     licence: str = ""
 
     def scans(self, item: Item) -> list[Scan]:
-        """Read an item, with the classes that the corpus stores.
+        """Read an item, with the classes that a corpus stores.
 
         Raises:
-            InputError: an unusable item.
+            InputError: an unusable item, pixels that were not annotated, or more values than classes.
         """
+        if item.problem:
+            raise InputError(item.problem)
         scans = self.read(item)
+        ignored = 0 if self.ignore is None else int(np.count_nonzero(scans[0].labels == self.ignore))
+        if ignored:
+            raise InputError(
+                f"{item.files[-1]}: {ignored} pixels have the value {self.ignore}, which dataset.json names 'ignore'; "
+                "partly annotated masks cannot be used"
+            )
         if not self.one_class:
-            return scans
+            unnamed = [v for v in scans[0].classes if scans[0].class_names.get(v, str(v)) in (str(v), f"#{v:06x}")]
+            check_class_count(unnamed, str(item.files[-1]))
+            return [replace(scan, regions=self.regions) for scan in scans]
         names = {1: self.one_class}
         return [replace(scan, labels=(scan.labels != 0).astype(np.uint8), class_names=names) for scan in scans]
 

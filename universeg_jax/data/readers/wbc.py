@@ -15,12 +15,12 @@ CLASSES = {"128": "cytoplasm", "255": "nucleus"}
 
 
 def matches(folder: Path) -> bool:
-    """Whether one of the two folders is here."""
+    """Tell whether one of the two folders is here."""
     return any((folder / subset).is_dir() for subset in SUBSETS.values())
 
 
 def find(folder: Path, modality: str | None = None) -> list[Source]:
-    """One dataset per subset that is here."""
+    """Find one dataset per subset that is here."""
     return [_subset(folder, name, modality) for name, subset in SUBSETS.items() if (folder / subset).is_dir()]
 
 
@@ -34,5 +34,5 @@ def _subset(folder: Path, name: str, modality: str | None) -> Source:
         pair_up(images, masks),
         partial(read_pair, modality=modality or "microscopy", class_names=CLASSES),
         origin="https://github.com/zxaoyou/segmentation_WBC",
-        licence="GPL-3.0",  # of the repository; the images have none of their own
+        licence="GPL-3.0",  # the licence of the repository; the images have none of their own
     )

@@ -155,7 +155,8 @@ def section(work: FineTuningRun, comparison: Comparison) -> Section:
     note = f"mean Dice {gains[0]:.3f} before, {gains[1]:.3f} after; of {len(ordered)} images "
     note += f"{len(chosen)} are shown, from the largest gain to the smallest, below {len(support)} of the examples"
     title = f"{examples.folder.resolve().name}: {comparison.weights} before and after fine-tuning"
-    return Section(title, note, foreground(examples), support, results)
+    colours = examples.coding.colours(list(foreground(examples)))
+    return Section(title, note, foreground(examples), support, results, colours)
 
 
 def _task(name: str) -> str:

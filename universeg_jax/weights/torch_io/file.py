@@ -129,12 +129,12 @@ def _open_legacy(content: bytes) -> tuple[Any, ReadStorage]:
 def load_torch(path: str | os.PathLike, *, key: str | None = None) -> dict[str, np.ndarray]:
     """Read the state dict in a file that torch.save wrote.
 
-    A training checkpoint, {"model": {...}, "epoch": 3, ...}, gives its one dictionary of tensors; plain
-    values beside it are ignored.
+    A training checkpoint, {"model": {...}, "epoch": 3, ...}, gives its one dictionary of tensors. It may lie deeper,
+    and hold plain values next to its tensors, which are ignored.
 
     Args:
         path: a file in the zip format (PyTorch since 1.6) or the legacy one.
-        key: which entry of a checkpoint to take, where several are dictionaries of tensors.
+        key: which entry of a checkpoint to take, where several are dictionaries of tensors; "a.b" for an inner one.
 
     Returns:
         names -> arrays in the file's order: writable, C-contiguous, sharing memory with nothing. Of dtype
@@ -166,18 +166,34 @@ def load_torch(path: str | os.PathLike, *, key: str | None = None) -> dict[str, 
 def _find_state_dict(value: Any, key: str | None) -> dict[str, Tensor]:
     if not isinstance(value, dict):
         raise WeightsError(f"holds a {type(value).__name__}, not a state dict")
-    if key is not None:
-        if not _is_state_dict(value.get(key)):
-            raise WeightsError(f"key={key!r} is not a dictionary of tensors; the file's keys are {_names(value)}")
-        return value[key]
-    if _is_state_dict(value):
+    if key is None and _is_state_dict(value):
         return value
-    found = [name for name, entry in value.items() if _is_state_dict(entry) and entry]
+    found = {name: entry for name, entry in _state_dicts(value).items() if entry}
+    if key is not None:
+        if key not in found:
+            raise WeightsError(f"key={key!r} is not a dictionary of tensors; the file's keys are {_names(value)}")
+        return found[key]
     if len(found) > 1:
-        raise WeightsError(f"holds several dictionaries of tensors: pass key= one of {_names(found)}")
-    if not found:
+        raise WeightsError(f"holds several dictionaries of tensors: pass key= (or --key) one of {_names(found)}")
+    if found:
+        return next(iter(found.values()))
+    tensors = {name: entry for name, entry in value.items() if isinstance(name, str) and isinstance(entry, Tensor)}
+    if not tensors:
         raise WeightsError(f"holds no dictionary of tensors alone; its keys are {_names(value)}")
-    return value[found[0]]
+    return tensors
+
+
+def _state_dicts(value: Mapping[Any, Any], prefix: str = "", depth: int = 4) -> dict[str, dict[str, Tensor]]:
+    """Dictionaries of tensors inside a checkpoint, by their keys joined with dots."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, entry in value.items():
+        if not isinstance(name, str) or not isinstance(entry, dict) or depth == 0:
+            continue
+        if _is_state_dict(entry):
+            found[prefix + name] = entry
+        else:
+            found |= _state_dicts(entry, f"{prefix}{name}.", depth - 1)
+    return found
 
 
 def _is_state_dict(value: Any) -> bool:

@@ -1,0 +1,26 @@
+"""Hints about missing packages name a command that works."""
+
+import shlex
+
+from universeg_jax.util import extras
+
+
+def test_a_source_folder_is_installed_from_where_it_is():
+    command = shlex.split(extras.install_command("train"))
+    assert command[:3] == ["pip", "install", "-e"]
+    folder = command[3].removesuffix("[train]")
+    assert (extras.Path(folder) / "pyproject.toml").is_file()
+
+
+def test_an_installed_package_names_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(extras, "_ROOT", tmp_path)
+    stated = [
+        "jax>=0.10",
+        'optax>=0.2; extra == "train"',
+        "grain; extra == 'train'",
+        'universeg-jax[beam,train]; extra == "dev"',
+        'apache-beam>=2.60; extra == "beam"',
+    ]
+    monkeypatch.setattr(extras, "requires", lambda name: stated)
+    assert extras.install_command("train") == "pip install 'optax>=0.2' grain"
+    assert extras.install_command("dev") == "pip install 'apache-beam>=2.60' 'optax>=0.2' grain"
