@@ -55,7 +55,7 @@ def test_volumes_are_cases_of_all_their_slices(tmp_path):
     assert 1 <= len(examples) <= 2
     assert max(e.area for e in examples) == case.area
     assert data.fingerprint("scans") == read_folder(folder, modality="MR").fingerprint("scans")
-    assert data.fingerprint("scans") != read_folder(folder, modality="CT").fingerprint("scans")
+    assert data.fingerprint("scans") != read_folder(folder, modality="T1").fingerprint("scans")
 
 
 def test_volumes_are_cut_along_another_axis(tmp_path):

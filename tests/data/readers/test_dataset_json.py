@@ -11,7 +11,7 @@ from universeg_jax.data.readers.dataset_json import read_dataset_json
 from universeg_jax.data.readers.nifti import find
 from universeg_jax.errors import InputError
 
-CHANNEL = {"channel_names": {"0": "CT"}}
+CHANNEL = {"channel_names": {"0": "MR"}}
 
 
 def write(folder, **about):

@@ -40,7 +40,7 @@ ARRAYS = {"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros((2, 8, 8),
         ({"ids": None}, "lacks the array ids"),
         ({"labels": np.zeros((2, 8, 9), np.uint8)}, r"labels \(2, 8, 9\)"),
         ({"images": np.zeros((2, 8, 8))}, "images are float64"),
-        ({"ids": np.array([Hostile(), Hostile()])}, "damaged or no npz"),
+        ({"ids": np.array([Hostile(), Hostile()])}, "ids are Python objects"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path, capsys, change, message):
