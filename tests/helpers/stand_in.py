@@ -18,8 +18,25 @@ class Brightness:
         problems = len(labels)
         centres = jnp.linspace(0, 1, problems) if problems > 1 else jnp.ones(1)
 
-        def predictor(images, regions):
+        def predictor(images, regions, weights=None):
             return 4 - 10 * jnp.abs(centres[:, None, None, None, None] - images)
+
+        return predictor
+
+
+class Weighted:
+    """Predicts the weighted mean label of its support entries, whatever the target."""
+
+    input_size = 16
+    input_channels = 1
+    padding = "zeros"
+
+    def prepare(self, images, labels, mask):
+        def predictor(targets, regions, weights=None):
+            weights = np.ones((len(targets), len(images))) if weights is None else weights
+            own = mask[:, None] * weights / np.maximum((mask[:, None] * weights).sum(-1, keepdims=True), 1e-9)
+            mean = jnp.einsum("kbs,kshwc->kbhwc", own, labels)
+            return jnp.log(mean + 1e-6) - jnp.log(1 - mean + 1e-6)
 
         return predictor
 
@@ -54,6 +71,8 @@ def predict(folder, *more: str) -> int:
     """Run `universeg-jax predict` on a task of `write_task` and return its exit code."""
     options = {"-s": "support", "-i": "images", "-o": "out"}
     argv = [part for option, name in options.items() if option not in more for part in (option, str(folder / name))]
+    if not {"-m", "--model", "-w", "--weights", "--features"} & set(more):
+        argv += ["--model", "universeg"]  # a stand-in; the default compares it with ProtoSAM
     return main(["predict", *argv, *map(str, more)])
 
 

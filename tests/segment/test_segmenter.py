@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tqdm import tqdm
 
+from tests.helpers.stand_in import Weighted
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.models.blend import Blend
 from universeg_jax.segment.model import InContextModel
@@ -37,21 +38,6 @@ class Matcher:
             return jnp.abs(targets.mean(-1, keepdims=True)[None] - level(weights)[:, None, None, None, None])
 
         return 20 * (distance(1 - labels) - distance(labels))
-
-
-class Weighted(Matcher):
-    """A stand-in that predicts the weighted mean label of its support entries."""
-
-    def prepare(self, images, labels, mask):
-        self.prepared.append((images, labels, mask))
-
-        def predict(targets, regions=None, weights=None):
-            weights = np.ones((len(targets), len(images))) if weights is None else weights
-            own = mask[:, None] * weights / np.maximum((mask[:, None] * weights).sum(-1, keepdims=True), 1e-9)
-            mean = jnp.einsum("kbs,kshwc->kbhwc", own, labels)
-            return jnp.log(mean + 1e-6) - jnp.log(1 - mean + 1e-6)
-
-        return predict
 
 
 class Recorder(Matcher):

@@ -49,7 +49,8 @@ def automatic_models() -> Blend:
     Warns:
         SegmentationWarning: if the weights of ProtoSAM cannot be loaded; the blend is UniverSeg alone.
     """
-    from universeg_jax.weights.loading import PROTOSAM_SHARE, load
+    from universeg_jax.weights import load
+    from universeg_jax.weights.loading import PROTOSAM_SHARE
 
     universeg = load(shipped.DEFAULT)
     protosam, problem = _protosam()

@@ -35,7 +35,7 @@ class LeaveOneOut:
         largest = max(task.members, key=lambda member: member.model.input_size)
         self._size = largest.model.input_size
         self._regions = [largest.views[entry].frame.region for entry in self.entries]
-        maps = np.moveaxis(largest.support.labels[:, self.entries, ..., 0], 0, -1)
+        maps = np.moveaxis(largest.support.labels[..., 0][:, self.entries], 0, -1)
         self._truth = [_classes_of(one[_inside(region)]) for one, region in zip(maps, self._regions, strict=True)]
         shown = largest.support.shown
         # A class that no other example shows cannot be found.
