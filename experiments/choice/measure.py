@@ -20,6 +20,7 @@ from experiments.choice.trials import Trial, make_trials, read
 from experiments.command import run
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import SegmentationWarning
+from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.model import InContextModel

@@ -62,9 +62,9 @@ def test_the_better_model_is_chosen(models):
 def test_the_default_stays_unless_another_plan_is_clearly_better():
     default = np.array([0.5, 0.6, 0.7, 0.8])
     noisy = np.add(default, [0.2, -0.15, 0.1, -0.1])
-    assert auto._best([default, noisy, default - 0.1]) == 0
-    assert auto._best([default, noisy, np.add(default, [0.1, 0.1, 0.1, 0.05])]) == 2
-    assert auto._best([default, np.add(default, [np.nan, np.nan, np.nan, 0.3])]) == 0
+    assert auto.best_plan([default, noisy, default - 0.1]) == 0
+    assert auto.best_plan([default, noisy, np.add(default, [0.1, 0.1, 0.1, 0.05])]) == 2
+    assert auto.best_plan([default, np.add(default, [np.nan, np.nan, np.nan, 0.3])]) == 0
 
 
 def test_one_example_follows_the_training_sets(models):
@@ -102,14 +102,18 @@ def test_without_protosam_universeg_segments_alone_and_says_so(models):
     assert task.choice.forecast.examples == 4
 
 
-def test_a_failed_download_is_one_line(monkeypatch):
+def test_a_failed_download_is_one_line_and_not_repeated(monkeypatch, tmp_path):
+    tried = []
+
     def fails():
+        tried.append(1)
         raise WeightsError("pip cannot download it\nrun this command")
 
-    auto._protosam.cache_clear()
+    monkeypatch.setenv("UNIVERSEG_JAX_CACHE", str(tmp_path))
     monkeypatch.setattr("universeg_jax.weights.loading.protosam", fails)
-    assert auto._protosam() == (None, "pip cannot download it")
-    auto._protosam.cache_clear()
+    for _ in range(2):
+        assert auto._protosam() == (None, "pip cannot download it")
+    assert len(tried) == 1
 
 
 def test_both_protosams_share_their_encodings():

@@ -8,7 +8,7 @@ import universeg_jax as uj
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.dinov2 import DINOv2, DINOv2Config
 from universeg_jax.models.sam.model import SAM, SAMConfig
-from universeg_jax.weights import store
+from universeg_jax.weights import loading, store
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +38,13 @@ def test_networks_of_the_other_kind_are_refused(folders):
         uj.protosam(folders / "dinov2")
     with pytest.raises(WeightsError, match="is a SAM; features are taken from a DINOv2"):
         uj.protosam(folders / "sam", features=folders / "sam")
+
+
+def test_the_blend_is_universeg_and_protosam(monkeypatch):
+    universeg, protosam = object(), object()
+    monkeypatch.setattr(loading, "protosam", lambda: protosam)
+    monkeypatch.setattr(loading.store, "load", lambda folder: universeg)
+    blend = loading.load("universeg+protosam")
+    assert blend.models == (universeg, protosam)
+    assert blend.weights_for(1)[1] > blend.weights_for(16)[1]
+    assert sum(blend.weights_for(3)) == 1

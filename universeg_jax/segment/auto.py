@@ -2,11 +2,12 @@
 
 import warnings
 from dataclasses import dataclass, replace
-from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from universeg_jax.cache import cache_folder
 from universeg_jax.errors import SegmentationWarning, WeightsError
 from universeg_jax.models.blend import Blend
 from universeg_jax.segment.forecast import Forecast
@@ -15,6 +16,7 @@ from universeg_jax.segment.plan import SIMILAR, Plan
 from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
     from universeg_jax.segment.segmenter import Task
 
 AUTO = "auto"
@@ -56,22 +58,28 @@ def automatic_models() -> Blend:
     protosam, problem = _protosam()
     if protosam is None:
         message = f"ProtoSAM is not available, {shipped.DEFAULT} segments alone: {problem}"
-        warnings.warn(message, SegmentationWarning, stacklevel=4)
+        warnings.warn(message, SegmentationWarning, stacklevel=3)
         return Blend((universeg,))
     coarse = protosam.with_config(replace(protosam.config, refinement=None))
     shares = {number: (1 - share, share, 0.0) for number, share in PROTOSAM_SHARE.items()}
     return Blend((universeg, coarse, protosam), shares)
 
 
-@cache
-def _protosam():
-    """Load ProtoSAM once; return it, or None and the problem in one line."""
+_PROBLEMS: dict[Path, str] = {}
+"""Problem that kept ProtoSAM's weights from a cache folder, so that this process tries to fetch them once."""
+
+
+def _protosam() -> tuple["ProtoSAM | None", str]:
+    """Load ProtoSAM; return it, or None and the problem in one line."""
     from universeg_jax.weights.loading import protosam
 
-    try:
-        return protosam(), ""
-    except WeightsError as error:
-        return None, str(error).splitlines()[0]
+    folder = cache_folder()
+    if folder not in _PROBLEMS:
+        try:
+            return protosam(), ""
+        except WeightsError as error:
+            _PROBLEMS[folder] = str(error).splitlines()[0]
+    return None, _PROBLEMS[folder]
 
 
 def choose_plan(task: "Task") -> Choice:
@@ -85,7 +93,7 @@ def choose_plan(task: "Task") -> Choice:
     plans = _candidates(task, default) if number >= FEWEST else [default]
     maps = [left_out.blended(plan.weights, plan.support_size) for plan in plans]
     dices = [left_out.dice(one) for one in maps]
-    best = _best(dices)
+    best = best_plan(dices)
     scores = {_name(plan): round(float(np.nanmean(own)), 4) for plan, own in zip(plans, dices, strict=True)}
     how = f"leave-one-out over {len(left_out.entries)} examples"
     if number < FEWEST:
@@ -115,7 +123,7 @@ def _candidates(task: "Task", default: Plan) -> list[Plan]:
     return plans
 
 
-def _best(dices: list[np.ndarray]) -> int:
+def best_plan(dices: list[np.ndarray]) -> int:
     """Return the index of the best plan; the first one unless another is better by MARGIN standard errors."""
     best, gain = 0, 0.0
     for index, own in enumerate(dices[1:], start=1):

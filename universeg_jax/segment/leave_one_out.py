@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.model_task import BATCH_SIZES
 from universeg_jax.segment.preprocess import resize_square
@@ -49,9 +50,12 @@ class LeaveOneOut:
             model: index of the model.
             similar: number of most similar examples to use; None uses all others.
         """
+        member, number = self._task.members[model], len(self._task.labels)
+        if similar is not None and isinstance(member.model, ProtoSAM):
+            nearest = member.model.config.nearest
+            similar = similar if nearest is None or nearest > similar else None  # it chooses among them anyway
         key = model, similar
         if key not in self._known:
-            member, number = self._task.members[model], len(self._task.labels)
             weights = 1 - np.eye(number, dtype=np.float32)[self.entries]
             if similar is not None and similar < number - 1:
                 first = self._task.members[0]

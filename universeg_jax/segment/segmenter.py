@@ -24,7 +24,6 @@ from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.support import Support
 from universeg_jax.util.checks import check_number
-from universeg_jax.weights import shipped
 
 One = InContextModel | str | os.PathLike
 Models = One | Blend | Sequence[One]
@@ -88,7 +87,7 @@ class Segmenter:
 
     def __init__(
         self,
-        model: Models = shipped.DEFAULT,
+        model: Models = AUTO,
         *,
         weights: Sequence[float] | None = None,
         window: tuple[float, float] | None = None,
@@ -125,7 +124,10 @@ class Segmenter:
         labels, _ = entries(labels, None, kind="label")
         if len(images) != len(labels):
             raise InputError(f"{len(images)} support images but {len(labels)} labels: pass one label for each image")
-        views = [self.views(model, images, names) for model in self.blend.models]
+        # Models that prepare images alike share them.
+        kinds = {(model.input_size, model.input_channels, model.padding): model for model in self.blend.models}
+        prepared = {kind: self.views(model, images, names) for kind, model in kinds.items()}
+        views = [prepared[model.input_size, model.input_channels, model.padding] for model in self.blend.models]
         labels = [
             checked_label(label, (view.frame.height, view.frame.width), view.name)
             for label, view in zip(labels, views[0], strict=True)
