@@ -98,7 +98,8 @@ def evaluated(folder: Path, maps: Path, number: int) -> Iterator[Found]:
             _, truths = read(corpus, trial.task, trial.targets)
             _, labels = read(corpus, trial.task, examples)
             for key in known:
-                if match := re.fullmatch(r"universeg targets (\d+)", key):
+                match = re.fullmatch(r"universeg targets (\d+)", key)
+                if match and f"protosam targets {match[1]}" in known:
                     size = int(match[1])
                     yield _evaluated(folder.name, trial.task.name, size, known, truths, labels[:size])
 

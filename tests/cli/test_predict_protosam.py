@@ -40,7 +40,7 @@ def test_weights_of_the_other_model_are_refused(task, monkeypatch, capsys):
     monkeypatch.setattr(universeg_jax.weights, "load", lambda name: PaintingSAM())
     monkeypatch.setattr("universeg_jax.segment.model.SAM", PaintingSAM)
     said = refused(capsys, predict(task, "-w", "lite-medsam"))
-    assert "lite-medsam are those of a SAM: pass --model protosam" in said
+    assert "lite-medsam are weights of a SAM: pass --model protosam" in said
     said = refused(capsys, predict(task, "--features", "dinov2-vits14"))
     assert "--features dinov2-vits14 is for --model protosam" in said
     assert not (task / "out").exists()
