@@ -43,7 +43,7 @@ def add_parser(subparsers) -> None:
         "-m",
         "--model",
         choices=MODELS,
-        help="auto compares both and their mean on the examples (default: auto; with --weights universeg)",
+        help="auto compares both and their mean on the examples (default: auto; universeg with --weights and for volumes)",
     )
     defaults = ", ".join(f"{weights} for {model}" for model, weights in DEFAULT_WEIGHTS.items())
     add_weights(how, help=f"name or path of weights (default: {defaults})", default=None)
@@ -107,14 +107,16 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
 
     dtype = "bfloat16" if arguments.bfloat16 else "float32"
-    name = arguments.model or ("auto" if arguments.weights is None and arguments.features is None else "universeg")
+    volumes = takes_volumes(arguments)
+    one_network = volumes or arguments.weights is not None or arguments.features is not None
+    name = arguments.model or ("universeg" if one_network else "auto")
     weights = arguments.weights or DEFAULT_WEIGHTS.get(name, name)
 
     def load() -> Segmenter:
         model = _load(name, weights, arguments.features)
         return Segmenter(model, window=arguments.window, dtype=dtype)
 
-    if takes_volumes(arguments):
+    if volumes:
         return run_volumes(arguments, load, weights)
     options = Options(
         threshold=arguments.threshold,
