@@ -43,7 +43,7 @@ def add_parser(subparsers) -> None:
         "-m",
         "--model",
         choices=MODELS,
-        help="auto compares both and their mean on the examples (default: auto; universeg with --weights and for volumes)",
+        help="auto compares both and their mean (default: auto; universeg with --weights and for volumes)",
     )
     defaults = ", ".join(f"{weights} for {model}" for model, weights in DEFAULT_WEIGHTS.items())
     add_weights(how, help=f"name or path of weights (default: {defaults})", default=None)
