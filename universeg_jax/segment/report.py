@@ -77,10 +77,10 @@ def task_report(support: SupportFolder, records: Sequence[PredictionRecord], tas
 
 
 def look_first(records: Sequence[PredictionRecord], most: int = 5) -> list[str]:
-    """Name the images with the lowest predicted Dice, at most a quarter of all; none without predictions."""
+    """Name the images with the lowest predicted Dice, at most a quarter of all, rounded up; none without forecast."""
     predicted = [record for record in records if record.predicted_dice is not None]
     ordered = sorted(predicted, key=lambda record: record.predicted_dice)
-    return [record.name for record in ordered[: min(most, len(ordered) // 4)]]
+    return [record.name for record in ordered[: min(most, -(-len(ordered) // 4))]]
 
 
 def choice_lines(records: Sequence[PredictionRecord], task: Task) -> list[str]:
