@@ -11,7 +11,7 @@ The images and masks of a support folder may also lie in one folder, as a.png an
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from universeg_jax.io.pairing import find_folders, is_mask_name, pair_names
 from universeg_jax.io.pictures import EXTENSIONS, is_turned, read_image
 from universeg_jax.util.json_files import read_json
 from universeg_jax.util.names import check_file_names, check_name
+
+LABELLING = ".universeg"
+"""Folder in a support folder that the page keeps its states in."""
 
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
@@ -58,17 +61,20 @@ class TargetFile:
     label: Path | None = None
 
 
-def list_pictures(folder: Path) -> dict[str, Path]:
+def list_pictures(folder: Path, *, but: Collection[str] = ()) -> dict[str, Path]:
     """List the picture files of a folder by their name without extension, sorted.
 
     Hidden files are skipped; other files too, with a warning.
+
+    Args:
+        but: names of files and folders to skip.
 
     Raises:
         InputError: no such folder, no pictures, a folder inside, or two pictures of one name.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder")
-    files = sorted(f for f in folder.iterdir() if f.name[0] != "." and f.name.lower() not in SYSTEM_FILES)
+    files = sorted(f for f in folder.iterdir() if f.name[0] != "." and f.name.lower() not in (*SYSTEM_FILES, *but))
     folders = [f.name for f in files if f.is_dir()]
     if folders:
         raise InputError(f"{folder}: holds the folder {listing(folders)}; pictures must lie directly in {folder.name}/")
@@ -103,6 +109,10 @@ def find_pairs(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     folders = find_folders(folder)
     if folders:
         images, masks = map(list_pictures, folders)
+    elif (folder / "masks").is_dir() and any(file.suffix.lower() in EXTENSIONS for file in folder.iterdir()):
+        # Pictures next to the folder of their masks, as the page leaves them.
+        images = list_pictures(folder, but=("masks", "classes.json"))
+        masks = list_pictures(folder / "masks")
     else:
         if not any(file.suffix.lower() in EXTENSIONS and is_mask_name(file.stem) for file in folder.glob("*.*")):
             raise InputError(
@@ -122,11 +132,16 @@ def find_pairs(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 def read_support(folder: Path) -> SupportFolder:
     """Read the labelled examples of a support folder.
 
+    In a folder that the page has labelled, images without a mask are not examples yet: they are left out. Elsewhere an
+    image without a mask is an error.
+
     Raises:
         InputError: missing folders, images without mask and masks without image (all are listed), different sizes,
             files that `read_image` or `read_mask` refuses, masks that do not fit together.
     """
     image_files, mask_files = find_pairs(folder)
+    if (folder / LABELLING).is_dir():
+        image_files = {name: file for name, file in image_files.items() if name in mask_files}
     lonely = [f"no mask for {_place(folder, image_files[n])}" for n in image_files.keys() - mask_files.keys()]
     lonely += [f"no image for {_place(folder, mask_files[n])}" for n in mask_files.keys() - image_files.keys()]
     if lonely:
