@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from universeg_jax.cache import keep_compiled_code
-from universeg_jax.cli import convert, demo, evaluate, export, finetune, predict, prepare, train, weights
+from universeg_jax.cli import app, convert, demo, evaluate, export, finetune, predict, prepare, train, weights
 from universeg_jax.errors import InputError
 from universeg_jax.util.console import patient_output, printable
 from universeg_jax.util.extras import install_command
 
-COMMANDS = (demo, predict, prepare, train, finetune, evaluate, export, convert, weights)
+COMMANDS = (demo, app, predict, prepare, train, finetune, evaluate, export, convert, weights)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

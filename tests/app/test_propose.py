@@ -1,0 +1,56 @@
+import pytest
+
+from tests.helpers.stand_in import Brightness, bright_disc, save
+from universeg_jax.app.propose import Proposer
+from universeg_jax.app.workspace import State, Workspace
+from universeg_jax.errors import InputError
+from universeg_jax.evaluate.metrics import dice
+from universeg_jax.segment.segmenter import Segmenter
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    for i in range(5):
+        image, mask = bright_disc(i)
+        save(tmp_path / "images" / f"s{i}.png", image)
+        if i < 2:
+            save(tmp_path / "masks" / f"s{i}.png", mask // 255)
+    return Workspace(tmp_path)
+
+
+def test_the_rest_is_proposed_from_what_is_confirmed(workspace):
+    proposer = Proposer(workspace, Segmenter(Brightness()))
+    assert list(proposer.propose(["s2", "s3", "s4"])) == ["s2", "s3", "s4"]
+    for i, name in enumerate(("s2", "s3", "s4"), start=2):
+        proposal = workspace.proposal(name)
+        assert workspace.state(name) is State.PROPOSED
+        assert proposal.examples == ("s0", "s1")
+        truth = bright_disc(i)[1] == 255
+        assert dice(proposal.mask(0.5, (1,)) == 1, truth) > 0.9
+        assert 0.8 < proposal.forecast <= 1
+
+
+def test_without_a_confirmed_image_it_says_what_to_do(tmp_path):
+    save(tmp_path / "images" / "a.png", bright_disc(0)[0])
+    with pytest.raises(InputError, match="no image is confirmed"):
+        next(Proposer(Workspace(tmp_path), Segmenter(Brightness())).propose(["a"]))
+
+
+def test_the_examples_are_fitted_once_until_one_changes(workspace, monkeypatch):
+    segmenter = Segmenter(Brightness())
+    fits, fit = [], segmenter.fit
+    monkeypatch.setattr(segmenter, "fit", lambda *given, **options: fits.append(1) or fit(*given, **options))
+    proposer = Proposer(workspace, segmenter)
+    list(proposer.propose(["s2"]))
+    list(proposer.propose(["s3"]))
+    assert len(fits) == 1
+    workspace.save("s3", (bright_disc(3)[1] // 255).astype(int), seen="", confirm=True)
+    list(proposer.propose(["s4"]))
+    assert len(fits) == 2
+    assert workspace.proposal("s4").examples == ("s0", "s1", "s3")
+
+
+def test_a_class_that_no_example_shows_has_no_probability(workspace):
+    workspace.add_class()
+    list(Proposer(workspace, Segmenter(Brightness())).propose(["s2"]))
+    assert (workspace.proposal("s2").probability[..., 1] == 0).all()
