@@ -156,8 +156,12 @@ def test_a_description_cut_off_anywhere_is_an_error_that_names_it(folder):
         ({"config": {"cross_activation": "swish"}}, "'swish', known are elu, gelu, leaky_relu"),
         ({"config": {"cross_activation": ["relu"]}}, "makes no sense"),
         ({"config": {"encoder_features": [[2, 3], [4, 5], [3, 3]]}}, "cannot be read"),
-        ({"config": {"encoder_features": [[10**6, 10**6]] * 3}}, "cannot be read"),
-        ({"sha256": {"gone": ""}}, "missing or damaged: gone"),
+        ({"config": {"encoder_features": [[10**6, 10**6]] * 3}}, "is 1000000, must be 0 to 16384"),
+        ({"config": {"encoder_features": [[2, 2]] * 3000}}, "has 3000 entries, may have 64"),
+        *[({"config": {"input_size": size}}, "input_size is") for size in (0, -1, 6, 10**18, 1.5, "128", True)],
+        ({"config": {"input_size": float("inf")}}, "Infinity is not JSON"),
+        ({"sha256": {"gone": ""}}, "missing, damaged or without checksum: .*gone"),
+        ({"sha256": {}}, "missing, damaged or without checksum: _CHECKPOINT_METADATA"),
     ],
 )
 def test_a_description_that_makes_no_sense_is_refused(folder, change, message):

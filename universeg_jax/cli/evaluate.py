@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.evaluate.runner import RECORDS, evaluate
     from universeg_jax.segment.model import load_in_context
     from universeg_jax.segment.report import environment, warnings_on_stderr
-    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
+    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing, own_output
 
     protocol = EvaluationProtocol(
         support_sizes=tuple(arguments.support),
@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace) -> None:
         methods = [base] if arguments.ensemble is None else [base, Ensemble(base, arguments.ensemble)]
         data = _open(arguments)
         protocol = with_defaults(protocol, data)
-        with resumable("measurements are kept"):
+        with resumable("measurements are kept"), own_output(out):
             evaluation = evaluate(
                 data,
                 methods,

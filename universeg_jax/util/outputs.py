@@ -57,6 +57,27 @@ def check_apart(out: Path, inputs: Sequence[Path], files: Sequence[str]) -> None
 
 
 @contextmanager
+def own_output(out: Path) -> Iterator[None]:
+    """Make an output folder and keep other processes out of it; finish what a killed run was moving into it.
+
+    At the end, the folder and its new parents are removed if nothing is in them.
+
+    Raises:
+        InputError: the folder cannot be made, or another process is writing to it.
+    """
+    absent = [place for place in (out, *out.parents) if not place.exists()]
+    with ExitStack() as stack:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(out, again=True))
+            stack.callback(_remove_empty, absent)
+            _finish(out)
+        except OSError as error:
+            raise InputError(f"{out}: cannot write there ({error.strerror}); choose another --out") from None
+        yield
+
+
+@contextmanager
 def complete_or_nothing(out: Path, *, new: Sequence[str] = (), outputs: Sequence[str] = ()) -> Iterator[Path]:
     """Yield a temporary folder whose files move into `out` when the block ends without an exception.
 
@@ -71,14 +92,9 @@ def complete_or_nothing(out: Path, *, new: Sequence[str] = (), outputs: Sequence
     Raises:
         InputError: the folder cannot be made, another process is writing to it, or `new` files exist.
     """
-    absent = [place for place in (out, *out.parents) if not place.exists()]
-    with ExitStack() as stack:
+    with own_output(out), ExitStack() as stack:
+        _check_new(out, new)
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(out, again=True))
-            stack.callback(_remove_empty, absent)
-            _finish(out)
-            _check_new(out, new)
             folder = stack.enter_context(temporary_folder(out))
         except OSError as error:
             raise InputError(f"{out}: cannot write there ({error.strerror}); choose another --out") from None

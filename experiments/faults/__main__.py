@@ -1,0 +1,226 @@
+"""Claim: kills, damage, full disks and hostile servers never mix results, never hang, and end in one named error.
+
+    python -m experiments.faults --out experiments/results/faults
+
+Kills come at random moments. Damage is one flipped bit in one file. A full disk is a limit on the size of files.
+"""
+
+import argparse
+import functools
+import platform
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from experiments.faults.record import Results, Tries
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets results.json and table.md")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="(default: all)")
+    parser.add_argument("--kills", type=int, default=20, metavar="N", help="kills of each command (default: 20)")
+    parser.add_argument("--flips", type=int, default=50, metavar="N", help="flips in each kind of file (default: 50)")
+    arguments = parser.parse_args()
+    packages = ("jax", "orbax-checkpoint", "tensorflow-datasets", "pillow", "nibabel")
+    about = {
+        "command": shlex.join(["python", "-m", "experiments.faults", *sys.argv[1:]]),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "system": platform.system(),
+    }
+    results = Results(arguments.out, about)
+    for group in arguments.groups:
+        with tempfile.TemporaryDirectory() as place:
+            for step in GROUPS[group](Path(place), arguments):
+                try:
+                    results.add(step())
+                except Exception:  # one kind of fault must not end the others
+                    traceback.print_exc()
+
+
+Steps = Iterator[Callable[[], Tries]]
+
+
+def _folder(place: Path, name: str) -> Path:
+    (place / name).mkdir()
+    return place / name
+
+
+def kills(place: Path, arguments: argparse.Namespace) -> Steps:
+    """Kill `prepare`, `predict`, `evaluate`, `convert`; start `predict` twice."""
+    from experiments.faults import child
+    from experiments.faults.kills import killed_and_resumed, killed_with_old_results, two_at_once
+
+    _warm_up()
+    weights = str(child.write_small_weights(place / "weights"))
+    task = child.write_small_task(place / "task")
+    number = arguments.kills
+
+    def prepare(out: Path) -> list[str]:
+        return ["prepare", str(task / "support"), "-o", str(out), "--workers", "1", "-q", "--licence", "none"]
+
+    def predict(out: Path) -> list[str]:
+        folders = ["-s", str(task / "support"), "-i", str(task / "targets"), "-o", str(out)]
+        return ["predict", *folders, "-w", weights, "--ensemble", "2", "-q"]
+
+    def predict_again(out: Path) -> list[str]:
+        return [*predict(out), "--overwrite"]
+
+    def evaluate(out: Path) -> list[str]:
+        options = ["--support", "2", "--draws", "1", "--no-pictures", "-q"]
+        return ["evaluate", str(task / "support"), "-o", str(out), "-w", weights, *options]
+
+    yield lambda: killed_and_resumed(
+        predict, _folder(place, "predict"), name="predict", kills=number, again=predict_again
+    )
+    yield lambda: killed_with_old_results(
+        predict, _folder(place, "overwrite"), name="predict --overwrite", kills=number
+    )
+    yield lambda: two_at_once(predict, _folder(place, "two"), name="predict", times=number // 2)
+    yield lambda: killed_and_resumed(evaluate, _folder(place, "evaluate"), name="evaluate", kills=number)
+    yield lambda: killed_and_resumed(prepare, _folder(place, "prepare"), name="prepare", kills=number)
+
+
+def _warm_up() -> None:
+    """Import everything that the commands need, so that forked processes start at once; JAX computes in them only."""
+    import universeg_jax.data.corpus.prepare
+    import universeg_jax.evaluate.report
+    import universeg_jax.segment.report
+    import universeg_jax.segment.segmenter  # noqa: F401
+
+
+def damage(place: Path, arguments: argparse.Namespace) -> Steps:
+    """Flip bits in pictures, volumes, arrays, JSON, weights and corpora."""
+    import json
+    import os
+
+    import nibabel
+    import numpy as np
+    from PIL import Image
+
+    from experiments.faults import child
+    from experiments.faults.damage import flipped
+    from universeg_jax.data.corpus import read as corpora
+    from universeg_jax.data.readers import npz
+    from universeg_jax.io.nifti import read_nifti
+    from universeg_jax.io.pictures import read_image
+    from universeg_jax.io.task_folder import read_class_names
+    from universeg_jax.weights import export_universeg, load_torch, save_torch, store
+
+    rng = np.random.default_rng(0)
+    pixels = (40 * rng.random((40, 30))).astype(np.uint8) + np.arange(30, dtype=np.uint8)
+    step = functools.partial(flipped, flips=arguments.flips, place=place)
+    for kind, checked in (("png", False), ("jpg", False), ("bmp", False), ("tif", False)):
+        folder = _folder(place, kind)
+        Image.fromarray(pixels).save(folder / f"a.{kind}")
+        reader = functools.partial(_read_one, read=read_image, name=f"a.{kind}")
+        yield functools.partial(step, kind.upper(), folder, reader, pattern="*", checked=checked)
+    for ending, checked in (("nii", False), ("nii.gz", True)):
+        folder = _folder(place, ending)
+        nibabel.save(nibabel.Nifti1Image(np.dstack([pixels] * 5).astype(np.int16), np.eye(4)), folder / f"a.{ending}")
+        reader = functools.partial(
+            _read_one, read=lambda file: (read_nifti(file).voxels, read_nifti(file).affine), name=f"a.{ending}"
+        )
+        yield functools.partial(step, f"NIfTI .{ending}", folder, reader, pattern="*", checked=checked)
+    folder = _folder(place, "npz")
+    images = np.stack([pixels] * 3)
+    np.savez_compressed(folder / "a.npz", images=images, labels=images > 30, ids=np.array(["a", "b", "c"]))
+    with np.load(folder / "a.npz") as stored:
+        arrays = {**stored, "labels": stored["labels"].astype(np.uint8)}
+    np.savez_compressed(folder / "a.npz", **arrays)
+
+    def read_npz(path: Path):
+        npz.load.cache_clear()
+        return npz.load(path / "a.npz")
+
+    yield functools.partial(step, "arrays .npz", folder, read_npz, pattern="*", checked=True)
+    folder = _folder(place, "classes")
+    (folder / "classes.json").write_text(json.dumps({str(i): f"class {i}" for i in range(9)}))
+    reader = functools.partial(_read_one, read=read_class_names, name="classes.json")
+    yield functools.partial(step, "classes.json", folder, reader, pattern="*", checked=False)
+    weights = child.write_small_weights(place / "weights")
+
+    def read_weights(path: Path):
+        return export_universeg(store.load(path))
+
+    yield functools.partial(step, "folder of weights", weights, read_weights, pattern="*", checked=True)
+    folder = _folder(place, "torch")
+    save_torch(read_weights(weights), folder / "a.pt")
+    reader = functools.partial(_read_one, read=load_torch, name="a.pt")
+    yield functools.partial(step, "PyTorch file", folder, reader, pattern="*", checked=True)
+    task = child.write_small_task(place / "task")
+    options = ["--workers", "1", "-q", "--licence", "none", "--name", "discs"]
+    child.run(["prepare", str(task / "support"), "-o", str(place / "corpus"), *options], place / "log")
+
+    def read_corpus(path: Path):
+        corpora.open_images.cache_clear()
+        corpus = corpora.Corpus(path, resolution=64)
+        pairs = [corpus.read(t, example.image) for t in corpus.tasks for example in corpus.examples(t)]
+        return [t.name for t in corpus.tasks], pairs
+
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    for pattern in ("*.array_record*", "index.npz"):
+        yield functools.partial(step, f"corpus {pattern}", place / "corpus", read_corpus, pattern=pattern, checked=True)
+    for pattern in ("dataset.json", "features.json", "dataset_info.json"):
+        yield functools.partial(
+            step, f"corpus {pattern}", place / "corpus", read_corpus, pattern=pattern, checked=False
+        )
+
+
+def _read_one(folder: Path, *, read: Callable, name: str):
+    return read(folder / name)
+
+
+def disks(place: Path, arguments: argparse.Namespace) -> Steps:
+    """Fill the disk at several sizes of files."""
+    from experiments.faults import child
+
+    _warm_up()
+    weights = str(child.write_small_weights(place / "weights"))
+    task = child.write_small_task(place / "task")
+    folders = ["-s", str(task / "support"), "-i", str(task / "targets"), "-w", weights, "-q"]
+    commands = {
+        "predict": ["predict", *folders],
+        "prepare": ["prepare", str(task / "support"), "--workers", "1", "-q", "--licence", "none"],
+        "evaluate": ["evaluate", str(task / "support"), "-w", weights, "--support", "2", "--draws", "1", "-q"],
+    }
+    for name, command in commands.items():
+        yield functools.partial(_filled, name, command, _folder(place, name))
+
+
+def _filled(name: str, command: list[str], place: Path) -> Tries:
+    from experiments.faults import child
+
+    outcomes = []
+    for size in (0, 10, 100, 1000, 4000):
+        out, log = place / str(size), place / "log"
+        log.write_bytes(b"")
+        code = child.run([*command, "-o", str(out)], log, most_bytes=max(size, 1))
+        results = [path for path in out.rglob("*") if path.is_file()] if out.exists() else []
+        complete = [path for path in results if path.name in ("report.json", "results.json", "dataset.json")]
+        if code == 0:
+            outcomes.append("" if complete else "exit code 0 without results")
+        else:
+            outcomes.append("" if code == 2 and not complete else f"exit code {code}")
+    promise = "exit code 2 and no results, or results that are complete"
+    return Tries.of("full disk", name, promise, outcomes)
+
+
+def servers(place: Path, arguments: argparse.Namespace) -> Steps:
+    """Download from hostile servers."""
+    from experiments.faults import servers as module
+    from universeg_jax.weights import fetch
+
+    fetch.PATIENCE = 2.0
+    for tries in module.hostile(place, times=3):
+        yield functools.partial(lambda found: found, tries)
+
+
+GROUPS = {"servers": servers, "damage": damage, "kills": kills, "disks": disks}
+
+if __name__ == "__main__":
+    main()
