@@ -88,7 +88,7 @@ def measure(scans: Scans, fold: int, choice: SliceChoice, segmenter: Segmenter, 
     truth = target.labels[..., step // 2 :: step]
     dices = {name: round(float(dice(mask == value, truth == value)), 4) for value, name in ORGANS.items()}
     seconds = round(time.perf_counter() - began, 1)
-    return {"target": scans.folds[fold][0], "support": drawn, "slices": mask.shape[2], "seconds": seconds, **dices}
+    return {"target": scans.folds[fold][0], "drawn": drawn, "slices": mask.shape[2], "seconds": seconds, **dices}
 
 
 def table(records: list[dict], about: dict) -> str:
@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--weights", default=shipped.DEFAULT, help="(default: %(default)s)")
     parser.add_argument("--support", type=int, default=3, metavar="N", help="labelled scans (default: %(default)s)")
     parser.add_argument("--step", type=int, default=6, metavar="N", help="every Nth slice (default: %(default)s)")
+    parser.add_argument("--folds", type=int, nargs="+", default=list(range(5)), metavar="K", help="(default: all)")
     arguments = parser.parse_args()
     options = {"support": arguments.support, "step": arguments.step}
     scans, segmenter = Scans.of(arguments.scans), Segmenter(arguments.weights)
@@ -132,7 +133,7 @@ def main() -> None:
     records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     about = {"weights": arguments.weights, **options, **environment()}
     about["command"] = f"python -m experiments.volumes SCANS OUT --support {arguments.support} --step {arguments.step}"
-    for fold in range(5):  # a run that is stopped has measured all choices on the same scans
+    for fold in arguments.folds:  # a run that is stopped has measured all choices on the same scans
         for name, choice in CHOICES.items():
             key = {"choice": name, "fold": fold, "weights": arguments.weights, **options}
             if any(key.items() <= record.items() for record in records):

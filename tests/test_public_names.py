@@ -10,7 +10,7 @@ import pytest
 
 import universeg_jax as uj
 
-PACKAGES = ["universeg_jax", *(f"universeg_jax.{name}" for name in ("data", "evaluate", "train", "weights"))]
+PACKAGES = ["universeg_jax", *(f"universeg_jax.{name}" for name in ("data", "evaluate", "io", "train", "weights"))]
 
 
 def names_for_editors(package: str) -> dict[str, str]:

@@ -127,6 +127,8 @@ class DicomSlice:
                 return pydicom.pixels.apply_modality_lut(pixels, dataset).astype(np.float32)
         except Exception as error:  # damaged or missing pixels, or a compression without a decoder
             reason = " ".join(str(error).split())[:300]
+            if not self.get("Rows"):
+                raise InputError(f"{self.file}: holds no picture ({self.get('Modality', 'of no modality')})") from None
             raise InputError(f"{self.file}: its pixels cannot be decoded ({reason}); {self._remedy()}") from None
         slope, intercept = self._rescaling
         if not rescale or pixels.ndim == 3 or (slope, intercept) == (1.0, 0.0):

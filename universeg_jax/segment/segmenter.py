@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from universeg_jax.errors import InputError, SegmentationWarning
+from universeg_jax.io.volumes import Volume
 from universeg_jax.models.blend import Blend
 from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.auto import AUTO, Choice, automatic_models, choose_plan
@@ -24,6 +26,9 @@ from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.support import Support
 from universeg_jax.util.checks import check_number
+
+if TYPE_CHECKING:
+    from universeg_jax.segment.volume import VolumeTask
 
 One = InContextModel | str | os.PathLike
 Models = One | Blend | Sequence[One]
@@ -105,14 +110,27 @@ class Segmenter:
         """The first model."""
         return self.blend.models[0]
 
-    def fit(self, images: Arrays, labels: Arrays, *, names: Sequence[str] | None = None) -> "Task":
-        """Take in labelled images. Nothing is trained: the models compare them with every new image.
+    def fit(
+        self,
+        images: Arrays,
+        labels: Arrays,
+        *,
+        names: Sequence[str] | None = None,
+        axis: int | str | None = None,
+        spacing: Sequence[float] | None = None,
+    ) -> "Task | VolumeTask":
+        """Take in labelled images or volumes. Nothing is trained: the models compare them with every new image.
+
+        Volumes are arrays (X,Y,Z) given with `axis` or `spacing`, or what `universeg_jax.io.read_volume` returns; their
+        task is a `VolumeTask` (see `segment.volume.fit_arrays`).
 
         Args:
             images: S images (H,W) or (H,W,C), as a list or one array. C is 3 for colour, or 4 with alpha, which is
                 dropped. Sizes and dtypes may differ.
             labels: S labels (H,W): boolean, soft in [0,1], or class values; see `Classes`.
             names: names of the images in messages; None numbers them from 0.
+            axis: of volumes, the axis to cut along: 0, 1 or 2 of arrays, an anatomical name of read volumes.
+            spacing: of volumes that are arrays, millimetres per voxel.
 
         Raises:
             InputError: for images and labels that do not fit together or cannot be used.
@@ -120,6 +138,10 @@ class Segmenter:
         Warns:
             SegmentationWarning: for constant images, and empty or full masks.
         """
+        if axis is not None or spacing is not None or (is_list(images) and any(isinstance(i, Volume) for i in images)):
+            from universeg_jax.segment.volume import fit_arrays  # it is built on this module
+
+            return fit_arrays(self, images, labels, axis=axis, spacing=spacing, names=names)
         images, names = entries(images, names, kind="support image")
         labels, _ = entries(labels, None, kind="label")
         if len(images) != len(labels):

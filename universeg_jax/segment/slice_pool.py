@@ -56,7 +56,8 @@ def read_slices(
         labelled_only: leave out slices without any label: nobody may have looked at them.
     """
     most = max(FEWEST, min(choice.pool, MOST // max(1, len(volumes))))
-    for subject, labelled in enumerate(volumes):
+    for subject in range(len(volumes)):
+        labelled = volumes[subject]
         planes = Planes.of(labelled.image, axis)
         images, labels = planes.view(labelled.image.voxels), planes.view(labelled.labels)
         window = segmenter.window or volume_window(labelled.image.voxels, modality, labelled.image.name)
@@ -67,6 +68,7 @@ def read_slices(
             name = f"{labelled.image.name} slice {i}"
             views = view_slice(segmenter, pixels.into(images[i]), name, window)
             yield LabelledSlice(views, np.array(labels[i]), pixels, i / max(1, len(images) - 1), subject)
+        del labelled, images, labels, planes  # before the next one is read
 
 
 def view_slice(

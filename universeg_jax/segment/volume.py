@@ -1,13 +1,13 @@
 """Segment whole volumes, slice by slice, from labelled volumes or labelled pictures."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.io.volume_folder import LabelledVolume
-from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, values_of
+from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, values_of
 from universeg_jax.segment.planes import Planes, SquarePixels, coarsest_axis
 from universeg_jax.segment.postprocess import Cleaning
 from universeg_jax.segment.segmenter import Segmenter
@@ -52,6 +52,7 @@ class VolumeTask:
         check_number("threshold", threshold, above=0, below=1)
         self.values, self.pools, self.modality = values, tuple(pools), modality
         self._threshold, self._cleaning = threshold, cleaning
+        self._arrays: tuple[int, Sequence[float]] = (0, (1.0, 1.0, 1.0))
 
     def segment(self, volume: Volume, done: Callable[[int], object] = lambda number: None) -> VolumeSegmentation:
         """Segment a volume.
@@ -81,9 +82,19 @@ class VolumeTask:
             mask[x] = self._classes(total[x].astype(np.float32) / LEVELS)
         return VolumeSegmentation(self._cleaning(mask, self.values), volume)
 
-    def predict(self, volumes: Sequence[Volume | np.ndarray]) -> list[np.ndarray]:
-        """Return the mask (X,Y,Z) of each volume."""
-        return [self.segment(_as_volume(volume, i)).mask for i, volume in enumerate(volumes)]
+    def predict(
+        self, volumes: Sequence[Volume | np.ndarray], *, spacing: Sequence[float] | None = None
+    ) -> list[np.ndarray]:
+        """Return the mask of each volume, class values of its shape.
+
+        Args:
+            volumes: as in `Segmenter.fit`.
+            spacing: millimetres per voxel of arrays; None takes the spacing of the labelled ones.
+        """
+        axis, fitted = self._arrays
+        spacing = fitted if spacing is None else spacing
+        placed = [as_volume(volume, f"volume {i}", axis, spacing) for i, volume in enumerate(volumes)]
+        return [self.segment(volume).mask for volume in placed]
 
     def slices(self, volume: Volume) -> int:
         """Count the slices that segmenting a volume takes, for a progress bar."""
@@ -131,6 +142,7 @@ def fit_volumes(
     first = volumes[0].image
     axes = _axes(axis, first)
     modality, choice = modality or first.modality, choice or SliceChoice()
+    del first
     pools, values = [], None
     for one in axes:
         options = dict(modality=modality, labelled_only=labelled_slices)
@@ -138,6 +150,52 @@ def fit_volumes(
         values = _values(slices) if values is None else values
         pools.append(SlicePool(segmenter, one, slices, values, choice, per_slice=False))
     return VolumeTask(values, pools, modality, threshold=threshold, cleaning=cleaning or Cleaning())
+
+
+def fit_arrays(
+    segmenter: Segmenter,
+    volumes: Sequence[Volume | np.ndarray],
+    labels: Sequence[np.ndarray],
+    *,
+    axis: int | str | None = None,
+    spacing: Sequence[float] | None = None,
+    names: Sequence[str] | None = None,
+) -> VolumeTask:
+    """Take in volumes in memory; `Segmenter.fit` calls this.
+
+    Args:
+        segmenter: its models segment the slices.
+        volumes: arrays (X,Y,Z), or volumes as `universeg_jax.io.volume_files.read_volume` returns them.
+        labels: class values or booleans, of the shape of each volume.
+        axis: of arrays, the axis to cut along, 0 by default; of volumes, one of `AXES` or "all".
+        spacing: millimetres per voxel of arrays, one for all; None for cubes.
+        names: of the volumes, for messages.
+
+    Raises:
+        InputError: unlike numbers or shapes, or an axis that does not fit.
+    """
+    if len(volumes) != len(labels):
+        raise InputError(f"{len(volumes)} support volumes but {len(labels)} labels: pass one label for each volume")
+    spacing = (1.0, 1.0, 1.0) if spacing is None else tuple(map(float, spacing))
+    placed = any(isinstance(volume, Volume) for volume in volumes)
+    if not placed and axis not in (None, 0, 1, 2):
+        raise InputError(
+            f"axis={axis!r}: of arrays pass 0, 1 or 2; anatomical axes are for volumes that know their place"
+        )
+    number = 0 if placed or axis is None else int(axis)
+    labelled = []
+    for i, (volume, label) in enumerate(zip(volumes, labels, strict=True)):
+        name = f"support volume {i}" if names is None else names[i]
+        image, label = as_volume(volume, name, number, spacing), np.asarray(label)
+        if label.shape != image.voxels.shape:
+            raise InputError(f"{name} is {image.voxels.shape} but its label is {label.shape}: pass one value per voxel")
+        check_finite_voxels(image)
+        labelled.append(
+            LabelledVolume(image, class_labels(replace(image, name=f"the label of {name}", voxels=label)).voxels)
+        )
+    task = fit_volumes(segmenter, labelled, axis=axis if placed else "axial")
+    task._arrays = (number, spacing)
+    return task
 
 
 def fit_pictures(
@@ -179,7 +237,17 @@ def _values(slices: Sequence[LabelledSlice]) -> np.ndarray:
     return np.array(values)
 
 
-def _as_volume(volume: Volume | np.ndarray, number: int) -> Volume:
+def as_volume(volume: Volume | np.ndarray, name: str, axis: int, spacing: Sequence[float]) -> Volume:
+    """Give an array a place such that its axial slices are its slices along an axis, as they are stored."""
     if isinstance(volume, Volume):
         return volume
-    return Volume(f"volume {number}", np.asarray(volume), np.eye(4))
+    voxels = np.asarray(volume)
+    if voxels.ndim != 3 or min(voxels.shape) < 1 or voxels.dtype.kind not in "biuf":
+        raise InputError(f"{name} has shape {voxels.shape} and dtype {voxels.dtype}: volumes are numbers (X,Y,Z)")
+    if len(spacing) != 3 or not (np.isfinite(spacing).all() and min(spacing) > 0):
+        raise InputError(f"spacing={tuple(spacing)}: pass three numbers of millimetres above 0")
+    rows, columns = (other for other in range(3) if other != axis)
+    affine = np.zeros((4, 4))
+    affine[2, axis], affine[1, rows], affine[0, columns] = spacing[axis], -spacing[rows], -spacing[columns]
+    affine[3, 3] = 1
+    return Volume(name, voxels.astype(np.uint8) if voxels.dtype.kind == "b" else voxels, affine)

@@ -1,0 +1,64 @@
+"""The labelled slices that are shown for the slices of a volume."""
+
+import numpy as np
+import pytest
+
+from universeg_jax.errors import InputError
+from universeg_jax.segment.slice_choice import Candidates, SliceChoice, spread
+
+CANDIDATES = Candidates(
+    positions=np.array([0.0, 0.25, 0.5, 0.75, 1.0, 0.1, 0.5, 0.9]),
+    subjects=np.array([0, 0, 0, 0, 0, 1, 1, 1]),
+    shown=np.array([[0, 1, 1, 0, 0, 0, 1, 0]], bool),
+)
+SIMILARITY = np.array([0.1, 0.2, 0.3, 0.9, 0.4, 0.1, 0.2, 0.8])
+
+
+def entries(position=0.5, **options):
+    return SliceChoice(**options).entries(CANDIDATES, SIMILARITY, position).tolist()
+
+
+def test_the_nearest_slices_of_each_subject_are_shown():
+    assert entries(size=2, by="position") == [2, 6]
+    assert entries(size=4, by="position") == [2, 3, 6, 7]
+    assert entries(size=4, by="position", position=0.0) == [0, 1, 5, 6]
+
+
+def test_the_most_similar_slices_of_each_subject_are_shown():
+    assert entries(size=2, by="similarity") == [3, 7]
+
+
+def test_both_weigh_similarity_and_position():
+    assert entries(size=2, by="both", position=0.75) == [3, 7]
+    assert entries(size=2, by="both", position=0.0) == [0, 5]
+    assert entries(size=2, by="both", position=None) == entries(size=2, by="similarity")
+
+
+def test_subjects_with_few_slices_are_filled_up_from_others():
+    assert entries(size=8) == list(range(8))
+    assert entries(size=7, by="position") == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_random_slices_follow_the_seed():
+    assert entries(size=4, by="random") == entries(size=4, by="random")
+    assert len({tuple(entries(size=4, by="random", seed=seed)) for seed in range(8)}) > 1
+
+
+def test_without_negatives_every_slice_shows_a_structure():
+    assert entries(size=8, negatives=False) == [1, 2, 6]
+
+
+def test_slices_within_some_millimetres_share_their_set():
+    assert [SliceChoice(share=8).group(spacing) for spacing in (0.5, 1, 2, 7.7, 20)] == [8, 8, 4, 1, 1]
+
+
+def test_slices_are_spread_evenly():
+    assert spread(10, 3) == [0, 4, 9]
+    assert spread(3, 5) == [0, 1, 2]
+    assert spread(10, 2, needed=[5]) == [0, 5, 9]
+
+
+@pytest.mark.parametrize("options", [{"size": 0}, {"by": "name"}, {"share": -1}, {"pool": 1.5}])
+def test_unusable_options_are_refused(options):
+    with pytest.raises(InputError):
+        SliceChoice(**options)
