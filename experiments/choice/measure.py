@@ -10,6 +10,7 @@ made here: `experiments.choice.report` reads the files.
 import argparse
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", choices=("universeg", "protosam"), required=True)
     parser.add_argument("--weights", default=shipped.DEFAULT, help="weights of UniverSeg (default: %(default)s)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of examples (default: 1 4 16)")
+    parser.add_argument("--datasets", nargs="+", help="only these (default: all)")
     parser.add_argument("--draws", type=int, default=1, help="draws of each task (default: %(default)s)")
     parser.add_argument("--tasks-of-dataset", type=int, default=1, metavar="N", help="(default: %(default)s)")
     arguments = parser.parse_args()
@@ -54,26 +57,33 @@ def main() -> None:
     trials = list(make_trials(corpus, **SHAPE, tasks_of_dataset=arguments.tasks_of_dataset))
     for draw in range(arguments.draws):
         for trial in trials:
+            if arguments.datasets and trial.task.dataset not in arguments.datasets:
+                continue
             name = re.sub(r"[^\w]+", "_", trial.task.name)
             file = arguments.out / f"{name}-{draw}-{arguments.model}.npz"
             if file.exists():
                 continue
             found = {}
             for label, model in models.items():
-                found |= {f"{label} {key}": value for key, value in measure(corpus, trial, draw, model).items()}
+                found |= {
+                    f"{label} {key}": value
+                    for key, value in measure(corpus, trial, draw, model, arguments.sizes).items()
+                }
             part = file.with_suffix(".part.npz")
             np.savez_compressed(part, **found)
             part.replace(file)
             print(trial.task.name, draw, flush=True)
 
 
-def measure(corpus: Corpus, trial: Trial, draw: int, model: InContextModel) -> dict[str, np.ndarray]:
+def measure(
+    corpus: Corpus, trial: Trial, draw: int, model: InContextModel, sizes: Sequence[int]
+) -> dict[str, np.ndarray]:
     """Return probabilities (N,H,W), float16, of targets and examples, by method and number of examples."""
     segmenter, found = Segmenter(model, window=(0, 1)), {}
     images, _ = read(corpus, trial.task, trial.targets)
     examples, labels = read(corpus, trial.task, trial.draws[draw])
     grey = model.input_channels == 1
-    sizes = sorted({min(size, len(examples)) for size in SIZES})
+    sizes = sorted({min(size, len(examples)) for size in sizes})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SegmentationWarning)
         for size in sizes:

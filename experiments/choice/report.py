@@ -101,10 +101,21 @@ def evaluated(folder: Path, maps: Path, number: int) -> Iterator[Found]:
                 match = re.fullmatch(r"universeg targets (\d+)", key)
                 if match and f"protosam targets {match[1]}" in known:
                     size = int(match[1])
-                    yield _evaluated(folder.name, trial.task.name, size, known, truths, labels[:size])
+                    yield evaluated_dices(folder.name, trial.task.name, size, known, truths, labels[:size])
 
 
-def _evaluated(corpus: str, task: str, size: int, known: dict, truths: list, labels: list) -> Found:
+def evaluated_dices(corpus: str, task: str, size: int, known: dict, truths: list, labels: list) -> Found:
+    """Mix the maps of both models, choose as `segment.auto` does, and measure Dice.
+
+    Args:
+        corpus: its name.
+        task: its name.
+        size: number of examples.
+        known: probabilities by "MODEL KIND SIZE".
+        truths: masks of the targets.
+        labels: masks of the examples.
+    """
+
     def dices(maps: np.ndarray, truths: list) -> np.ndarray:
         return np.array([dice(one > 0.5, truth) for one, truth in zip(maps, truths, strict=True)])
 
@@ -143,10 +154,8 @@ def page(found: list[Found]) -> str:
         own = [f for f in found if f.corpus == corpus]
         sizes = sorted({f.size for f in own})
         lines += [f"## {corpus}", "", "Mean Dice over tasks.", ""]
-        names = [
-            *METHODS,
-            *(n for n in ("similar, UniverSeg", "similar, half and half") if any(n in f.dice for f in own)),
-        ]
+        every = (*METHODS, "similar, UniverSeg", "similar, half and half")
+        names = [name for name in every if any(name in f.dice for f in own)]
         lines += [f"| examples | tasks | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
         for size in sizes:
             some = [f for f in own if f.size == size]
