@@ -10,16 +10,20 @@ from universeg_jax.cli.shared import add_command, add_out, add_quiet, resumable
 DESCRIPTION = """\
 Add datasets to a corpus: labelled images and volumes become tasks to train on and evaluate with.
 
-  images    SOURCE/images/*  SOURCE/masks/*  of the same names; SOURCE/classes.json {"1": "nucleus"} optional
+  images    SOURCE/images/*  SOURCE/masks/*  of the same names; SOURCE/classes.json {"1": "nucleus"} optional;
+            also imagesTr/ and labelsTr/ of nnU-Net, and pairs in one folder: a.png and a_mask.png
   nifti     SOURCE/imagesTr/*.nii.gz  SOURCE/labelsTr/*.nii.gz  (or images/, masks/); dataset.json optional;
             also the Medical Segmentation Decathlon, one task or a folder of them
   dicom     SOURCE/images/NAME/*  SOURCE/masks/NAME.nii.gz, NAME.dcm (a SEG object), or NAME/* (DICOM or PNG slices)
+  totalsegmentator    SOURCE/s0001/ct.nii.gz  SOURCE/s0001/segmentations/liver.nii.gz ...
+  medsegbench    NAME.npz of MedSegBench, with its own splits
   npz       NAME.npz or a folder of them: images (N,H,W), labels (N,H,W), ids (N,); NAME.json optional
   acdc bbbc038 hc18 wbc    these datasets, as they are unpacked
 
 Mask value 0 is background, every other value a class (--one-class joins them). From a volume, two kinds of slices are
 taken along each axis: the middle one, and for each class the one where it is largest. Images are padded to squares and
-stored at 64, 128 and 256 pixels. Subjects are split 60/20/20 into train, validation and test. The command writes
+stored at 64, 128 and 256 pixels. Subjects are split 60/20/20 into train, validation and test, unless the dataset has
+its own splits. The command writes
 
   CORPUS/NAME/sheet.png       a sheet to look at
   CORPUS/NAME/dataset.json    origin, licence, classes, splits, counts, skipped files with the reason

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from universeg_jax.errors import InputError, SegmentationWarning
+from universeg_jax.io.tiff import MOST_DEFLATED, RGB, WHITE_IS_ZERO, Tiff, is_tiff, read_tiff
 from universeg_jax.io.tiff import PALETTE as TIFF_PALETTE
-from universeg_jax.io.tiff import RGB, WHITE_IS_ZERO, Tiff, is_tiff, read_tiff
 from universeg_jax.util.files import check_regular
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
@@ -141,6 +141,11 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 def _check_header(path: Path, picture: Image.Image) -> None:
     _check_size(path, *picture.size)
+    width, height = picture.size
+    if picture.format == "PNG" and width * height > 8 * MOST_DEFLATED * path.stat().st_size:
+        raise InputError(
+            f"{path}: its header promises {width}x{height} pixels, more than the file can hold; it is damaged"
+        )
     pages = getattr(picture, "n_frames", 1)
     if pages > 1 and picture.format != "MPO":  # the further frames of a phone's MPO file are previews
         raise InputError(f"{path}: has {pages} pages; save each page as a file of its own")

@@ -19,6 +19,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)  # photometric interpretations
 UNCOMPRESSED, DEFLATE = 1, (8, 32946)
 JPEG = (6, 7, 33007, 34892)
+MOST_DEFLATED = 1032  # times that deflate shrinks data at most
 MINIMUM_PREDICTOR = (1, 2)  # predictors that tifffile undoes without a further package
 
 
@@ -81,6 +82,8 @@ def read_tiff(path: Path, check_size) -> Tiff | None:
             samples = np.moveaxis(samples, 0, -1)
         samples = samples.reshape(page.imagelength, page.imagewidth, -1)
         colours = 3 if photometric == RGB else 1
+        if samples.shape[-1] < colours:
+            raise InputError(f"{path}: is RGB by its header, but has {samples.shape[-1]} channels; it is damaged")
         extra = tuple(int(meaning) for meaning in page.extrasamples)
         extra = (extra + (0,) * samples.shape[-1])[: samples.shape[-1] - colours]
         palette = None if page.colormap is None else (page.colormap.T >> 8).astype(np.uint8)
@@ -92,6 +95,11 @@ def read_tiff(path: Path, check_size) -> Tiff | None:
 
 def _decode(path: Path, file, page) -> np.ndarray:
     compression = int(page.compression)
+    most = path.stat().st_size * (1 if compression == UNCOMPRESSED else MOST_DEFLATED)
+    if compression in (UNCOMPRESSED, *DEFLATE) and page.nbytes > most:
+        raise InputError(
+            f"{path}: its header promises {page.nbytes:,} bytes, more than the file can hold; it is damaged"
+        )
     whole_bytes = page.bitspersample % 8 == 0 or page.bitspersample == 1
     if whole_bytes and int(page.predictor) in MINIMUM_PREDICTOR:
         if compression == UNCOMPRESSED:
