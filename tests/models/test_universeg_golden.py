@@ -21,10 +21,12 @@ def soft_dice_loss(logits, label):
     return (1 - (2 * overlap + 1e-7) / (total + 1e-7)).mean()
 
 
-def loss_and_logits(call, golden: Golden, *support):
-    def loss(model):
-        logits = call(model, golden.target, *support)
-        return soft_dice_loss(logits, golden.target_label), logits
+def loss_and_logits(call):
+    """A function of the model and arrays: ((loss, logits), gradients). Arrays that it closed over would be folded."""
+
+    def loss(model, target, target_label, *support):
+        logits = call(model, target, *support)
+        return soft_dice_loss(logits, target_label), logits
 
     return jax.value_and_grad(loss, has_aux=True)
 
@@ -48,8 +50,9 @@ def test_definition_gives_the_official_logits(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_logits_loss_and_every_gradient_are_the_official_ones(name):
     golden = load_golden(name)
-    call = loss_and_logits(type(golden.model).__call__, golden, golden.support_images, golden.support_labels)
-    (loss, logits), gradients = jax.jit(call)(golden.model)
+    step = jax.jit(loss_and_logits(type(golden.model).__call__))
+    arrays = golden.target, golden.target_label, golden.support_images, golden.support_labels
+    (loss, logits), gradients = step(golden.model, *arrays)
     check(golden, loss, logits, gradients)
 
 
@@ -63,18 +66,18 @@ def test_the_same_with_the_support_spread_over_four_devices(name):
     mask = np.arange(size + absent)[None].repeat(batch, 0) < size
 
     mesh = jax.make_mesh((4,), ("support",), axis_types=(jax.sharding.AxisType.Auto,))
-    spread = P(None, "support")
+    same, spread = P(), P(None, "support")
+    specs = dict(in_specs=(same, same, same, spread, spread, spread), out_specs=((same, same), same))
 
     @jax.jit
-    @partial(
-        jax.shard_map, mesh=mesh, in_specs=(P(), spread, spread, spread), out_specs=((P(), P()), P()), check_vma=False
-    )
-    def step(model, images, labels, mask):
+    @partial(jax.shard_map, mesh=mesh, **specs, check_vma=False)
+    def step(model, *arrays):
         def call(model, target, *support):
             return model(target, *support, support_axis="support")
 
-        result, gradients = loss_and_logits(call, golden, images, labels, mask)(model)
+        result, gradients = loss_and_logits(call)(model, *arrays)
         return result, jax.tree.map(lambda g: jax.lax.pmean(g, "support"), gradients)
 
-    (loss, logits), gradients = step(golden.model, *(jnp.asarray(x) for x in (images, labels, mask)))
+    arrays = golden.target, golden.target_label, images, labels, mask
+    (loss, logits), gradients = step(golden.model, *(jnp.asarray(x) for x in arrays))
     check(golden, loss, logits, gradients)

@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
-from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
+from tests.helpers.random_networks import model_with_biases
+from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.segment.segmenter import Segmenter
 
-MODEL = UniverSeg(UniverSegConfig(encoder_features=((4, 4), (4, 4)), input_size=32), rngs=nnx.Rngs(0))
+MODEL = model_with_biases(UniverSegConfig(encoder_features=((4, 4), (4, 4)), input_size=32))
 
 
 def spread_out(*shape: int) -> np.ndarray:

@@ -2,21 +2,19 @@
 
 import numpy as np
 import pytest
-from flax import nnx
 
 import universeg_jax as uj
+from tests.helpers.protosam_networks import TINY_VIT, dinov2, sam
 from universeg_jax.errors import WeightsError
-from universeg_jax.models.dinov2 import DINOv2, DINOv2Config
-from universeg_jax.models.sam.model import SAM, SAMConfig
+from universeg_jax.models.dinov2 import DINOv2Config
 from universeg_jax.weights import loading, store
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
-    dinov2 = DINOv2Config(features=24, depth=1, heads=2, grid=2)
-    store.save(DINOv2(dinov2, rngs=nnx.Rngs(0)), folder / "dinov2")
-    store.save(SAM(SAMConfig.lite_medsam(), rngs=nnx.Rngs(1)), folder / "sam")
+    store.save(dinov2(DINOv2Config(features=24, depth=1, heads=2, grid=2)), folder / "dinov2")
+    store.save(sam(TINY_VIT), folder / "sam")
     return folder
 
 
