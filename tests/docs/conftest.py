@@ -11,12 +11,11 @@ from tests.helpers.corpora import prepare_all
 from tests.helpers.make_sources import nifti_pairs, npz, pictures
 from tests.helpers.protosam_networks import PLAIN, TINY_VIT, dinov2, sam
 from tests.helpers.random_networks import model_with_biases
-from universeg_jax import shipped
 from universeg_jax.data.augment import Policy
 from universeg_jax.models.dinov2 import DINOv2Config
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.train import FineTuning
-from universeg_jax.weights import export_universeg, save, save_torch
+from universeg_jax.weights import export_universeg, save, save_torch, shipped
 from universeg_jax.weights.catalogue import RELEASES
 
 IMAGES, NEW = 10, 2

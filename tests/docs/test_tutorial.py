@@ -9,7 +9,7 @@ from tests.helpers.pages import ROOT
 TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
 SMALL_NETWORKS = """
 from pathlib import Path
-from universeg_jax import shipped
+from universeg_jax.weights import shipped
 shipped.FOLDER = Path({folder!r})
 """
 
