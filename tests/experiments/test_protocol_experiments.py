@@ -1,4 +1,4 @@
-"""Experiments by the evaluation protocol, and the methods they add to it."""
+"""Experiments that follow the evaluation protocol, and their methods."""
 
 import json
 import re
@@ -87,7 +87,7 @@ def test_the_steps_of_the_demo(monkeypatch):
     images = Images(labels / 2, labels)
 
     class Exact:
-        """Knows classes by their grey value."""
+        """A segmenter that knows classes by their grey value."""
 
         def fit(self, images, labels):
             values = np.unique(labels)
@@ -123,7 +123,7 @@ def test_reading_a_dataset_of_several_classes():
 
 
 class ByBrightness:
-    """In place of a network: bright pixels, whatever the support."""
+    """A stand-in for a network that finds bright pixels, whatever the support."""
 
     def __init__(self, name="brightness"):
         self.name = self.identity = name

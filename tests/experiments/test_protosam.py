@@ -13,7 +13,7 @@ LIVER = CorpusTask("sa_ct_liver", "image", "2d", "1")
 
 
 class Upper:
-    """Takes the lower half of images for the foreground, as it is in the corpus; counts the examples shown."""
+    """A model that finds the lower half of images, as in the corpus, and counts the examples shown."""
 
     input_size, input_channels, padding = 4, 1, "zeros"
 

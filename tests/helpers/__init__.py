@@ -1,1 +1,1 @@
-"""Shared by the tests: small networks, corpora, files and servers."""
+"""Parts that tests share: small networks, corpora, files and servers."""

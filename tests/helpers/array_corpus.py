@@ -1,4 +1,4 @@
-"""A corpus in memory, of images that tell which they are."""
+"""Corpora in memory; the pixels of an image show its number."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ SIZE = 4
 
 
 class ArrayCorpus:
-    """Every pixel of image i is i/1000; label maps are 0.25 in the upper half and 0.75 in the lower."""
+    """A corpus of images i with all pixels i/1000; label maps are 0.25 in the upper half, 0.75 in the lower."""
 
     def __init__(self, examples: Mapping[CorpusTask, Sequence[Example]]):
         self._examples = {task: tuple(examples[task]) for task in sorted(examples, key=lambda task: task.name)}
@@ -26,7 +26,7 @@ class ArrayCorpus:
 
 
 class DiscCorpus(ArrayCorpus):
-    """Image i shows a bright disc on textured ground, and further down a square, both placed by i."""
+    """A corpus of images i with a bright disc and a square on textured ground, both placed by i."""
 
     SIZE = 64
 
@@ -40,13 +40,13 @@ class DiscCorpus(ArrayCorpus):
 
 
 def examples(train: int, validation: int = 0, test: int = 0, *, per_subject: int = 1, area: float = 0.1):
-    """Examples in three splits, the images of a subject one after the other."""
+    """Make examples in three splits, with the images of a subject in a row."""
     splits = ["train"] * train + ["validation"] * validation + ["test"] * test
     return [Example(i, f"{split}-{i // per_subject}", split, area) for i, split in enumerate(splits)]
 
 
 def small_corpus() -> ArrayCorpus:
-    """Three datasets: one of a single task, one of two modalities and axes, one of three labels."""
+    """Make three datasets: one of a single task, one of two modalities and axes, one of three labels."""
     names = ["brain/MR/axial/1", "heart/CT/axial/1", "heart/MR/axial/1", "heart/MR/sagittal/1"]
     names += ["skin/image/2d/1", "skin/image/2d/2", "skin/image/2d/3"]
     return ArrayCorpus({CorpusTask(*name.split("/")): examples(5 + i, 2, 2) for i, name in enumerate(names)})

@@ -21,13 +21,13 @@ LIGHT = Policy(
 
 
 def config(**options) -> TrainConfig:
-    """A run of 6 steps without augmentation."""
+    """Configure a run of 6 steps without augmentation."""
     given = dict(stages=(STAGE,), model=TINY, policy=Policy.none(), validate_every=3, save_every=2, picture_every=100)
     return TrainConfig(**given | options)
 
 
 class Disks:
-    """Episodes by number. The bright disk is the label of one task, the dark one of the other."""
+    """Episodes of two tasks: their label is the bright disk or the dark disk."""
 
     tasks = TASKS
 
@@ -60,11 +60,11 @@ class Disks:
 
 
 class ArrayData:
-    """What `train` asks for its episodes.
+    """Data of a training run, as `train` takes it.
 
     Args:
-        seconds: that an episode takes to be read.
-        spoilt: number of an episode whose target is NaN.
+        seconds: time to read an episode.
+        spoilt: number of an episode with a target of NaN.
     """
 
     def __init__(self, *, seconds: float = 0.0, spoilt: int | None = None):

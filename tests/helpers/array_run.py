@@ -1,4 +1,4 @@
-"""Runs in processes of their own, that can be killed. Imported ahead by the server that forks them."""
+"""Training runs in separate processes that can be killed. The fork server imports this module ahead."""
 
 import multiprocessing
 import os
@@ -18,11 +18,11 @@ from universeg_jax.train.loop import STOPPED, Stopped, train
 
 RUN = config(policy=LIGHT, stages=(STAGE, STAGE), validate_every=4, ema=0.9)
 SECONDS = 0.02
-"""That an episode takes to be read, so that there is time to be killed."""
+"""Time to read an episode, long enough to kill the run meanwhile."""
 
 
 def compiling(folder: Path) -> dict[str, Any]:
-    """Options of JAX: to keep compiled code in a folder, and to compile quickly rather than well."""
+    """List options of JAX that keep compiled code in a folder and compile quickly."""
     return {
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -31,7 +31,7 @@ def compiling(folder: Path) -> dict[str, Any]:
 
 
 def run(out: Path, compiled: Path) -> None:
-    """The run, as `experiments.train` would do it."""
+    """Run the training, as the command `train` does."""
     for name, value in compiling(compiled).items():
         jax.config.update(name, value)
     try:
@@ -49,7 +49,7 @@ def started(out: Path, compiled: Path) -> multiprocessing.Process:
 
 
 def signalled(process: multiprocessing.Process, moment: Callable[[], bool], number: int = signal.SIGKILL) -> int:
-    """Send a signal when the moment has come. The exit code, negative for a signal."""
+    """Send a signal when `moment()` is true, and return the exit code, negative for a signal."""
     deadline = time.monotonic() + 300
     while not moment() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.0005)

@@ -1,4 +1,4 @@
-"""Preparing and comparing corpora in tests."""
+"""Prepare and compare corpora in tests."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def prepare_all(source: Path, corpus: Path, *, stop: bool = False, **options) ->
 
 
 def assert_same(one: Path, other: Path) -> None:
-    """Two corpora hold the same images in the same order, and say the same of themselves."""
+    """Check that two corpora have the same images in the same order, and the same descriptions."""
     for resolution in (64, 128, 256):
         first, second = Corpus(one, resolution=resolution), Corpus(other, resolution=resolution)
         assert first.about == second.about

@@ -12,7 +12,7 @@ SIZE = 16
 
 @dataclass
 class Discs:
-    """Bright discs on dark ground: `number` images of each task, `per_subject` of each subject, 60/20/20."""
+    """Data of bright discs on dark ground: `number` images of each task, `per_subject` of each subject, 60/20/20."""
 
     names: tuple[str, ...] = ("cells/image/2d/a", "cells/image/2d/b", "skin/image/2d/c")
     number: int = 20
@@ -65,7 +65,7 @@ class Discs:
 
 
 class Threshold:
-    """Takes for foreground what is brighter than the mean over the support of the foreground's and background's."""
+    """A method that finds pixels brighter than the middle between foreground and background of the support."""
 
     name, identity = "threshold", "threshold 1"
 

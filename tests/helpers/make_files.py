@@ -1,6 +1,6 @@
-"""Writes the PyTorch files beside it, tests/helpers/torch_files/*.pt. They were made with torch 2.13.
+"""Write the PyTorch files tests/helpers/torch_files/*.pt. They were made with torch 2.13.
 
-Run `python -m tests.helpers.make_files`; test_torch_file.py says what each must hold.
+Run `python -m tests.helpers.make_files`; tests/weights/torch_io/test_file.py says what each must hold.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ DTYPES = (
 
 
 def state_dict():
-    """A module's state dict (an OrderedDict with _metadata), with one tensor of every kind beside its own."""
+    """Make a module's state dict (an OrderedDict with _metadata) and add one tensor of every kind."""
     tensors = torch.nn.BatchNorm2d(2).state_dict()
     for dtype in DTYPES:
         tensors[str(dtype).removeprefix("torch.")] = torch.tensor([[0, 1, 2], [3, 4, 5]]).to(dtype)

@@ -1,4 +1,4 @@
-"""Small datasets in the layouts that people get when they unpack the originals."""
+"""Write small datasets in the layouts of the unpacked originals."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,13 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 
 def disk(height: int, width: int, *, centre: tuple[float, float], radius: float) -> np.ndarray:
-    """A filled circle, (height,width) bool."""
+    """Draw a filled circle, (height,width) bool."""
     rows, columns = np.indices((height, width))
     return (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2
 
 
 def pictures(folder: Path, number: int, *, size: tuple[int, int] = (40, 60), values=(1, 2)) -> Path:
-    """images/ and masks/: a bright disk per class value, of another place and size in every image."""
+    """Write images/ and masks/: a bright disk for each class value, with a new place and size in every image."""
     (folder / "images").mkdir(parents=True)
     (folder / "masks").mkdir()
     for i in range(number):
@@ -38,7 +38,7 @@ def pictures(folder: Path, number: int, *, size: tuple[int, int] = (40, 60), val
 
 
 def npz(file: Path, number: int, *, ids: list[str] | None = None, **about) -> Path:
-    """NAME.npz and NAME.json of 32x32 images with one disk, class 1."""
+    """Write NAME.npz and NAME.json of 32x32 images with one disk, class 1."""
     file.parent.mkdir(parents=True, exist_ok=True)
     labels = np.stack([disk(32, 32, centre=(10 + i % 9, 16), radius=6) for i in range(number)]).astype(np.uint8)
     images = 40 + 150 * labels + np.random.default_rng(0).integers(0, 30, labels.shape).astype(np.uint8)
@@ -48,20 +48,20 @@ def npz(file: Path, number: int, *, ids: list[str] | None = None, **about) -> Pa
 
 
 def ball(shape: tuple[int, int, int], *, centre: tuple[float, float, float], radius: float) -> np.ndarray:
-    """A filled ball, (X,Y,Z) bool."""
+    """Draw a filled ball, (X,Y,Z) bool."""
     distance = np.sqrt(sum((axis - c) ** 2 for axis, c in zip(np.indices(shape), centre, strict=True)))
     return distance <= radius
 
 
 def nifti(file: Path, voxels: np.ndarray, *, spacing=(1.0, 1.0, 2.0), affine: np.ndarray | None = None) -> Path:
-    """One NIfTI file, axes to the right, front and head unless an affine says otherwise."""
+    """Write one NIfTI file; axes point to the right, front and head unless an affine is given."""
     file.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(voxels, np.diag([*spacing, 1.0]) if affine is None else affine), file)
     return file
 
 
 def nifti_pairs(folder: Path, number: int, *, channels: int = 1, **about) -> Path:
-    """imagesTr/, labelsTr/ and dataset.json as the Decathlon has them: a small ball (2) in a larger one (1)."""
+    """Write imagesTr/, labelsTr/ and dataset.json of the Decathlon: a small ball (2) in a larger one (1)."""
     for i in range(number):
         labels = ball((20, 24, 12), centre=(8 + i % 3, 12, 6), radius=5).astype(np.uint8)
         labels[ball((20, 24, 12), centre=(8 + i % 3, 12, 4), radius=2)] = 2
@@ -78,7 +78,7 @@ def nifti_pairs(folder: Path, number: int, *, channels: int = 1, **about) -> Pat
 def dicom_series(
     folder: Path, voxels: np.ndarray, *, spacing=(1.0, 2.0, 3.0), shuffle: bool = True, **tags
 ) -> list[Path]:
-    """One file per slice (rows, columns, slices) of int16 values; file order is not that of position."""
+    """Write one file for each slice of int16 voxels (rows, columns, slices), in shuffled order."""
     folder.mkdir(parents=True, exist_ok=True)
     order = np.random.default_rng(0).permutation(voxels.shape[2]) if shuffle else range(voxels.shape[2])
     series, files = generate_uid(), []
@@ -103,12 +103,12 @@ def dicom_series(
 
 
 def dicom_frames(file: Path, frames: np.ndarray, slices, *, segments=(), spacing=(1.0, 2.0, 3.0), **tags) -> Path:
-    """One multi-frame file on the voxels of `dicom_series`.
+    """Write one multi-frame file on the voxels of `dicom_series`.
 
     Args:
         frames: (rows, columns, frames) of int16 values, or of bytes for a segmentation.
-        slices: the slice that each frame shows.
-        segments: of a segmentation, the segment that each frame shows.
+        slices: slice of each frame.
+        segments: segment of each frame, for a segmentation.
     """
     [classic] = dicom_series(file.parent, frames[..., :1].astype(np.int16), spacing=spacing, **tags)
     dataset = pydicom.dcmread(classic)
@@ -142,7 +142,7 @@ def dicom_frames(file: Path, frames: np.ndarray, slices, *, segments=(), spacing
 
 
 def dicom_segmentation(file: Path, labels: np.ndarray, names: dict[int, str], *, binary: bool = True, **tags) -> Path:
-    """A SEG object: for each segment, the slices that show it, in an order of its own."""
+    """Write a SEG object: the slices of each segment that show it, in shuffled order."""
     pairs = [(value, k) for value in names for k in range(labels.shape[2]) if (labels[..., k] == value).any()]
     pairs = [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]
     frames = np.stack([(labels[..., k] == value) for value, k in pairs], axis=-1).astype(np.uint8)
@@ -164,7 +164,7 @@ def dicom_segmentation(file: Path, labels: np.ndarray, names: dict[int, str], *,
 
 
 def wbc(folder: Path) -> Path:
-    """Both subsets of segmentation_WBC, three cells each."""
+    """Write both subsets of segmentation_WBC, three cells each."""
     for subset in ("Dataset 1", "Dataset 2"):
         (folder / subset).mkdir(parents=True)
         for i in range(1, 4):
@@ -175,7 +175,7 @@ def wbc(folder: Path) -> Path:
 
 
 def acdc(folder: Path, patients: int = 3) -> Path:
-    """Patients with an Info.cfg, two frames with ground truth, and the whole sequence."""
+    """Write patients with an Info.cfg, two frames with ground truth, and the whole sequence."""
     for p in range(1, patients + 1):
         place = folder / "training" / f"patient{p:03d}"
         for frame in ("01", "12"):
@@ -190,7 +190,7 @@ def acdc(folder: Path, patients: int = 3) -> Path:
 
 
 def hc18(folder: Path) -> tuple[Path, np.ndarray]:
-    """Three fetuses, one of them seen twice, and the head (H,W) bool that all outlines surround."""
+    """Write three fetuses, one of them twice, and return the head (H,W) bool inside all outlines."""
     rows, columns = np.indices((80, 100)) - np.array([40.0, 50.0])[:, None, None]
     distance = np.hypot(rows / 25, columns / 35)
     (folder / "training_set").mkdir(parents=True)
@@ -202,7 +202,7 @@ def hc18(folder: Path) -> tuple[Path, np.ndarray]:
 
 
 def bbbc038(folder: Path, images: int = 4) -> Path:
-    """Images with a mask for each of two nuclei."""
+    """Write images with a mask for each of two nuclei."""
     for i in range(images):
         place = folder / "stage1_train" / f"{i:064x}"
         nuclei = [disk(40, 48, centre=(12 + i, column), radius=5) for column in (12, 34)]

@@ -1,10 +1,10 @@
-"""State dicts of the official code, random, for any configuration; written from its shapes, not from our table."""
+"""Random state dicts of the official code for any configuration, written from its shapes, not from our table."""
 
 import numpy as np
 
 
 def official_shapes(encoder, decoder=None):
-    """Names -> shapes, in the order of the official code; weights are (out,in,kh,kw)."""
+    """Map names to shapes in the order of the official code; weights are (out,in,kh,kw)."""
     decoder = encoder[-2::-1] if decoder is None else decoder
     skips = [features for _, features in encoder[-2::-1]]
     inputs = [3, *(2 * features for _, features in encoder[:-1])]

@@ -1,4 +1,4 @@
-"""A stand-in for a SAM that paints the boxes it is given, so that what a pipeline makes of them can be told exactly."""
+"""A stand-in for a SAM that paints its boxes, so that the results of a pipeline are known exactly."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ from universeg_jax.models.sam.image_encoder import Features
 
 
 class PaintingSAM:
-    """Features are colours of 2×2 pixels; mask m of a prompt is its box, m pixels wider on each side.
+    """A SAM with colours of 2×2 pixels as features; mask m of a prompt is its box, m pixels wider on each side.
 
     Attributes:
         encoded, decoded: numbers of images and prompts of each call.

@@ -1,4 +1,4 @@
-"""Small networks of ProtoSAM, with weights that the golden files' originals had too.
+"""Small networks of ProtoSAM with the same weights as the originals of the golden files.
 
 The weights of a released state dict are drawn by name, so that no file needs to hold them: the same name and shape give
 the same numbers here and where the golden files are made (`make_protosam_golden.py`).
@@ -43,7 +43,7 @@ TINY_VIT = SAMConfig(
 
 @cache
 def released_state_dict(config: DINOv2Config | SAMConfig) -> dict[str, np.ndarray]:
-    """Released names -> random tensors of about the size that trained ones have."""
+    """Map released names to random tensors, about as large as trained ones."""
     if isinstance(config, DINOv2Config):
         parameters, table = get_parameters(blueprint(DINOv2, config)), dinov2_table(config)
     else:

@@ -16,7 +16,7 @@ def squared(a, b):
 
 
 def cells(features, mask, window):
-    """Mean features and centres of the windows of an image, and the fraction of each that is in the mask."""
+    """Compute mean features, centres and mask fractions of the windows of an image."""
     centres = places(*mask.shape)
     height, width, _ = features.shape
     for y in range(0, height - window + 1, window):
@@ -32,7 +32,7 @@ def best(similarities):
 
 
 def alp_scores(query, supports, masks, config):
-    """Scores of background and foreground of a feature map (h,w,C) by support features and masks (h,w) one by one."""
+    """Score background and foreground of a feature map (h,w,C) from support features and masks (h,w), one by one."""
     background, shots = [], []
     for features, mask in zip(supports, masks, strict=True):
         for vector, place, share in cells(features, 1 - mask, config.window):

@@ -8,7 +8,7 @@ from universeg_jax.cli.main import main
 
 
 class Brightness:
-    """Takes bright pixels for the foreground, or for the last of several classes."""
+    """A model that finds bright pixels as foreground, or as the last of several classes."""
 
     input_size = 16
     input_channels = 1
@@ -48,7 +48,7 @@ def save(path, array):
 
 
 def bright_disc(seed: int, height: int = 20, width: int = 24) -> tuple[np.ndarray, np.ndarray]:
-    """An image with a bright disc, and its mask of 0 and 255."""
+    """Draw an image with a bright disc, and its mask of 0 and 255."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     inside = (y - rng.uniform(7, 12)) ** 2 + (x - rng.uniform(8, 14)) ** 2 < rng.uniform(25, 36)
@@ -56,7 +56,7 @@ def bright_disc(seed: int, height: int = 20, width: int = 24) -> tuple[np.ndarra
 
 
 def write_task(folder, *, encode=lambda mask: mask, targets: int = 3):
-    """Folders support/, images/ and labels/; `encode` turns a mask of 0 and 255 into the array that is saved."""
+    """Write support/, images/ and labels/; `encode` turns a mask of 0 and 255 into the saved array."""
     for i in range(4):
         image, mask = bright_disc(i)
         save(folder / "support" / "images" / f"s{i}.png", image)
@@ -77,7 +77,7 @@ def predict(folder, *more: str) -> int:
 
 
 def refused(capsys, code: int) -> str:
-    """The one line a refused run says."""
+    """Return the one error line of a refused run."""
     assert code == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1

@@ -1,4 +1,4 @@
-"""Files in PyTorch's two formats, put together by hand for the tests beside this file."""
+"""Write files in PyTorch's two formats by hand."""
 
 import io
 import pickle
@@ -43,7 +43,7 @@ BOTH_FORMATS = pytest.mark.parametrize("file_with", [zip_with, legacy_with])
 
 
 def refusal(tmp_path, content: bytes, **options) -> str:
-    """What load_torch says to a file of this content."""
+    """Return the error of load_torch for a file with this content."""
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
     with pytest.raises(WeightsError) as caught:
