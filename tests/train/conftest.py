@@ -1,28 +1,23 @@
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
-from tests.helpers.array_run import compiling
 from tests.helpers.corpora import prepare_all
 from tests.helpers.make_sources import npz
 
 
 @pytest.fixture(scope="package", autouse=True)
-def compiled_code(tmp_path_factory):
-    """A folder for compiled code: runs of the same network compile it once, those in other processes too.
+def compiled_quickly():
+    """Compile quickly rather than well: compiling is most of the time of these tests."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
-    Compiling is most of the time of a test, so it is also done in a hurry.
-    """
-    folder = tmp_path_factory.mktemp("compiled")
-    options = compiling(folder)
-    before = {name: jax.config.values[name] for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield folder
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+
+@pytest.fixture(scope="package")
+def compiled_code(tmp_path_factory):
+    """A folder of compiled code for processes that may be killed while they write to it."""
+    return tmp_path_factory.mktemp("compiled")
 
 
 @pytest.fixture(scope="package")
