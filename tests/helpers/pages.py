@@ -78,7 +78,7 @@ def check_command(words: list[str]) -> None:
             run_command(words, ROOT)
         except Parsed:
             return
-        except SystemExit as left:
+        except SystemExit as left:  # of argparse
             raise AssertionError(f"{shlex.join(words)}: the parser refuses this") from left
     assert words[0] in ("pip", "make"), f"{shlex.join(words)}: parses no options"
 
@@ -97,7 +97,10 @@ def run_command(words: list[str], folder: Path) -> None:
         elif program == "python":
             assert rest[0] == "-m", f"{shlex.join(words)}: only modules are run"
             patch.setattr(sys, "argv", rest[1:])
-            runpy.run_module(rest[1], run_name="__main__", alter_sys=True)
+            try:
+                runpy.run_module(rest[1], run_name="__main__", alter_sys=True)
+            except SystemExit as left:
+                assert not left.code, f"{shlex.join(words)}: exit code {left.code}"
         elif program == "pip":
             _check_extras(rest)
         else:
