@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import universeg_jax
 from tests.helpers.pages import PAGES, ROOT
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -52,3 +53,7 @@ def test_every_page_is_reached_from_the_readme():
             if target.suffix == ".md" and target.exists() and target not in reached:
                 to_read.append(target)
     assert set(PAGES) <= reached
+
+
+def test_the_citation_has_the_version_of_the_package():
+    assert f"\nversion: {universeg_jax.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
