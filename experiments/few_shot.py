@@ -12,6 +12,8 @@ from pathlib import Path
 
 from universeg_jax.cache import keep_compiled_code
 
+MODELS = ("protosam", "universeg")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -24,7 +26,17 @@ def main() -> None:
     )
     parser.add_argument("--features", metavar="WEIGHTS", help="encoder of the features (default: that of the SAM)")
     parser.add_argument("--universeg", default="open-v4", metavar="WEIGHTS", help="UniverSeg (default: %(default)s)")
-    parser.add_argument("--nearest", type=int, nargs="*", default=[3, 5], metavar="N", help="support slices")
+    parser.add_argument(
+        "--models", nargs="+", choices=MODELS, default=MODELS, help="models to measure (default: both, and their mean)"
+    )
+    parser.add_argument(
+        "--slices",
+        type=int,
+        nargs="+",
+        default=[0, 5],
+        metavar="N",
+        help="support slices: 0 for one of each third, N for the N nearest in height (default: 0 5)",
+    )
     parser.add_argument("--scan-names", nargs="+", metavar="NAME", help="only these scans (default: all)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices (default: 1)")
     arguments = parser.parse_args()
@@ -46,8 +58,7 @@ def main() -> None:
 
 
 def methods(arguments: argparse.Namespace) -> list:
-    """Return ProtoSAM and UniverSeg with each choice of slices, means of the two, and each on whole volumes."""
-    from universeg_jax.evaluate.few_shot.encodings import store_encodings
+    """Return each model with each choice of slices, the mean of both models, and each on whole volumes."""
     from universeg_jax.evaluate.few_shot.methods import (
         Blend,
         InContextSlices,
@@ -55,24 +66,34 @@ def methods(arguments: argparse.Namespace) -> list:
         PartOfOrgan,
         WholeVolume,
     )
+    from universeg_jax.weights import load
+
+    choices = [PartOfOrgan() if number == 0 else NearestInHeight(number) for number in arguments.slices]
+    found = []
+    if "protosam" in arguments.models:
+        protosam, digest = _protosam(arguments)
+        found += [InContextSlices(protosam, "ProtoSAM", choice, digest) for choice in choices]
+    if "universeg" in arguments.models:
+        universeg = load(arguments.universeg)
+        found += [InContextSlices(universeg, "UniverSeg", choice) for choice in choices]
+    if len(arguments.models) == len(MODELS):
+        found.append(Blend((found[0], found[-1]), (1.0, 1.0)))
+    return [*found, *(WholeVolume(method) for method in found)]
+
+
+def _protosam(arguments: argparse.Namespace) -> tuple:
+    """Return ProtoSAM, which keeps its encodings, and its digest."""
+    from universeg_jax.evaluate.few_shot.encodings import store_encodings
     from universeg_jax.evaluate.methods import digest
     from universeg_jax.models.protosam.pipeline import ProtoSAM
     from universeg_jax.train.encoder.learner import extractor_of
     from universeg_jax.weights import load
 
-    sam = load(arguments.sam)
     features = None if arguments.features is None else extractor_of(load(arguments.features), size=672)
-    protosam = ProtoSAM(sam, features=features)
-    proto_digest = digest(protosam)
+    protosam = ProtoSAM(load(arguments.sam), features=features)
+    found = digest(protosam)
     store_encodings(protosam, arguments.encodings, capacity=2**31)
-    universeg = load(arguments.universeg)
-    choices = [PartOfOrgan(), *(NearestInHeight(number) for number in arguments.nearest)]
-    one = [InContextSlices(protosam, "ProtoSAM", choice, proto_digest) for choice in choices]
-    other = [InContextSlices(universeg, "UniverSeg", choice) for choice in choices]
-    blends = [Blend((one[0], other[-1]), (1.0, 1.0))]
-    if len(choices) > 1:
-        blends.append(Blend((one[-1], other[-1]), (1.0, 1.0)))
-    return [*one, *other, *blends, *(WholeVolume(method) for method in (*one, *other, *blends))]
+    return protosam, found
 
 
 if __name__ == "__main__":
