@@ -5,7 +5,7 @@ import pytest
 import experiments.configs
 from tests.helpers.array_data import config
 from universeg_jax.errors import InputError
-from universeg_jax.train.config import TrainConfig
+from universeg_jax.train.config import RunConfig
 from universeg_jax.train.config_file import override, read_config
 
 GOOD = """
@@ -69,7 +69,7 @@ def test_overrides_are_checked(values, message):
 
 @pytest.mark.parametrize("file", sorted(Path(experiments.configs.__path__[0]).glob("[!_]*.py")), ids=lambda f: f.stem)
 def test_ours_can_be_read_and_say_how_to_run_them(file):
-    assert isinstance(read_config(file), TrainConfig)
+    assert isinstance(read_config(file), RunConfig)
     text = file.read_text()
     for part in (
         "Claim: ",

@@ -83,7 +83,7 @@ def test_a_folder_is_small_and_merged_on_load(tmp_path):
 
 def test_adapters_of_another_encoder_are_refused(tmp_path):
     save_lora(random_adapters(), tmp_path / "lora", base="dinov2-vits14", model=network())
-    with pytest.raises(WeightsError, match="holds adapters for dinov2-vits14 .* Pass the base weights"):
+    with pytest.raises(WeightsError, match=r"holds adapters for dinov2-vits14 .* Pass the base weights"):
         load_lora(tmp_path / "lora", base=network(seed=1))
 
 
