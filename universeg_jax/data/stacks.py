@@ -24,11 +24,13 @@ class OrganSlices:
         images: (n,H,W) in [0,1].
         masks: (n,H,W), True inside the organ.
         slices: numbers of the slices in the scan, ascending.
+        scan: the whole scan, if it is known.
     """
 
     images: Float[np.ndarray, "n H W"]
     masks: Bool[np.ndarray, "n H W"]
     slices: Int[np.ndarray, " n"]
+    scan: "SliceStack | None" = None
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -64,7 +66,7 @@ class SliceStack:
         ]
         masks = np.isin(self.labels, values)
         slices = np.flatnonzero(masks.any(axis=(1, 2)))
-        return OrganSlices(self.images[slices], masks[slices], slices)
+        return OrganSlices(self.images[slices], masks[slices], slices, self)
 
     @cached_property
     def fingerprint(self) -> str:
