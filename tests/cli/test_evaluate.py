@@ -109,10 +109,10 @@ def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path, monkeypatch, capsys)
         (["--out", "support/out"], "--out support/out lies in support"),
         (["--out", "labels"], "labels: already holds results.json; pass --overwrite"),
         (["--minimum-area", "0.9"], "none of 1 tasks can be evaluated"),
-        (["--support", "4", "--pool", "2"], "support_sizes=(4,), pools=(2,): no pool holds so many examples"),
+        (["--support", "4", "--pool", "2"], "support_sizes=(4,), pools=(2,): every pool is smaller than every size"),
         (["--ensemble", "1"], "an ensemble of 1: pass 2 draws"),
-        (["--tolerance", "nan"], "tolerance=nan: it is a distance"),
-        (["--axis", "axial"], "is a picture, which is not cut"),
+        (["--tolerance", "nan"], "tolerance=nan: pass a distance"),
+        (["--axis", "axial"], "is a picture and has no axis"),
     ],
 )
 def test_what_cannot_be_done_leaves_nothing_behind(source, tmp_path, monkeypatch, capsys, options, message):

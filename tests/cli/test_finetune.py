@@ -108,7 +108,7 @@ def test_a_run_that_was_stopped_says_how_to_go_on(place, monkeypatch, capsys):
     def stop(*arguments, **options):
         raise Stopped("stopped after step 3 of 75; start the same command again to go on")
 
-    monkeypatch.setattr(universeg_jax.train.finetune, "train", stop)
+    monkeypatch.setattr(universeg_jax.train.finetune.run, "train", stop)
     assert finetune(place, "--out", str(place / "stopped"), "--quiet") == STOPPED
     assert "start the same command again" in capsys.readouterr().err
     assert {path.name for path in (place / "stopped").iterdir()} == {"finetune.json"}
@@ -126,14 +126,14 @@ def test_what_does_not_go_together_with_a_run_leaves_it_as_it_was(place, run, ca
     ("task", "more", "message"),
     [
         ("few", (), "4 labelled examples of different subjects: fine-tuning needs 5 or more"),
-        ("weights", (), "weights: a support folder holds the folders images/ and masks/"),
+        ("weights", (), "weights: must hold the folders images/ and masks/"),
         ("task", ("--weights", "nothing"), "unknown weights 'nothing'"),
         ("task", ("--size", "15"), "size=15: pass a multiple of 2"),
         ("task", ("--subject-pattern", "q"), "--subject-pattern 'q' does not match 'p0'"),
         ("task", ("--subject-pattern", "p"), "1 labelled examples of different subjects"),
         ("task", ("--out", "task/run"), "lies in"),
         ("task", ("--out", "few"), "exists and holds no run of this command"),
-        ("task", ("--learning-rate", "0"), "learning_rate=0.0: pass more than 0"),
+        ("task", ("--learning-rate", "0"), "Stage.learning_rate=0.0: pass a finite number above 0"),
         ("task", ("--window", "1", "0"), "window=(1, 0)"),
     ],
 )
@@ -152,5 +152,5 @@ def test_empty_masks_and_weights_of_another_kind_are_refused(place, tmp_path, mo
     argv = ["finetune", str(tmp_path), "--out", str(place / "new"), "-w", str(place / "weights")]
     assert "every pixel of every label is 0, so there is nothing to segment" in refused(capsys, main(argv))
     monkeypatch.setattr(universeg_jax.train.state, "load", lambda name: DINOv2.__new__(DINOv2))
-    assert "are those of a DINOv2, a part of ProtoSAM" in refused(capsys, main([*argv[:-1], "dinov2-vits14"]))
+    assert "belong to a DINOv2; pass weights of UniverSeg" in refused(capsys, main([*argv[:-1], "dinov2-vits14"]))
     assert not (place / "new").exists()
