@@ -58,8 +58,7 @@ def test_no_path_outside_the_page_is_served(places, route):
 def test_a_path_in_the_payload_of_an_event_is_refused(places):
     root, app = places
     value = {"path": str(root / "secret.txt"), "meta": {"_type": "gradio.FileData"}}
-    functions = range(len(app.page.workspace.names) + 20)
-    for function in functions:
+    for function in range(40):
         payload = {"data": [None, {"background": value, "layers": [value], "composite": value}], "fn_index": function}
         request = urllib.request.Request(
             app.url + "gradio_api/run/predict",

@@ -11,24 +11,24 @@ from universeg_jax.app.server import Gate, launch_options, private_cache
 
 @contextmanager
 def serve(folder: Path, *, gate: Gate | None = None, prompter=None) -> Iterator[SimpleNamespace]:
-    """Serve a folder; yields its url, workspace and page."""
+    """Serve a folder; yields its url, its workspace and its private cache."""
     with private_cache() as cache:
         import gradio as gr
 
-        from universeg_jax.app.page import CSS, FONT, FONT_MONO, Page
+        from universeg_jax.app.events import Events
+        from universeg_jax.app.page import CSS, FONT, FONT_MONO, build
         from universeg_jax.app.propose import Proposer
         from universeg_jax.app.workspace import Workspace
         from universeg_jax.segment.segmenter import Segmenter
 
         workspace = Workspace(folder)
-        page = Page(workspace, Proposer(workspace, Segmenter(Brightness())), prompter)
-        blocks = page.build()
+        blocks = build(Events(workspace, Proposer(workspace, Segmenter(Brightness())), prompter))
         theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
         options = launch_options("127.0.0.1", None, gate)
         _, url, _ = blocks.queue(default_concurrency_limit=1).launch(
             **options, theme=theme, css=CSS, prevent_thread_lock=True
         )
         try:
-            yield SimpleNamespace(url=url, workspace=workspace, page=page, cache=cache)
+            yield SimpleNamespace(url=url, workspace=workspace, cache=cache)
         finally:
             blocks.close()

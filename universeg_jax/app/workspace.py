@@ -111,7 +111,7 @@ class Workspace:
 
     def image(self, name: str) -> np.ndarray:
         """Read an image (H,W) or (H,W,3) in its own dtype."""
-        return read_image(self._file(name))
+        return read_image(self.image_file(name))
 
     def picture(self, name: str) -> np.ndarray:
         """Read an image as (H,W,3) uint8 for the screen, scaled by its own minimum and maximum."""
@@ -119,7 +119,7 @@ class Workspace:
 
     def thumbnail(self, name: str) -> Image.Image:
         """Return a small picture of an image. It is made once and kept."""
-        file = self._file(name)
+        file = self.image_file(name)
         stamp = file.stat()
         kept = self.folder / LABELLING / "thumbnails" / f"{_digest(f'{name}-{stamp.st_size}-{stamp.st_mtime_ns}')}.png"
         if kept.is_file():
@@ -135,7 +135,7 @@ class Workspace:
 
     def mask(self, name: str) -> np.ndarray | None:
         """Read the class values (H,W) of an image's mask; None where there is none."""
-        file = self._mask_file(name)
+        file = self.mask_file(name)
         if not file.exists():
             return None
         mask = read_mask(file)
@@ -143,7 +143,7 @@ class Workspace:
 
     def token(self, name: str) -> str:
         """Return what identifies the content of an image's mask, to notice changes by others."""
-        file = self._mask_file(name)
+        file = self.mask_file(name)
         return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
 
     def save(self, name: str, values: np.ndarray, *, seen: str, confirm: bool) -> str:
@@ -162,14 +162,14 @@ class Workspace:
         unknown = set(np.unique(values).tolist()) - {0, *self._classes}
         if unknown:
             raise InputError(f"{name}: the mask holds the class {min(unknown)}; classes are {sorted(self._classes)}")
-        check_same_size(self._mask_file(name), values, self._file(name), self.image(name))
+        check_same_size(self.mask_file(name), values, self.image_file(name), self.image(name))
         with self._lock:
             if self.token(name) != seen:
                 raise MaskChanged(
                     f"{name}: its mask was changed elsewhere, such as in another tab. Open the image again to see that "
                     "mask; what you painted here was not saved"
                 )
-            file = self._mask_file(name)
+            file = self.mask_file(name)
             if not file.exists():
                 file = self.mask_folder / f"{name}.png"
             elif file.suffix.lower() != ".png":
@@ -250,13 +250,19 @@ class Workspace:
             self._proposals.clear()  # they have no probability of the new class
             return value
 
-    def _file(self, name: str) -> Path:
+    def image_file(self, name: str) -> Path:
+        """Return the file of an image.
+
+        Raises:
+            InputError: there is no image of this name.
+        """
         if name not in self._images:
             raise InputError(f"{name!r}: there is no such image in {self.image_folder}")
         return self._images[name]
 
-    def _mask_file(self, name: str) -> Path:
-        self._file(name)  # refuses names that are no image
+    def mask_file(self, name: str) -> Path:
+        """Return the file of an image's mask, which need not exist."""
+        self.image_file(name)  # refuses names that are no image
         return self._mask_files.get(name, self.mask_folder / f"{name}.png")
 
     def _proposal_file(self, name: str) -> Path:

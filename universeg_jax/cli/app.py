@@ -45,7 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
 def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> None:
     import gradio as gr
 
-    from universeg_jax.app.page import CSS, FONT, FONT_MONO, Page
+    from universeg_jax.app.events import Events
+    from universeg_jax.app.page import CSS, FONT, FONT_MONO, build
     from universeg_jax.app.propose import Proposer, lazy_prompter
     from universeg_jax.app.server import USER, gate_for, launch_options
     from universeg_jax.app.workspace import Workspace
@@ -55,7 +56,7 @@ def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Non
     workspace = Workspace(folder)
     stack.enter_context(locked(folder))
     gate = gate_for(arguments.host, arguments.password)
-    page = Page(workspace, Proposer(workspace, Segmenter(arguments.model)), lazy_prompter(workspace)).build()
+    page = build(Events(workspace, Proposer(workspace, Segmenter(arguments.model)), lazy_prompter(workspace)))
     theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
     options = launch_options(arguments.host, arguments.port, gate)
     _, url, _ = page.queue(default_concurrency_limit=1).launch(
