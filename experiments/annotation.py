@@ -29,7 +29,7 @@ LOOK_AGAIN = (1, 2, 4, 8, 16)  # numbers of confirmed images after which all oth
 
 @dataclass(frozen=True)
 class Work:
-    """What one folder of images cost.
+    """Cost of one folder of images.
 
     Attributes:
         images: number of images.

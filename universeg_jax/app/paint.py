@@ -13,7 +13,7 @@ NEAR = 40.0  # largest distance of colours, in 0..255, at which a pixel keeps it
 
 
 class Style(Enum):
-    """How a mask is drawn over its image."""
+    """Style of a mask over its image."""
 
     FILL = "fill"
     OUTLINE = "outline"

@@ -1,4 +1,4 @@
-"""What a model proposes for one image, in memory and as a file."""
+"""Proposal of a model for one image, in memory and as a file."""
 
 import json
 import zlib
@@ -13,7 +13,7 @@ from universeg_jax.util.json_files import parse_json
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a model proposes for one image.
+    """Proposal for one image.
 
     Attributes:
         probability: (H,W,K) float16, of each class of `Workspace.classes` without the background.

@@ -30,7 +30,7 @@ LONGEST_NAME = 40  # characters of a class name
 
 
 class State(Enum):
-    """How far the labelling of an image is."""
+    """State of an image."""
 
     EMPTY = "empty"
     PROPOSED = "proposed"
