@@ -15,7 +15,7 @@ from universeg_jax.data.augment.augment import Variation
 from universeg_jax.evaluate.data import SupportPool
 from universeg_jax.nn.conv import LINEAR, RECTIFIED, Conv
 from universeg_jax.nn.resample import max_pool, upsample
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 from universeg_jax.train.losses import cross_entropy_loss, soft_dice_loss
 
 AUGMENTATION = Policy(
@@ -56,7 +56,6 @@ class UNet(nnx.Module):
         self.up = nnx.List([Stage(below + width, width, rngs=rngs) for below, width in deeper])
         self.head = Conv(widths[0], 1, kernel_size=1, gain=LINEAR, rngs=rngs)
 
-    @typed
     def __call__(self, images: Float[Array, "B H W 1"]) -> Float[Array, "B H W 1"]:
         x, skips = images, []
         for stage in self.down:

@@ -4,10 +4,27 @@ import os
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
 
-# Before anything touches a device: four CPU devices for the tests of sharding, and float32 products in full.
+# Set before anything uses a device: four CPU devices for the tests of sharding, and float32 products in full.
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_default_matmul_precision", "highest")
+
+# Modules whose annotations of shapes and dtypes are checked in each call. Set before anything imports them.
+install_import_hook(
+    [
+        "universeg_jax.nn",
+        "universeg_jax.models.dinov2",
+        "universeg_jax.models.protosam.alp",
+        "universeg_jax.models.sam",
+        "universeg_jax.models.universeg",
+        "universeg_jax.parallel",
+        "universeg_jax.train.losses",
+        "universeg_jax.data.augment.operations",
+        "experiments.unet",
+    ],
+    "beartype.beartype",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -27,5 +27,5 @@ def test_masks_are_respected(small):
 
 
 def test_more_devices_than_there_are_is_an_error():
-    with pytest.raises(ValueError, match="4 x 2 devices are asked for, 4 are here"):
+    with pytest.raises(ValueError, match="4 x 2 needs 8 devices, but there are 4"):
         device_mesh(data=4, support=2)

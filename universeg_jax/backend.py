@@ -1,42 +1,69 @@
-"""What the processor at hand likes: choices that change speed and memory, never results."""
+"""Choices that depend on the platform: they change speed and memory, never results."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import jax
 
+_PLATFORM: ContextVar[str | None] = ContextVar("platform", default=None)
+
+
+@contextmanager
+def compile_for(platform: str) -> Iterator[None]:
+    """Make the choices of this module for a platform other than the default one.
+
+    It serves compilation for a machine that is not at hand. Trace a new function inside: JAX reuses earlier traces of
+    the same function, with the choices that they were made with.
+
+    Args:
+        platform: "cpu", "gpu" or "tpu".
+    """
+    token = _PLATFORM.set(platform)
+    try:
+        yield
+    finally:
+        _PLATFORM.reset(token)
+
+
+def _on_cpu() -> bool:
+    return (_PLATFORM.get() or jax.default_backend()) == "cpu"
+
 
 def compiler_options() -> dict[str, Any]:
-    """Options for `jax.jit(..., compiler_options=...)` on the default backend.
+    """Return the options for `jax.jit(..., compiler_options=...)`.
 
-    On CPU, convolutions go to Eigen rather than YNNPACK, which leaves all cores but one idle on images narrower
-    than 128 pixels (jax 0.10): the whole of a UniverSeg is 1.3 times faster. Products of matrices and sums stay with
-    YNNPACK: its softmax takes a quarter of the time.
+    On a CPU, convolutions go to Eigen instead of YNNPACK. YNNPACK uses one core only for images narrower than 128
+    pixels (jax 0.10). Matrix products and reductions stay with YNNPACK, whose softmax is faster.
     """
-    if jax.default_backend() != "cpu":
+    if not _on_cpu():
         return {}
     by_ynnpack = ("DOT", "REDUCE", "INDIVIDUAL_DOT")
     return {"xla_cpu_experimental_ynn_fusion_type": ",".join(f"LIBRARY_FUSION_TYPE_{kind}" for kind in by_ynnpack)}
 
 
 def support_chunk() -> int:
-    """Support entries at a time: one stays in a processor's cache, an accelerator wants many at once."""
-    return 1 if jax.default_backend() == "cpu" else 64
+    """Return the number of support entries computed at a time.
+
+    The features of one entry fit into the cache of a processor. An accelerator is faster with many at once.
+    """
+    return 1 if _on_cpu() else 64
 
 
 def kernel_gradient_by_products() -> bool:
-    """Whether gradients of convolution kernels are matrix products (`nn/kernel_gradient.py`) or left to XLA."""
-    return jax.default_backend() == "cpu"
+    """Return whether `nn/conv.py` computes gradients of kernels by matrix products or leaves them to XLA."""
+    return _on_cpu()
 
 
 def feature_memory() -> int:
-    """Bytes that the features of the targets taken at a time may fill."""
-    return 2**28 if jax.default_backend() == "cpu" else 2**33
+    """Return the bytes that the features of the targets computed at a time may fill."""
+    return 2**28 if _on_cpu() else 2**33
 
 
 def attention_memory() -> int:
-    """Bytes that the logits of an attention may fill; beyond, one head is taken after the other.
+    """Return the bytes that the logits of an attention may fill before its heads are computed one by one.
 
-    On CPU, where a head's logits fit into the cache better than all of them, that takes 0.55 to 0.7 of the time with
-    1370 to 4096 tokens, and a ninth of the memory.
+    On a CPU one head fits into the cache better than all heads.
     """
-    return 2**24 if jax.default_backend() == "cpu" else 2**31
+    return 2**24 if _on_cpu() else 2**31

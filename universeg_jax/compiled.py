@@ -1,4 +1,4 @@
-"""Methods that compile themselves."""
+"""Decorator for methods that compile themselves."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
@@ -10,12 +10,13 @@ from universeg_jax import backend
 
 
 def compiled(*, static: Sequence[str] = ()) -> Callable[[Callable], Callable]:
-    """Compile a method of a module for each combination of shapes, with `backend.compiler_options`.
+    """Compile a method of a module once for each combination of shapes, with `backend.compiler_options`.
 
-    Under `jax.jit`, `jax.grad` and the like it is left to them. Arguments are arrays or None.
+    A call inside `jax.jit`, `jax.grad` and the like with traced arguments becomes part of the outer program instead.
 
     Args:
-        static: names of keyword arguments that are no arrays; they must be hashable.
+        static: names of keyword arguments that are not arrays. Their values must be hashable. All other arguments
+            are arrays or None.
     """
 
     def decorate(method: Callable) -> Callable:
@@ -29,7 +30,7 @@ def compiled(*, static: Sequence[str] = ()) -> Callable[[Callable], Callable]:
             args, kwargs = jax.tree.map(jnp.asarray, (args, kwargs))
             if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, args, kwargs))):
                 return method(self, *args, **kwargs, **options)
-            with jax.ensure_compile_time_eval():  # compiler options are refused inside of another jit
+            with jax.core.eval_context():  # a call inside another jit would refuse the compiler options
                 return jitted()(self, *args, **kwargs, **options)
 
         return call

@@ -1,4 +1,4 @@
-"""One model over several devices: targets over one axis of a mesh, the support set over another."""
+"""Prediction on several devices: targets split over one axis of a mesh, the support set over another."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,27 +13,41 @@ from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.shapes import Array
 
 DATA, SUPPORT = "data", "support"
+"""Names of the axes of a mesh."""
 
 
 def device_mesh(*, data: int, support: int) -> Mesh:
-    """A mesh of data × support devices, for targets (or episodes) and entries of the support set.
+    """Create a mesh of data × support devices.
+
+    Args:
+        data: number of parts that targets or episodes are split into.
+        support: number of parts that support sets are split into.
 
     Raises:
-        ValueError: for more devices than there are.
+        ValueError: the mesh needs more devices than there are.
     """
     if data * support > jax.device_count():
-        raise ValueError(f"{data} x {support} devices are asked for, {jax.device_count()} are here")
+        raise ValueError(
+            f"a mesh of {data} x {support} needs {data * support} devices, but there are {jax.device_count()}: "
+            "pass smaller numbers"
+        )
     devices = jax.devices()[: data * support]
     return jax.make_mesh((data, support), (DATA, SUPPORT), (jax.sharding.AxisType.Auto,) * 2, devices=devices)
 
 
 def over_devices(model: UniverSeg, mesh: Mesh) -> Callable[..., Array]:
-    """The model as a function that computes on all devices of a mesh (`device_mesh`).
+    """Turn a model into a function that computes on all devices of a mesh.
 
-    It takes and returns what `UniverSeg.__call__` does, (target, support_images, support_labels, support_mask), of any
-    sizes: what does not divide by the number of devices is filled up, with targets that are dropped again and with
-    support entries that are absent. Each device holds its share of the features; the devices of the support axis
-    exchange one mean for each block of the network.
+    The function pads targets and support sets to multiples of the numbers of devices, and drops the padding from the
+    result. Each device holds its part of the features. The devices of the support axis exchange one mean for each
+    block of the network.
+
+    Args:
+        model: the network.
+        mesh: mesh of `device_mesh`.
+
+    Returns:
+        Function of (target, support_images, support_labels, support_mask) with the shapes of `UniverSeg.__call__`.
     """
     shared, own, logits = P(None, SUPPORT), P(DATA, SUPPORT), P(DATA)
 
@@ -59,6 +73,6 @@ def over_devices(model: UniverSeg, mesh: Mesh) -> Callable[..., Array]:
 
 
 def _fill(array: Array, multiples: dict[int, int]) -> Array:
-    """Zeros behind the end of each axis, up to a multiple."""
+    """Append zeros to the given axes up to a multiple of the given numbers."""
     widths = [(0, -size % multiples.get(axis, 1)) for axis, size in enumerate(array.shape)]
     return jnp.pad(array, widths)

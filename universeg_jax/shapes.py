@@ -1,36 +1,68 @@
-"""Notation and shape checking.
+"""Notation of shapes, array types and checks of the arrays that users pass.
 
-Notation, used in every signature and docstring:
+Notation in every signature and docstring:
 
-    B = batch (targets, each with its own task or all of one task)
+    B = batch: targets of one task, or each with its own task
     S = support entries, the labelled examples of a task
     H, W = height and width in pixels
     C = channels, F = features
     K = classes
 
 Arrays are channels-last: target (B,H,W,1), support images and labels (B,S,H,W,1), logits (B,H,W,1).
+
+The annotations `Float[Array, "B H W C"]` cost nothing at run time. The tests check them (tests/conftest.py).
 """
 
-import jax
-import numpy as np
-from beartype import beartype
-from jaxtyping import Bool, Float, Int, Shaped, jaxtyped
+from typing import Any
 
-__all__ = ["Array", "Bool", "Float", "Int", "Shaped", "typed"]
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+__all__ = [
+    "Array",
+    "Bool",
+    "Float",
+    "Int",
+    "Shape",
+    "Shaped",
+    "Size",
+    "check_divisible",
+    "check_floating",
+    "check_images",
+    "check_shapes",
+]
 
 Array = jax.Array | np.ndarray
-
-
-def typed(function):
-    """Check the shapes and dtypes in a function's signature each time it is called (under jit: traced)."""
-    return jaxtyped(typechecker=beartype)(function)
-
-
 Shape = tuple[int, ...]
+Size = Any
+"""Number of elements: an int, or a symbolic size of `jax.export`."""
+
+
+def check_images(name: str, images: Array, *, channels: int) -> None:
+    """Check a batch of images that a network takes.
+
+    Args:
+        name: name of the argument in the message.
+        images: array to check, expected as (B,H,W,channels) of floating-point numbers.
+
+    Raises:
+        ValueError: the shape or the dtype is wrong.
+    """
+    if images.ndim != 4 or images.shape[-1] != channels:
+        raise ValueError(f"{name} has shape {images.shape}; it must be (B,H,W,{channels})")
+    check_floating(name, images)
+
+
+def check_floating(name: str, array: Array) -> None:
+    """Raise a ValueError for an array that does not hold floating-point numbers."""
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(f"{name} is {array.dtype}: pass floating-point numbers")
 
 
 def check_shapes(target: Shape, images: Shape, labels: Shape, mask: Shape | None) -> None:
-    """Raise a ValueError that names what does not fit, and how it would."""
+    """Raise a ValueError for shapes of a target and a support set that do not fit together."""
     if len(target) != 4 or target[-1] != 1:
         raise ValueError(f"target has shape {target}; it must be (B,H,W,1)")
     if len(images) != 5 or images != labels:
@@ -48,7 +80,7 @@ def check_shapes(target: Shape, images: Shape, labels: Shape, mask: Shape | None
 
 
 def check_divisible(size: Shape, divisor: int) -> None:
-    """Raise a ValueError for a size (H,W) that cannot be halved as often as the network does."""
+    """Raise a ValueError for a height or width that the network cannot halve as often as it must."""
     if size[0] % divisor or size[1] % divisor:
         raise ValueError(
             f"images are {size[0]}x{size[1]}; height and width must be divisible by {divisor}: resize or pad them"

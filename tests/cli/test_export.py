@@ -52,7 +52,7 @@ def test_outputs_are_replaced_only_when_asked(weights, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--size", "9"], "size is 9; height and width must be divisible by 2: 8 would do"),
+        (["--size", "9"], "size is 9; height and width must be divisible by 2: pass 8"),
         (
             ["--weights", "lite-medsam"],
             "lite-medsam cannot be exported, because only UniverSeg networks can: pass",

@@ -22,5 +22,5 @@ def test_artifact_gives_our_logits_for_any_number_of_targets_and_entries(network
 
 @pytest.mark.parametrize(("size", "nearest"), [(18, "16"), (19, "20"), (0, "4"), (-8, "4")])
 def test_sizes_the_network_cannot_take_are_refused(network, size, nearest):
-    with pytest.raises(InputError, match=f"size is {size}; .* divisible by 4: {nearest} would do"):
+    with pytest.raises(InputError, match=f"size is {size}; .* divisible by 4: pass {nearest}"):
         to_jax(network(), size=size)

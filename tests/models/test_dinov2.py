@@ -16,12 +16,12 @@ def test_presets_have_the_released_sizes():
 
 @pytest.mark.parametrize("shape", [(1, 10, 14, 3), (1, 28, 30, 3)])
 def test_images_that_are_no_whole_patches_are_refused(shape):
-    with pytest.raises(Exception, match=f"{shape[1]}x{shape[2]}; height and width must be multiples of 14"):
+    with pytest.raises(ValueError, match=f"{shape[1]}x{shape[2]}; height and width must be multiples of 14"):
         dinov2(PLAIN)(images(0, *shape))
 
 
 def test_layers_that_do_not_exist_are_refused():
-    with pytest.raises(Exception, match="2 blocks"):
+    with pytest.raises(ValueError, match="2 blocks"):
         dinov2(PLAIN)(images(0, 1, 14, 14, 3), layers=(2,))
 
 

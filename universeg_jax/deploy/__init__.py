@@ -1,1 +1,1 @@
-"""Trained networks as files that run without this library."""
+"""Export of networks to files that run without this library."""

@@ -1,4 +1,4 @@
-"""The folder that an export writes: networks, README.md, export.json, and the model card."""
+"""Folder of an exported network: network files, README.md, export.json and the model card."""
 
 import hashlib
 import importlib.util
@@ -18,18 +18,19 @@ from universeg_jax.weights.store import read_description
 
 ABOUT = Template("""\
 # An exported UniverSeg
-Segments images of a task that is shown by labelled examples, the support set (Butoi et al., ICCV 2023,
-https://arxiv.org/abs/2304.06131). Weights: $weights. Licence of the weights: $licence. Not a medical device.
+This network segments images of a task from labelled examples, the support set (Butoi et al., ICCV 2023,
+https://arxiv.org/abs/2304.06131). Weights: $weights. Licence of the weights: $licence. It is not a medical device.
 
 | input | shape | values, float32 |
 |---|---|---|
 | target | (B,$size,$size,1) | images to segment, grey, each min-max normalised to [0,1] |
 | support_images | (S,$size,$size,1) | examples of one task, normalised in the same way |
 | support_labels | (S,$size,$size,1) | their masks: 1 is foreground, 0 background; soft labels may lie between |
-| support_mask | (S,) | 1 for every example; 0 leaves one out, other weights count it for more or less |
+| support_mask | (S,) | 1 for every example; 0 leaves an example out, other numbers weight it |
 
-B and S may be any number from 1; for images of another size, export again. The result, `logits` (B,$size,$size,1), is
-positive where foreground is more likely than not; `1 / (1 + exp(-logits))` is its probability. Arrays to try:
+B and S may be any number from 1. For images of another size, export the network again. The result is `logits`
+(B,$size,$size,1). They are positive where foreground is likelier than background. The probability of foreground is
+`1 / (1 + exp(-logits))`. Arrays to try it with:
 
 ```python
 import numpy as np
@@ -43,8 +44,8 @@ support_mask = np.ones(5, np.float32)
 
 WITH_JAX = """
 ## universeg.jax: with JAX
-Needs `pip install jax flatbuffers` and nothing else. Runs on CPUs, NVIDIA GPUs and TPUs, and compiles itself for each
-new B and S.
+It needs `pip install jax flatbuffers` and nothing else. It runs on CPUs, NVIDIA GPUs and TPUs, and compiles itself for
+each new B and S.
 
 ```python
 from jax import export
@@ -55,14 +56,14 @@ logits = segment.call(target, support_images, support_labels, support_mask)
 masks = logits > 0
 ```
 
-Later versions of JAX read it for at least six months (https://docs.jax.dev/en/latest/export/export.html); export.json
-says which one wrote it. Products are taken in the processor's default precision, which on TPUs and recent GPUs is less
-than float32's. On GPUs and TPUs memory grows with S, on CPUs hardly.
+Later versions of JAX read the file for at least six months (https://docs.jax.dev/en/latest/export/export.html).
+export.json names the version that wrote it. Products have the default precision of the device, which is lower than
+float32 on TPUs and recent GPUs. Memory grows with S on GPUs and TPUs, and hardly on CPUs.
 """
 
 WITH_ONNXRUNTIME = """
 ## universeg.onnx: with onnxruntime
-Needs `pip install onnxruntime`.
+It needs `pip install onnxruntime`.
 
 ```python
 import onnxruntime
@@ -73,8 +74,8 @@ support = {"support_images": support_images, "support_labels": support_labels, "
 masks = logits > 0
 ```
 
-Every example of every image takes memory at once, in the released network at 128x128 about 35 MB: where it is short,
-give the images one by one.
+Memory grows with B times S: about 35 MB for each pair in the released network at 128x128. If memory is short, pass the
+images one by one.
 """
 
 
@@ -83,13 +84,13 @@ README, DESCRIPTION, CARD = "README.md", "export.json", "MODEL_CARD.md"
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of exported network.
+    """File format of an exported network.
 
     Attributes:
-        file: what it is written as.
-        packages: which must be installed to write it.
-        make: (model, *, size) -> content of the file.
-        usage: how to run it, in Markdown.
+        file: name of the file.
+        packages: packages needed to write it.
+        make: function (model, *, size) that returns the content of the file.
+        usage: instructions to run it, in Markdown.
     """
 
     file: str
@@ -103,7 +104,7 @@ ONNX = Format("universeg.onnx", ("jax", "jax2onnx", "onnxruntime"), to_onnx, WIT
 
 
 def check_installed(formats: Sequence[Format]) -> None:
-    """Raise an InputError where a package is missing that writing these formats needs."""
+    """Raise an InputError if a package is missing that these formats need."""
     for kind in formats:
         missing = [package for package in kind.packages if importlib.util.find_spec(package) is None]
         if missing:
@@ -113,20 +114,22 @@ def check_installed(formats: Sequence[Format]) -> None:
 
 
 def output_files(weights: str, formats: Sequence[Format]) -> list[str]:
-    """The names of the files that `write_export` writes."""
+    """List the names of the files that `write_export` writes."""
     return [*(kind.file for kind in formats), README, DESCRIPTION, *([CARD] if _known(weights) else [])]
 
 
 def write_export(folder: Path, model: UniverSeg, weights: str, formats: Sequence[Format], *, size: int) -> None:
-    """Export a network and say what it is.
+    """Export a network with its description.
 
     Args:
-        folder: where to, which exists.
-        weights: where the model's weights are from, as `universeg_jax.weights.load` takes it.
-        size: side in pixels of the images it will take.
+        folder: existing folder to write to.
+        model: the network.
+        weights: name or path of the weights of the model, as `universeg_jax.weights.load` accepts it.
+        formats: formats to write.
+        size: side in pixels of the images that the exported network accepts.
 
     Raises:
-        InputError: the network cannot take images of this size, or cannot be translated.
+        InputError: the network cannot process images of this size, or the translation fails.
     """
     provenance = _provenance(weights)
     contents = {kind.file: kind.make(model, size=size) for kind in formats}

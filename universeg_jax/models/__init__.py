@@ -1,1 +1,1 @@
-
+"""Networks: UniverSeg, SAM and DINOv2, and the system ProtoSAM."""

@@ -1,7 +1,7 @@
-"""DINOv2 (Oquab et al., 2023): a vision transformer whose patch tokens describe what is where.
+"""DINOv2 (Oquab et al., 2023): a vision transformer whose patch tokens serve as image features.
 
-Four sizes, each with or without registers: four more tokens that keep the patch tokens free of what is not about
-their place (Darcet et al., 2023). Positions are learned on a grid of 37×37 patches and interpolated for others.
+It has four sizes, each with or without registers: extra tokens that take up global information, so that the patch
+tokens stay local (Darcet et al., 2023). Positions are learned on a grid of 37×37 patches and interpolated to others.
 """
 
 from dataclasses import dataclass
@@ -16,24 +16,25 @@ from universeg_jax.errors import InputError
 from universeg_jax.nn.attention import attend
 from universeg_jax.nn.layers import LayerNorm, Linear, PatchConv, gelu
 from universeg_jax.nn.resample import resize_cubic
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, check_images
 from universeg_jax.util.checks import check_numbers
 
-EPSILON = 1e-6  # of the layer norms
+EPSILON = 1e-6
+"""Number added to the variance in layer norms, from the released code."""
 
 
 @dataclass(frozen=True)
 class DINOv2Config:
-    """What a DINOv2 is made of.
+    """Architecture of a DINOv2.
 
     Attributes:
-        features: of each token.
+        features: number of features of each token.
         depth: number of blocks.
-        heads: of the attention.
-        registers: number of them. With registers, positions are interpolated with antialiasing.
+        heads: number of attention heads.
+        registers: number of register tokens. With registers, positions are interpolated with antialiasing.
         gated: MLPs with SwiGLU rather than GELU, as in the largest network.
         patch: side of a patch in pixels.
-        grid: side of the square of patches that positions are learned for.
+        grid: side in patches of the square grid of learned positions.
     """
 
     features: int = 1024
@@ -46,27 +47,27 @@ class DINOv2Config:
 
     @classmethod
     def vits14(cls, *, registers: int = 0) -> "DINOv2Config":
-        """22 million parameters."""
+        """Create the configuration of the small network."""
         return cls(features=384, depth=12, heads=6, registers=registers)
 
     @classmethod
     def vitb14(cls, *, registers: int = 0) -> "DINOv2Config":
-        """87 million parameters."""
+        """Create the configuration of the base network."""
         return cls(features=768, depth=12, heads=12, registers=registers)
 
     @classmethod
     def vitl14(cls, *, registers: int = 0) -> "DINOv2Config":
-        """304 million parameters."""
+        """Create the configuration of the large network."""
         return cls(registers=registers)
 
     @classmethod
     def vitg14(cls, *, registers: int = 0) -> "DINOv2Config":
-        """1.1 billion parameters."""
+        """Create the configuration of the giant network."""
         return cls(features=1536, depth=40, heads=24, registers=registers, gated=True)
 
     @property
     def hidden(self) -> int:
-        """Features inside an MLP: four times as many; if gated, two thirds of that, rounded as in the released code."""
+        """Number of features inside an MLP, rounded as in the released code if gated."""
         return (4 * self.features * 2 // 3 + 7) // 8 * 8 if self.gated else 4 * self.features
 
     def __post_init__(self):
@@ -77,12 +78,12 @@ class DINOv2Config:
 
 
 class Tokens(NamedTuple):
-    """What a DINOv2 makes of images; all after its last layer norm.
+    """Output of a DINOv2, all after its last layer norm.
 
     Attributes:
-        patches: (B,h,w,C), one for each patch.
-        image: (B,C), of the class token.
-        layers: patches after each of the blocks that were asked for.
+        patches: (B,h,w,C), one vector for each patch.
+        image: (B,C), the class token.
+        layers: (B,h,w,C) each, the patches after the requested blocks.
     """
 
     patches: Array
@@ -91,9 +92,10 @@ class Tokens(NamedTuple):
 
 
 class DINOv2(nnx.Module):
-    """The network. It compiles itself, once for each combination of shapes, unless it is traced.
+    """DINOv2 network.
 
-    It computes in the type of the images, float32 or bfloat16; parameters are float32.
+    A call compiles itself once for each combination of shapes. It computes in the dtype of the images, float32 or
+    bfloat16; parameters are float32.
     """
 
     def __init__(self, config: DINOv2Config, *, rngs: nnx.Rngs):
@@ -109,17 +111,17 @@ class DINOv2(nnx.Module):
         self.norm = LayerNorm(config.features, epsilon=EPSILON, rngs=rngs)
 
     @compiled(static=("layers",))
-    @typed
-    def __call__(self, images: Float[Array, "B H W 3"], *, layers: tuple[int, ...] = ()) -> Tokens:
-        """Tokens of images.
+    def __call__(self, images: Array, *, layers: tuple[int, ...] = ()) -> Tokens:
+        """Compute the tokens of images.
 
         Args:
-            images: standardised intensities; H and W any multiples of the patch size.
-            layers: blocks, counted from 0, whose patch tokens are wanted besides; negative numbers count from the end.
+            images: (B,H,W,3), standardised intensities. H and W must be multiples of the patch size.
+            layers: blocks whose patch tokens are returned as well, counted from 0, or from the end if negative.
 
         Raises:
-            ValueError: for sizes that are no multiples of the patch size, or layers that do not exist.
+            ValueError: images of a wrong shape, size or dtype, or layers that do not exist.
         """
+        check_images("images", images, channels=3)
         config = self.config
         batch, height, width, _ = images.shape
         if height % config.patch or width % config.patch or not height or not width:
@@ -148,7 +150,7 @@ class DINOv2(nnx.Module):
         return x[:, 1 + self.config.registers :].reshape(x.shape[0], rows, columns, -1)
 
     def _positions(self, rows: int, columns: int) -> tuple[Array, Array]:
-        """Positions of the class token (1,1,C) and of the patches (1,rows,columns,C), as the released code has them."""
+        """Compute the positions of the class token (1,1,C) and of the patches (1,rows,columns,C)."""
         side = self.config.grid
         positions = self.positions[...]
         grid = positions[:, 1:].reshape(1, side, side, -1)
@@ -157,13 +159,13 @@ class DINOv2(nnx.Module):
         if self.config.registers:
             shape = (1, rows, columns, grid.shape[-1])
             return positions[:, :1], jax.image.resize(grid, shape, "cubic", antialias=True)
-        # 0.1 more than the patches there are: the networks without registers are released so.
+        # The released code of the networks without registers adds 0.1 to the numbers of patches.
         scale = ((rows + 0.1) / side, (columns + 0.1) / side)
         return positions[:, :1], resize_cubic(grid, (rows, columns), scale=scale)
 
 
 class DINOv2Block(nnx.Module):
-    """Attention and an MLP, each with a norm before, a scale for each feature after, and a shortcut around it."""
+    """Attention, then an MLP. Each has a norm before it, a scale for each feature after it, and a shortcut."""
 
     def __init__(self, config: DINOv2Config, *, rngs: nnx.Rngs):
         width = config.features

@@ -1,24 +1,23 @@
-"""UniverSeg (Butoi et al., ICCV 2023): segment an image by the example of a labelled support set.
+"""UniverSeg (Butoi et al., ICCV 2023): segmentation of images from a labelled support set.
 
-A U-Net of two streams, the target's features and those of every support entry, in which each block is a
-`CrossBlock`. `UniverSeg.definition` is that network as the paper writes it. `UniverSeg.__call__` computes the same
-from a fifth of the multiplications and in memory that hardly grows with the support, by what the linearity of the
-cross-convolution allows:
+The network is a U-Net of two streams, the features of the target and the features of every support entry. Each block
+is a `CrossBlock`. `UniverSeg.definition` is the network as the paper writes it. `UniverSeg.__call__` computes the same
+with fewer multiplications, in memory that hardly grows with the support set. The cross-convolution is linear, so:
 
-1. the target half of a cross-convolution is computed once, not once per support entry (`CrossBlock.in_chunks`);
-2. the mean over the support can be taken before a convolution, not after (`CrossBlock.from_means`);
-3. so the last block, whose support output nobody reads, needs only means: its cost does not depend on S;
-4. the two convolutions in a row of the first block are one 5×5 convolution from one or two channels
-   (`CrossBlock.from_images`), and for the support independent of the target;
-5. only means couple support entries, so each block takes them in chunks and over devices (`map_support`), pooled
-   before the next chunk: support features of full resolution never leave the cache.
+1. The target half of a cross-convolution is computed once, not for each support entry (`CrossBlock.in_chunks`).
+2. The mean over the support moves before a convolution (`CrossBlock.from_means`).
+3. The last block has no use for its support output, so it needs only means. Its cost does not depend on S.
+4. The two convolutions of the first block become one 5×5 convolution from one or two channels
+   (`CrossBlock.from_images`). Its support part does not depend on the target.
+5. Only means couple support entries, so each block computes them in chunks and over devices (`map_support`). It pools
+   each chunk before the next, so support features of full resolution stay in the cache.
 
-With an activation in the cross-convolution, 1, 5 and the omission of the last support convolution remain.
+An activation in the cross-convolution leaves points 1 and 5, and the omission of the last support convolution.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -28,26 +27,27 @@ from flax import nnx
 from jax import lax
 
 from universeg_jax import backend
+from universeg_jax.compiled import compiled
 from universeg_jax.nn.conv import LINEAR, Conv
 from universeg_jax.nn.cross_conv import Activation, CrossBlock
 from universeg_jax.nn.resample import max_pool, upsample
 from universeg_jax.nn.support import map_support, mean_weights, weighted_mean
-from universeg_jax.shapes import Array, Float, Shaped, check_divisible, check_shapes
+from universeg_jax.shapes import Array, Float, Shaped, Size, check_divisible, check_shapes
 
 PyTree = Any
 
 
 @dataclass(frozen=True)
 class UniverSegConfig:
-    """What a UniverSeg network is made of.
+    """Architecture of a UniverSeg network.
 
     Attributes:
-        encoder_features: for each encoder stage, features after the cross-convolution and after the
-            convolution behind it. The image is halved between stages.
-        decoder_features: the same for the decoder; None mirrors the encoder without its deepest stage.
-        cross_activation: what follows a cross-convolution. None as in the released weights;
-            `jax.nn.leaky_relu` as in the paper's equation 1.
-        input_size: side in pixels of the images the network is meant for. It takes others.
+        encoder_features: features of each encoder stage, after its cross-convolution and after its second
+            convolution. Height and width are halved between stages.
+        decoder_features: features of each decoder stage. None mirrors the encoder without its deepest stage.
+        cross_activation: function after a cross-convolution. None as in the released weights; `jax.nn.leaky_relu`
+            as in equation 1 of the paper.
+        input_size: side in pixels of the images that the network was made for. It accepts others.
     """
 
     encoder_features: tuple[tuple[int, int], ...] = ((64, 64),) * 4
@@ -57,11 +57,12 @@ class UniverSegConfig:
 
     @classmethod
     def v1(cls) -> "UniverSegConfig":
-        """The released network: 1,182,785 parameters."""
+        """Create the configuration of the released network."""
         return cls()
 
     @property
     def decoder(self) -> tuple[tuple[int, int], ...]:
+        """Features of each decoder stage."""
         return self.encoder_features[-2::-1] if self.decoder_features is None else self.decoder_features
 
     def __post_init__(self):
@@ -74,10 +75,16 @@ class UniverSegConfig:
 
 
 class UniverSeg(nnx.Module):
-    """The network. Calling it gives the logits of one or many targets."""
+    """UniverSeg network. A call computes the logits of one or many targets.
+
+    Attributes:
+        config: its architecture.
+        input_channels: 1, grey images.
+        padding: "zeros", as in training.
+    """
 
     input_channels = 1
-    padding = "zeros"  # as the network was trained
+    padding = "zeros"
 
     def __init__(self, config: UniverSegConfig, *, rngs: nnx.Rngs):
         def block(target: int, support: int, features: tuple[int, int]) -> CrossBlock:
@@ -98,15 +105,20 @@ class UniverSeg(nnx.Module):
 
     @property
     def input_size(self) -> int:
+        """Side in pixels of the images that the network was made for."""
         return self.config.input_size
 
     def definition(
         self, target: Array, support_images: Array, support_labels: Array, support_mask: Array | None = None
     ) -> Array:
-        """The network as the paper defines it, every block on the whole support set. Shapes as in `__call__`."""
+        """Compute the network as the paper defines it, each block on the whole support set at once.
+
+        Arguments and result are those of `__call__`.
+        """
         support, mask = self._checked(target, support_images, support_labels, support_mask)
         return _for_each(self._define_one, target, support, mask, at_once=target.shape[0])
 
+    @compiled(static=("chunk", "targets_at_once", "support_axis", "checkpoint"))
     def __call__(
         self,
         target: Array,
@@ -114,48 +126,51 @@ class UniverSeg(nnx.Module):
         support_labels: Array,
         support_mask: Array | None = None,
         *,
-        chunk: int | None = None,
-        targets_at_once: int | None = None,
+        chunk: Size | None = None,
+        targets_at_once: Size | None = None,
         support_axis: str | None = None,
         checkpoint: bool = False,
     ) -> Array:
-        """Segment targets by the example of a support set.
+        """Segment targets from a support set.
 
-        It can be called under `jax.jit`, `jax.grad`, `jax.vmap`, `jax.pmap` and `jax.shard_map`; outside of them it
-        compiles itself, once for each combination of shapes.
+        The method compiles itself once for each combination of shapes. It can also be called inside `jax.jit`,
+        `jax.grad`, `jax.vmap`, `jax.pmap` and `jax.shard_map`.
 
         Args:
             target: images (B,H,W,1) in [0,1]. H and W must be divisible by 2 ** (stages - 1).
-            support_images: (B,S,H,W,1), or (1,S,H,W,1) for one set shared by all targets.
-            support_labels: the same shape, in [0,1]; soft labels are welcome.
-            support_mask: (B,S) or (1,S), bool or weights: means over the support are weighted with it, and
-                entries where it is zero change nothing. None counts every entry once.
-            chunk: support entries taken at a time; None chooses for the backend.
-            targets_at_once: targets taken at a time, with one pass over what depends on a shared support alone;
-                None takes as many as keep the features of all entries within a bound.
-            support_axis: the named axis (of `jax.pmap` or `jax.shard_map`) over whose devices the support is spread.
-            checkpoint: for gradients, compute the features of support entries once more rather than keep them.
+            support_images: (B,S,H,W,1) in [0,1], or (1,S,H,W,1) shared by all targets.
+            support_labels: same shape, in [0,1]; soft labels are valid.
+            support_mask: (B,S) or (1,S), bool or weights of the entries in means over the support. An entry with
+                weight zero has no effect. None gives all entries the same weight.
+            chunk: number of support entries computed at a time. None lets the backend choose.
+            targets_at_once: number of targets computed at a time. They share one pass over a shared support set.
+                None takes as many as fit into `backend.feature_memory()`.
+            support_axis: named axis of `jax.pmap` or `jax.shard_map` over whose devices the support set is split.
+            checkpoint: for gradients, compute the features of support entries again instead of storing them.
 
         Returns:
             Logits (B,H,W,1), in the dtype of `target`.
 
         Raises:
-            ValueError: where shapes do not fit together.
+            ValueError: shapes do not fit together, or images are not floating-point numbers.
         """
-        arrays = jax.tree.map(jnp.asarray, (target, support_images, support_labels, support_mask))
-        options = dict(chunk=chunk, targets_at_once=targets_at_once, support_axis=support_axis, checkpoint=checkpoint)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, arrays))):
-            return self._logits(*arrays, **options)
-        with jax.ensure_compile_time_eval():  # compiler options are refused inside of another jit
-            return _compiled_logits()(self, *arrays, **options)
+        support, mask = self._checked(target, support_images, support_labels, support_mask)
+        run = partial(
+            self._run_one,
+            chunk=chunk or backend.support_chunk(),
+            axis_name=support_axis,
+            checkpoint=checkpoint,
+        )
+        at_once = targets_at_once or max(1, backend.feature_memory() // self._feature_bytes(support))
+        return _for_each(run, target, support, mask, at_once=at_once)
 
     def prepare(self, images: Array, labels: Array, mask: Array) -> Callable[..., Array]:
-        """Take in a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
+        """Prepare a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
 
         Args:
             images: support images (S,H,W,1) in [0,1].
             labels: one label map per class (K,S,H,W,1) in [0,1].
-            mask: (K,S), True where an entry counts for a class.
+            mask: (K,S), True for the entries that show a class.
 
         Returns:
             A function from images (B,H,W,1) to logits (K,B,H,W,1). It ignores the regions of the images.
@@ -180,7 +195,7 @@ class UniverSeg(nnx.Module):
         return predict
 
     def _checked(self, target: Array, images: Array, labels: Array, mask: Array | None) -> tuple[Array, Array]:
-        """The support set as one array (B or 1,S,H,W,2), absent entries blanked, and its mask."""
+        """Check the arguments and return the support set (B or 1,S,H,W,2), absent entries zeroed, and its mask."""
         check_shapes(target.shape, images.shape, labels.shape, None if mask is None else mask.shape)
         check_divisible(target.shape[1:3], 2 ** (len(self.encoder) - 1))
         if not jnp.issubdtype(target.dtype, jnp.floating):
@@ -194,35 +209,14 @@ class UniverSeg(nnx.Module):
         present = mask != 0 if support.shape[0] > 1 else (mask != 0).any(axis=0, keepdims=True)
         return jnp.where(present[:, :, None, None, None], support, 0), mask
 
-    def _logits(
-        self,
-        target: Array,
-        images: Array,
-        labels: Array,
-        mask: Array | None,
-        *,
-        chunk: int | None,
-        targets_at_once: int | None,
-        support_axis: str | None,
-        checkpoint: bool,
-    ) -> Array:
-        support, mask = self._checked(target, images, labels, mask)
-        run = partial(
-            self._run_one,
-            chunk=chunk or backend.support_chunk(),
-            axis_name=support_axis,
-            checkpoint=checkpoint,
-        )
-        at_once = targets_at_once or max(1, backend.feature_memory() // self._feature_bytes(support))
-        return _for_each(run, target, support, mask, at_once=at_once)
-
     def _feature_bytes(self, support: Array) -> int:
-        """Roughly what one target's features of all support entries take: the second stage, pooled and as skip."""
+        """Estimate the memory of all support features of one target: the second stage, pooled and as skip."""
         _, entries, height, width, _ = support.shape
         widest = max(features for _, features in self.config.encoder_features)
         return 3 * entries * (height // 2) * (width // 2) * widest * support.dtype.itemsize
 
     def _define_one(self, target: Array, support: Array, mask: Array) -> Array:
+        """Compute the definition for one target."""
         weights, target, skips = mean_weights(mask), target[None], []
         for stage, block in enumerate(self.encoder):
             if stage > 0:
@@ -241,14 +235,15 @@ class UniverSeg(nnx.Module):
         support: Float[Array, "S H W 2"],
         mask: Shaped[Array, " S"],
         *,
-        chunk: int,
+        chunk: Size,
         axis_name: str | None,
         checkpoint: bool,
     ) -> Float[Array, "H W 1"]:
+        """Compute the logits of one target, support entries in chunks."""
         weights = mean_weights(mask, axis_name=axis_name)
         over_support = partial(map_support, weights=weights, chunk=chunk, axis_name=axis_name, checkpoint=checkpoint)
         linear = self.config.cross_activation is None
-        hand_to_last = _average if linear else _keep  # a linear last block asks for means, never for entries
+        hand_to_last = _average if linear else _keep  # a linear last block reads means only
         *inner, last = self.decoder
 
         target, entries, skips = target[None], support, []
@@ -285,16 +280,10 @@ class UniverSeg(nnx.Module):
         return self.head(target)[0]
 
 
-@cache
-def _compiled_logits() -> Callable:
-    static = ("chunk", "targets_at_once", "support_axis", "checkpoint")
-    return jax.jit(UniverSeg._logits, static_argnames=static, compiler_options=backend.compiler_options())
-
-
-def _for_each(run: Callable, target: Array, support: Array, mask: Array, *, at_once: int) -> Array:
-    """Run on each target with its support set and mask, or with the one that all share."""
+def _for_each(run: Callable, target: Array, support: Array, mask: Array, *, at_once: Size) -> Array:
+    """Run on each target with its own or the shared support set and mask."""
     shared = support.shape[0] == 1, mask.shape[0] == 1
-    # What is shared is closed over, out of sight of vmap: whatever depends on it alone is then computed once.
+    # Shared arrays are closed over, so that vmap computes the parts that depend on them alone only once.
     own = target, *(None if is_shared else x for is_shared, x in zip(shared, (support, mask), strict=True))
 
     def one(own: tuple[Array, Array | None, Array | None]) -> Array:
@@ -307,15 +296,16 @@ def _for_each(run: Callable, target: Array, support: Array, mask: Array, *, at_o
 
 
 def _join(low_and_skip: tuple[Array, Array]) -> Array:
-    """A decoder block's input, from the features below and those of the encoder beside it."""
+    """Concatenate the upsampled features from below and the skip features from the encoder."""
     low, skip = low_and_skip
     return jnp.concatenate([upsample(low), skip], axis=-1)
 
 
-# What becomes of a block's support output: (kept of each entry, averaged over them).
 def _keep(features: Array) -> tuple[PyTree, PyTree]:
+    """Keep the support output of a block for each entry."""
     return features, ()
 
 
 def _average(features: Array) -> tuple[PyTree, PyTree]:
+    """Average the support output of a block over the entries."""
     return (), features

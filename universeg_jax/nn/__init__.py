@@ -1,1 +1,1 @@
-
+"""Building blocks of the networks: convolutions, cross-convolution, attention, layers, resampling."""

@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from universeg_jax import backend
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 
-LARGE = 2**18  # pairs of a query and a key, from which on a head of one entry is work enough at a time
+LARGE = 2**18
+"""Pairs of a query and a key from which one head of one batch entry is computed at a time. Chosen by timing on CPUs."""
+
+Bias = Array | Callable[[Array], Array] | None
 
 
-@typed
 def attend(
     query: Float[Array, "_q Q N D"],
     key: Float[Array, "_k K N D"],
@@ -19,15 +21,20 @@ def attend(
     *,
     bias: Float[Array, "N Q K"] | Callable[[Array], Array] | None = None,
 ) -> Float[Array, "_b Q M"]:
-    """softmax(q kᵀ / √D + bias) v, for each of N heads; the heads side by side, M = N·D.
+    """Compute softmax(q kᵀ / √D + bias) v for N heads of D features.
 
-    The batch of queries and that of keys and values are the same, or one of them is 1 and serves all of the other.
-    Where the logits of all heads would fill more than `backend.attention_memory()`, one head is taken after the other:
-    the same numbers in less memory, and on a CPU in less time. Large heads (`LARGE`) are taken of one entry of the
-    batch at a time, as plain matrices, whose products are up to three times as fast on a CPU.
+    All heads are computed at once if their logits fit into `backend.attention_memory()`. Otherwise one head follows
+    the other, and large heads (`LARGE`) are computed for one batch entry at a time, as plain matrix products. The
+    result is the same; the memory is smaller, and so is the time on a CPU.
 
     Args:
-        bias: added to the logits; or a function that makes it (B,n,Q,K) of the queries (B,Q,n,D) of any n heads.
+        query: (B,Q,N,D), or (1,Q,N,D) shared by all keys.
+        key: (B,K,N,D), or (1,K,N,D) shared by all queries.
+        value: same shape as `key`.
+        bias: (N,Q,K), added to the logits; or a function from the queries (B,Q,n,D) of any n heads to (B,n,Q,K).
+
+    Returns:
+        (B,Q,M), the results of all heads in a row, M = N·D.
     """
     logits = max(len(query), len(key)) * query.shape[2] * query.shape[1] * key.shape[1]
     if logits * query.dtype.itemsize <= backend.attention_memory():
@@ -40,18 +47,23 @@ def attend(
 
 
 def softmax(logits: Array) -> Array:
-    """Along the last axis. The sum is taken in float32: in bfloat16 it would stop growing after a few hundred terms."""
+    """Compute the softmax along the last axis, in float32.
+
+    A sum in bfloat16 would stop growing after a few hundred terms.
+    """
     return jax.nn.softmax(logits.astype(jnp.float32), axis=-1).astype(logits.dtype)
 
 
-def _attend(query: Array, key: Array, value: Array, bias: Array | Callable[[Array], Array] | None) -> Array:
+def _attend(query: Array, key: Array, value: Array, bias: Bias) -> Array:
     logits = jnp.einsum("bqnd,bknd->bnqk", query * query.shape[-1] ** -0.5, key)
     if bias is not None:
         logits = logits + (bias(query) if callable(bias) else bias).astype(logits.dtype)
     return jnp.einsum("bnqk,bknd->bqnd", softmax(logits), value)
 
 
-def _by_head(query: Array, key: Array, value: Array, bias: Array | Callable[[Array], Array] | None) -> Array:
+def _by_head(query: Array, key: Array, value: Array, bias: Bias) -> Array:
+    """Compute one head after the other."""
+
     def one(head: tuple[Array, ...]) -> Array:
         *parts, own = head
         query, key, value = (part[:, :, None] for part in parts)
@@ -61,10 +73,11 @@ def _by_head(query: Array, key: Array, value: Array, bias: Array | Callable[[Arr
     return jnp.moveaxis(jax.lax.map(one, (*parts, None if callable(bias) else bias)), 0, 2)
 
 
-def _by_head_and_entry(query: Array, key: Array, value: Array, bias: Array | Callable[[Array], Array] | None) -> Array:
+def _by_head_and_entry(query: Array, key: Array, value: Array, bias: Bias) -> Array:
+    """Compute one head of one batch entry after the other."""
     batch, heads = max(len(query), len(key)), query.shape[2]
 
-    def matrices(vectors: Float[Array, "B T N D"]) -> Float[Array, "B*N T D"]:
+    def matrices(vectors: Float[Array, "_b T N D"]) -> Float[Array, "M T D"]:
         every = jnp.broadcast_to(vectors, (batch, *vectors.shape[1:]))
         return jnp.moveaxis(every, 2, 1).reshape(batch * heads, vectors.shape[1], -1)
 
@@ -74,7 +87,8 @@ def _by_head_and_entry(query: Array, key: Array, value: Array, bias: Array | Cal
         if bias is not None:
             own = bias(query[None, :, None])[0, 0] if callable(bias) else jnp.asarray(bias)[head]
             logits = logits + own.astype(logits.dtype)
-        # softmax(logits) @ value, divided last: D columns, not K. The column of ones beside the values adds up the row.
+        # softmax(logits) @ value. The division comes last, because the result has fewer columns than the logits.
+        # A column of ones next to the values gives the sum of each row.
         logits = logits.astype(jnp.float32)
         weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True)).astype(value.dtype)
         sums = jnp.matmul(weights, value, preferred_element_type=jnp.float32)
@@ -86,12 +100,16 @@ def _by_head_and_entry(query: Array, key: Array, value: Array, bias: Array | Cal
     return jnp.moveaxis(mixed.reshape(batch, heads, *mixed.shape[1:]), 1, 2)
 
 
-@typed
 def windows(images: Float[Array, "N H W C"], size: int, *, fill: Array | float = 0.0) -> Float[Array, "M T C"]:
-    """Windows of `size`² pixels as M = N·ceil(H/size)·ceil(W/size) sequences of T = size² tokens, in raster order.
+    """Cut images into windows of `size`² pixels.
 
     Args:
-        fill: what stands beyond the lower and right border: a number, or one for each channel (C,).
+        images: feature maps (N,H,W,C).
+        size: side of a window in pixels.
+        fill: value beyond the lower and right border: one number, or one for each channel (C,).
+
+    Returns:
+        (M,T,C): M = N·ceil(H/size)·ceil(W/size) windows of T = size² pixels, in raster order.
     """
     n, height, width, channels = images.shape
     below, right = -height % size, -width % size
@@ -104,9 +122,8 @@ def windows(images: Float[Array, "N H W C"], size: int, *, fill: Array | float =
     return parts.reshape(n * rows * columns, size * size, channels)
 
 
-@typed
 def from_windows(parts: Float[Array, "M T C"], size: int, *, height: int, width: int) -> Float[Array, "N H W C"]:
-    """The inverse of `windows`: what stood beyond the border is cut off."""
+    """Join the windows of `windows` to images (N,height,width,C), without the filled border."""
     channels = parts.shape[-1]
     rows, columns = -(-height // size), -(-width // size)
     images = parts.reshape(-1, rows, columns, size, size, channels).swapaxes(2, 3)

@@ -1,4 +1,4 @@
-"""The cross-convolution of UniverSeg and the block built on it (Butoi et al., ICCV 2023, section 3.2).
+"""Cross-convolution of UniverSeg and the block built on it (Butoi et al., ICCV 2023, section 3.2).
 
 With target features u and support features v_1 … v_S:
 
@@ -6,16 +6,16 @@ With target features u and support features v_1 … v_S:
     u'   = A(Conv_t(mean_i z_i))
     v'_i = A(Conv_s(z_i)),           A = LeakyReLU(0.01)                  (eq. 2)
 
-`*` is a 3×3 zero-padded convolution and [ ] concatenates channels. A convolution is linear, so with K split
-into K_u and K_v
+`*` is a 3×3 zero-padded convolution and [ ] concatenates channels. Split the kernel K into K_u and K_v. A
+convolution is linear, so its target half is needed once, not S times:
 
     CrossConv(u, v_i) = (K_u * u + b) + K_v * v_i
 
-needs its target half once, not S times. Without act the mean moves inside too:
+Without act the mean moves inside the convolution as well:
 
     mean_i z_i = (K_u * u + b) + K_v * mean_i v_i.
 
-`CrossBlock.__call__` is the definition; `in_chunks`, `from_images` and `from_means` are what the network runs.
+`CrossBlock.__call__` is the definition. The network runs `in_chunks`, `from_images` and `from_means`.
 """
 
 from collections.abc import Callable
@@ -27,18 +27,22 @@ from flax import nnx
 
 from universeg_jax.nn.conv import LINEAR, RECTIFIED, Conv, conv2d, kaiming_normal
 from universeg_jax.nn.support import weighted_mean
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 
-NEGATIVE_SLOPE = 0.01  # of the leaky ReLU, PyTorch's default
+NEGATIVE_SLOPE = 0.01
+"""Slope of the leaky ReLU for negative inputs, PyTorch's default."""
 
 Activation = Callable[[Array], Array]
 PyTree = Any
 
 
 class CrossConv(nnx.Module):
-    """Convolve target features with the features of each support entry.
+    """Convolution of target features concatenated with the features of a support entry.
 
-    Holds the halves of the kernel apart, (3,3,C,F) each, target first in the joint kernel, and the bias (F,).
+    Attributes:
+        kernel_target: (3,3,Cu,F), first part of the joint kernel.
+        kernel_support: (3,3,Cv,F), second part of the joint kernel.
+        bias: (F,).
     """
 
     def __init__(self, target_features: int, support_features: int, features: int, *, gain: float, rngs: nnx.Rngs):
@@ -47,27 +51,33 @@ class CrossConv(nnx.Module):
         self.kernel_support = nnx.Param(kernel[:, :, target_features:])
         self.bias = nnx.Param(jnp.zeros(features))
 
-    @typed
     def __call__(self, target: Float[Array, "H W Cu"], support: Float[Array, "H W Cv"]) -> Float[Array, "H W F"]:
-        """The definition, for one pair: concatenate, convolve. `jax.vmap` it over support entries and targets."""
+        """Compute the definition for one pair: concatenate and convolve.
+
+        Use `jax.vmap` for several support entries or targets.
+        """
         kernel = jnp.concatenate([self.kernel_target[...], self.kernel_support[...]], axis=2)
         return conv2d(jnp.concatenate([target, support], axis=-1)[None], kernel)[0] + self.bias[...]
 
-    @typed
     def target_half(self, target: Float[Array, "N H W Cu"]) -> Float[Array, "N H W F"]:
-        """K_u * u + b, the same for all support entries."""
+        """Compute K_u * u + b, which all support entries share."""
         return conv2d(target, self.kernel_target[...]) + self.bias[...].astype(target.dtype)
 
-    @typed
     def support_half(self, support: Float[Array, "N H W Cv"]) -> Float[Array, "N H W F"]:
-        """K_v * v_i, the same for all targets."""
+        """Compute K_v * v_i, which all targets share."""
         return conv2d(support, self.kernel_support[...])
 
 
 class CrossBlock(nnx.Module):
-    """A cross-convolution and one convolution for each of the two streams.
+    """Cross-convolution, then one convolution for each of the two streams.
 
-    `cross_activation` is None in the released network; the paper writes a leaky ReLU.
+    Args:
+        target_features, support_features: channels Cu and Cv of the two inputs.
+        cross_features: channels after the cross-convolution.
+        features: channels of the two outputs.
+        cross_activation: function after the cross-convolution. None as in the released network; the paper has a
+            leaky ReLU.
+        rngs: source of the initial weights.
     """
 
     def __init__(
@@ -94,9 +104,15 @@ class CrossBlock(nnx.Module):
     def __call__(
         self, target: Float[Array, "1 H W Cu"], support: Float[Array, "S H W Cv"], weights: Float[Array, " S"]
     ) -> tuple[Float[Array, "1 H W F"], Float[Array, "S H W F"]]:
-        """The definition, for one target: its features and those of its support after the block.
+        """Compute the definition for one target.
 
-        `weights` sum to one (`mean_weights`).
+        Args:
+            target: features of the target.
+            support: features of its support entries.
+            weights: weights of the mean over the entries, with sum one (`mean_weights`).
+
+        Returns:
+            Features of the target and of the support entries after the block.
         """
         interaction = jax.vmap(self.cross, in_axes=(None, 0))(target[0], support)
         if self.cross_activation is not None:
@@ -104,14 +120,12 @@ class CrossBlock(nnx.Module):
         mean = weighted_mean(interaction, weights).astype(interaction.dtype)
         return self.target_output(mean), self.support_output(interaction)
 
-    @typed
     def target_output(self, mean: Float[Array, "N H W F"]) -> Float[Array, "N H W G"]:
-        """u' = A(Conv_t(mean_i z_i))."""
+        """Compute u' = A(Conv_t(mean_i z_i))."""
         return _activate(self.target(mean))
 
-    @typed
     def support_output(self, interaction: Float[Array, "N H W F"]) -> Float[Array, "N H W G"]:
-        """v'_i = A(Conv_s(z_i))."""
+        """Compute v'_i = A(Conv_s(z_i))."""
         return _activate(self.support(interaction))
 
     def in_chunks(
@@ -123,18 +137,18 @@ class CrossBlock(nnx.Module):
         read: Callable[[PyTree], Array] = lambda features: features,
         write: Callable[[Array], tuple[PyTree, PyTree]] | None,
     ) -> tuple[Array, PyTree, PyTree]:
-        """The same as `__call__`, with the support in chunks and the target half computed once.
+        """Compute the block with the support in chunks and the target half only once.
 
         Args:
             target: input of the target stream.
-            entries: what the input of the support stream is made of, with leading axis S.
+            entries: arrays with leading axis S from which `read` makes the input of the support stream.
             over_support: `map_support` with its weights, chunk and axis.
-            read: makes the support input from a chunk of `entries`.
-            write: splits a chunk of the support output into what is kept of each entry and what is averaged;
-                None where nobody needs the output.
+            read: function from a chunk of `entries` to the support input.
+            write: function from a chunk of the support output to two parts: one kept for each entry, one averaged.
+                None skips the support output.
 
         Returns:
-            the target output, what was kept with leading axis S, and the means of what was averaged.
+            The target output, the kept part with leading axis S, and the mean of the averaged part.
         """
         target_half = self.cross.target_half(target)
 
@@ -157,15 +171,22 @@ class CrossBlock(nnx.Module):
         *,
         write: Callable[[Array], tuple[PyTree, PyTree]],
     ) -> tuple[Array, PyTree, PyTree]:
-        """The same as `in_chunks` for inputs of few channels, without cross activation.
+        """Compute the block for inputs of few channels, without cross activation.
 
-        With nothing between the two convolutions of a stream they are one 5×5 convolution from few channels
-        (`conv_twice`). The bias of the first goes through the second as an image of ones, for the zero padding:
+        The two convolutions of a stream have no function between them, so they are one 5×5 convolution
+        (`conv_twice`). An image of ones carries the bias of the first through the zero-padded second:
 
             u'   = A(K_t * (J * [u, 1, mean_i v_i]) + b_t),             J = [K_u, b, K_v]
             v'_i = A(K_s * ([K_u, b] * [u, 1]) + b_s + K_s * (K_v * v_i))
 
-        `mean` is the weighted mean of `support`.
+        Args:
+            target: input of the target stream.
+            support: input of the support stream.
+            mean: weighted mean of `support`.
+            over_support, write: as in `in_chunks`.
+
+        Returns:
+            As `in_chunks`.
         """
         kernel_target, kernel_support = self.cross.kernel_target[...], self.cross.kernel_support[...]
         bias_as_kernel = jnp.zeros((3, 3, 1, self.cross.bias.shape[0])).at[1, 1, 0].set(self.cross.bias[...])
@@ -183,9 +204,13 @@ class CrossBlock(nnx.Module):
         return _activate(output), kept, means
 
     def from_means(self, target: Float[Array, "1 H W Cu"], mean: Float[Array, "1 H W Cv"]) -> Float[Array, "1 H W F"]:
-        """The target output alone, without cross activation: u' = A(Conv_t(K_u * u + b + K_v * mean_i v_i)).
+        """Compute the target output alone: u' = A(Conv_t(K_u * u + b + K_v * mean_i v_i)).
 
-        `mean` is the weighted mean of the support input: the cost does not depend on S.
+        It is valid without cross activation. Its cost does not depend on S.
+
+        Args:
+            target: input of the target stream.
+            mean: weighted mean of the support input.
         """
         return self.target_output(self.cross.target_half(target) + self.cross.support_half(mean.astype(target.dtype)))
 
@@ -194,7 +219,7 @@ def _activate(features: Array) -> Array:
     return jax.nn.leaky_relu(features, NEGATIVE_SLOPE)
 
 
-# The side of an image that rot90 brings to the top when it turns by 0, 1, 2, 3 quarters.
+# Sides of an image that `rot90` by 0, 1, 2 and 3 quarters brings to the top.
 _SIDES = (
     (slice(None), slice(None, 1), slice(None)),  # top
     (slice(None), slice(None), slice(-1, None)),  # right
@@ -203,22 +228,20 @@ _SIDES = (
 )
 
 
-@typed
 def compose(first: Float[Array, "3 3 C M"], second: Float[Array, "3 3 M F"]) -> Float[Array, "5 5 C F"]:
-    """The kernel whose convolution is that of `first` followed by that of `second`, where nothing is padded."""
+    """Compute the kernel of one convolution that equals `first`, then `second`, both without padding."""
     taps = jnp.einsum("abcm,ijmf->ijabcf", first, second)  # a 3×3 kernel for each tap (i,j) of the second
     return sum(jnp.pad(taps[i, j], ((i, 2 - i), (j, 2 - j), (0, 0), (0, 0))) for i in range(3) for j in range(3))
 
 
-@typed
 def conv_twice(
     images: Float[Array, "N H W C"], first: Float[Array, "3 3 C M"], second: Float[Array, "3 3 M F"]
 ) -> Float[Array, "N H W F"]:
-    """second * (first * images), both zero-padded: cheap where C is much smaller than M.
+    """Compute second * (first * images), both zero-padded, by one 5×5 convolution.
 
-    The 5×5 kernel is right everywhere but in the outermost ring of pixels. There the second convolution reads
-    zeros beyond the border, where the composed one reads what the first would have computed outside the image. So
-    each side of the ring is computed in two steps, from the three rows of pixels next to it.
+    It is cheap where C is much smaller than M. The composed kernel is wrong in the outermost ring of pixels: it reads
+    results of the first convolution outside the image, where the second reads zeros. So each side of the ring is
+    computed in two steps, from the three rows of pixels next to it.
     """
     if min(images.shape[1:3]) < 3:
         return conv2d(conv2d(images, first), second)
@@ -230,6 +253,6 @@ def conv_twice(
 
 
 def _top_row(images: Array, first: Array, second: Array) -> Array:
-    """The first row of second * (first * images), by the definition."""
+    """Compute the first row of second * (first * images) by the definition."""
     two_rows = conv2d(images[:, :3], first, padding=((1, 0), (1, 1)))
-    return conv2d(two_rows, second[1:], padding=((0, 0), (1, 1)))  # second[0] would meet padding only
+    return conv2d(two_rows, second[1:], padding=((0, 0), (1, 1)))  # second[0] only meets padding

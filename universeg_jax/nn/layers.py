@@ -1,10 +1,12 @@
-"""Layers of the image encoders: linear, layer norm, patch convolutions and convolutions with a frozen batch norm.
+"""Layers of the image encoders: linear, layer norm, patch convolutions, and convolutions with a frozen batch norm.
 
-Flax's own compute in the wider of the two: float32 parameters would make float32 of all that follows.
+All compute in the dtype of their input. Flax's own layers would promote bfloat16 inputs to their float32 parameters.
 
-scale (K * x - mean) / sqrt(variance + ε) + bias = (K g) * x + (bias - mean g),   g = scale / sqrt(variance + ε)
+A frozen batch norm is folded into the kernel K of the convolution before it:
 
-The statistics stay as they were stored: in training, too, these are the networks of inference.
+    scale (K * x - mean) / sqrt(variance + ε) + bias = (K g) * x + (bias - mean g),   g = scale / sqrt(variance + ε)
+
+Training does not update the statistics.
 """
 
 from collections.abc import Sequence
@@ -13,31 +15,32 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+from jax.typing import DTypeLike
 
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 
 
 class Buffer(nnx.Variable):
-    """Statistics of batch norms, frequencies drawn once: in weight files, but no `nnx.Param`, so not to be trained."""
+    """Stored variable that is not trained, such as the statistics of a batch norm."""
 
 
 def gelu(features: Array) -> Array:
-    """x Φ(x), by the error function as in `torch.nn.GELU()`.
+    """Compute x Φ(x) by the error function, as `torch.nn.GELU()`.
 
-    `jax.nn.gelu(approximate=False)` takes erfc, which XLA computes on CPU by twice the arithmetic.
+    `jax.nn.gelu(approximate=False)` uses erfc, which costs twice the arithmetic on a CPU.
     """
     return 0.5 * features * (1 + lax.erf(features * 0.5**0.5))
 
 
 class Linear(nnx.Linear):
-    """(…,C) -> (…,F). Holds kernel (C,F) and bias (F,)."""
+    """Linear layer (…,C) -> (…,F) with kernel (C,F) and bias (F,)."""
 
     def __call__(self, x: Array) -> Array:
         return x @ self.kernel[...].astype(x.dtype) + self.bias[...].astype(x.dtype)
 
 
 class LayerNorm(nnx.LayerNorm):
-    """(…,C) -> the same, normalised in float32 as in PyTorch. Holds scale and bias (C,)."""
+    """Layer norm over the last axis (…,C), in float32 as in PyTorch, with scale and bias (C,)."""
 
     def __init__(self, features: int, *, epsilon: float, rngs: nnx.Rngs):
         super().__init__(features, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
@@ -47,9 +50,12 @@ class LayerNorm(nnx.LayerNorm):
 
 
 class PatchConv(nnx.Module):
-    """Patches of `size`² pixels to one vector each: (N,H,W,C) -> (N,H/size,W/size,F).
+    """Linear map of each patch of `size`² pixels to one vector: (N,H,W,C) -> (N,H/size,W/size,F).
 
-    Holds kernel (size,size,C,F) and bias (F,).
+    Attributes:
+        kernel: (size,size,C,F).
+        bias: (F,).
+        size: side of a patch in pixels.
     """
 
     def __init__(self, in_features: int, features: int, *, size: int, rngs: nnx.Rngs):
@@ -58,9 +64,8 @@ class PatchConv(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(features))
         self.size = size
 
-    @typed
     def __call__(self, images: Float[Array, "N H W C"]) -> Float[Array, "N h w F"]:
-        """H and W must be divisible by the patch size."""
+        """Compute one vector for each patch. H and W must be divisible by the patch size."""
         n, height, width, channels = images.shape
         rows, columns = height // self.size, width // self.size
         patches = images.reshape(n, rows, self.size, columns, self.size, channels).swapaxes(2, 3)
@@ -70,11 +75,14 @@ class PatchConv(nnx.Module):
 
 
 class PatchUpscale(nnx.Module):
-    """One vector to a patch of 2×2, a transposed convolution: (…,C) -> (…,2,2,F).
+    """Transposed convolution from one vector to a patch of 2×2: (…,C) -> (…,2,2,F).
 
-    The patches keep axes of their own, (row, column), until `interleave` puts the pixels in their places: what
-    follows acts on each pixel by itself, and moving few channels at the end is cheaper than moving many now.
-    Holds kernel (C,2,2,F) and bias (F,).
+    The patches keep their own axes (row, column) until `interleave` moves the pixels to their places. The layers
+    between act on each pixel alone, and moving the few channels at the end is cheaper.
+
+    Attributes:
+        kernel: (C,2,2,F).
+        bias: (F,).
     """
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
@@ -88,20 +96,24 @@ class PatchUpscale(nnx.Module):
         return patches.reshape(*features.shape[:-1], *kernel.shape[1:]) + self.bias[...].astype(features.dtype)
 
 
-@typed
 def interleave(patches: Float[Array, "N h w 2 2 2 2 F"]) -> Float[Array, "N H W F"]:
-    """Pixels of patches within patches, (row, column) twice, in their places: H = 4h, W = 4w."""
+    """Move the pixels of patches within patches, axes (row, column) twice, to their places: H = 4h, W = 4w."""
     n, height, width, *_, features = patches.shape
     return patches.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(n, 4 * height, 4 * width, features)
 
 
-EPSILON = 1e-5  # PyTorch's default
+EPSILON = 1e-5
+"""Number added to the variance of a batch norm, PyTorch's default."""
 
 
 class NormedConv(nnx.Module):
-    """A convolution with odd kernel, zero padding and no bias, then a batch norm: (N,H,W,C) -> (N,H/stride,W/stride,F).
+    """Convolution without bias, then a frozen batch norm: (N,H,W,C) -> (N,H/stride,W/stride,F).
 
-    Holds kernel (k,k,C,F), scale and bias (F,) and the buffers mean and variance (F,).
+    Attributes:
+        kernel: (k,k,C,F), k odd; the input is padded with k // 2 zeros.
+        scale, bias: (F,) of the batch norm.
+        mean, variance: (F,) stored statistics.
+        stride: step in pixels.
     """
 
     def __init__(self, in_features: int, features: int, *, kernel_size: int = 1, stride: int = 1, rngs: nnx.Rngs):
@@ -110,7 +122,6 @@ class NormedConv(nnx.Module):
         self.mean, self.variance = Buffer(jnp.zeros(features)), Buffer(jnp.ones(features))
         self.stride = stride
 
-    @typed
     def __call__(self, images: Float[Array, "N H W C"]) -> Float[Array, "N h w F"]:
         kernel, bias = _folded(self, images.dtype)
         if kernel.shape[0] == 1 and self.stride == 1:
@@ -122,10 +133,15 @@ class NormedConv(nnx.Module):
 
 
 class NormedDepthwiseConv(nnx.Module):
-    """The same with one 3×3 kernel for each channel: (N,H,W,C) -> (N,H/stride,W/stride,C).
+    """Depthwise 3×3 convolution, then a frozen batch norm: (N,H,W,C) -> (N,H/stride,W/stride,C).
 
-    Written as nine shifted products, because XLA's grouped convolution is slow on CPU.
-    Holds kernel (3,3,1,C), scale, bias, mean and variance (C,).
+    It is written as nine shifted products, because XLA's grouped convolution is slow on a CPU.
+
+    Attributes:
+        kernel: (3,3,1,C).
+        scale, bias: (C,) of the batch norm.
+        mean, variance: (C,) stored statistics.
+        stride: step in pixels.
     """
 
     def __init__(self, features: int, *, stride: int = 1, rngs: nnx.Rngs):
@@ -134,7 +150,6 @@ class NormedDepthwiseConv(nnx.Module):
         self.mean, self.variance = Buffer(jnp.zeros(features)), Buffer(jnp.ones(features))
         self.stride = stride
 
-    @typed
     def __call__(self, images: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
         kernel, bias = _folded(self, images.dtype)
         height, width = images.shape[1:3]
@@ -147,11 +162,13 @@ class NormedDepthwiseConv(nnx.Module):
         return result
 
 
-def _folded(conv: NormedConv | NormedDepthwiseConv, dtype: jnp.dtype) -> tuple[Array, Array]:
+def _folded(conv: NormedConv | NormedDepthwiseConv, dtype: DTypeLike) -> tuple[Array, Array]:
+    """Fold the batch norm into a kernel and a bias."""
     gain = conv.scale[...] * lax.rsqrt(conv.variance[...] + EPSILON)
     return (conv.kernel[...] * gain).astype(dtype), (conv.bias[...] - conv.mean[...] * gain).astype(dtype)
 
 
 def _kernel(shape: Sequence[int], rngs: nnx.Rngs) -> Array:
+    """Draw a kernel (kh,kw,C,F) for a rectifier after it (He et al., 2015)."""
     fan_in = shape[0] * shape[1] * shape[2]
     return jax.random.normal(rngs.params(), shape) * (2 / fan_in) ** 0.5

@@ -1,27 +1,26 @@
-"""Pooling and resizing as PyTorch computes them, channels last."""
+"""Pooling and resizing that agree with PyTorch. Channels come last."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from universeg_jax.shapes import Array, Float, Shaped, typed
+from universeg_jax.shapes import Array, Float, Shaped
 
 
-@typed
 def max_pool(images: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
-    """Maximum over 2×2 windows, stride 2. H and W must be even.
+    """Compute the maximum over 2×2 windows with stride 2. H and W must be even.
 
-    Reshape and max rather than `reduce_window`: faster on CPU, and onnxruntime rejects the other.
+    Reshape and max is faster than `reduce_window` on a CPU, and onnxruntime rejects the latter.
     """
     n, height, width, channels = images.shape
     return images.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
 
 
-@typed
 def upsample(images: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
-    """Bilinear ×2 with the corner pixels kept in place, `torch.nn.UpsamplingBilinear2d(scale_factor=2)`.
+    """Double height and width bilinearly, with corner pixels aligned.
 
-    `jax.image.resize` has no counterpart: its grids align the outer edges of the images, not the corners.
+    It equals `torch.nn.UpsamplingBilinear2d(scale_factor=2)`. `jax.image.resize` has no counterpart: its grids align
+    the edges of images, not the corner pixels.
     """
     return _upsample_axis(_upsample_axis(images, axis=1), axis=2)
 
@@ -30,7 +29,7 @@ def _upsample_axis(images: Array, *, axis: int) -> Array:
     size = images.shape[axis]
     if size == 1:
         return jnp.repeat(images, 2, axis=axis)
-    position = np.arange(2 * size) * ((size - 1) / (2 * size - 1))  # of each output pixel, in input pixels
+    position = np.arange(2 * size) * ((size - 1) / (2 * size - 1))  # position of each output pixel in input pixels
     lower = np.minimum(position.astype(int), size - 2)
     shape = [1] * images.ndim
     shape[axis] = 2 * size
@@ -40,37 +39,37 @@ def _upsample_axis(images: Array, *, axis: int) -> Array:
     )
 
 
-@typed
 def resize_linear(images: Float[Array, "N H W C"], size: tuple[int, int]) -> Float[Array, "N h w C"]:
-    """Bilinear, edges aligned, each pixel from its two nearest on each axis also where the image shrinks.
+    """Resize bilinearly with edges aligned, without antialiasing.
 
-    `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`.
+    It equals `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`.
     """
     shape = (images.shape[0], *size, images.shape[3])
     return jax.image.resize(images, shape, "linear", antialias=False)
 
 
-@typed
 def resize_nearest(images: Shaped[Array, "N H W C"], size: tuple[int, int]) -> Shaped[Array, "N h w C"]:
-    """Pixel floor(i · in / out) for pixel i: `torch.nn.functional.interpolate(mode="nearest")`.
+    """Resize by copying: pixel i of the result is pixel floor(i · in / out) of the image.
 
-    `jax.image.resize` takes the pixel under the centre of the new one, which is another.
+    It equals `torch.nn.functional.interpolate(mode="nearest")`. `jax.image.resize` copies the pixel under the centre
+    of the new one instead.
     """
     rows, columns = (np.arange(new) * old // new for new, old in zip(size, images.shape[1:3], strict=True))
     return images[:, rows][:, :, columns]
 
 
-@typed
 def resize_cubic(
     images: Float[Array, "N H W C"], size: tuple[int, int], *, scale: tuple[float, float]
 ) -> Float[Array, "N h w C"]:
-    """Bicubic with Keys' kernel at a = -0.75, border pixels repeated, without antialiasing.
+    """Resize bicubically with Keys' kernel at a = -0.75, border pixels repeated, without antialiasing.
 
-    `torch.nn.functional.interpolate(mode="bicubic", align_corners=False, scale_factor=scale)`. With antialiasing
-    PyTorch has a = -0.5, and `jax.image.resize(…, "cubic")` is the same.
+    It equals `torch.nn.functional.interpolate(mode="bicubic", align_corners=False, scale_factor=scale)`. With
+    antialiasing PyTorch uses a = -0.5, as `jax.image.resize(…, "cubic")` does.
 
     Args:
-        scale: of rows and columns, by which positions are computed; the size need not be exactly this multiple.
+        images: (N,H,W,C).
+        size: height and width of the result.
+        scale: factors of height and width from which positions are computed; `size` may differ from them slightly.
     """
     rows, columns = (
         jnp.asarray(_cubic_weights(old, new, factor), images.dtype)
@@ -80,7 +79,7 @@ def resize_cubic(
 
 
 def _cubic_weights(old: int, new: int, scale: float, a: float = -0.75) -> np.ndarray:
-    """What each of `old` pixels contributes to each of `new`: (new, old)."""
+    """Compute the weights (new,old) of old pixels in new pixels."""
     position = (np.arange(new) + 0.5) / scale - 0.5
     first = np.floor(position).astype(int) - 1
     weights = np.zeros((new, old))

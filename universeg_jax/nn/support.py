@@ -1,7 +1,7 @@
-"""Work over the entries of a support set, a few at a time.
+"""Computation over the entries of a support set, a few at a time.
 
-Only means couple the entries of a support set. So each block of the network can take them in chunks that
-stay in the processor's cache, keep what the next block needs of each entry, and add up the means on the way.
+Only means couple the entries of a support set. So each block of the network computes them in chunks that fit into the
+processor's cache. It keeps the features that the next block needs, and adds up the means on the way.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from universeg_jax.shapes import Array
+from universeg_jax.shapes import Array, Size
 
 PyTree = Any
 
 
 def mean_weights(mask: Array, *, axis_name: str | None = None) -> Array:
-    """Turn a mask or weights (S,) into weights that sum to one, over all devices of `axis_name`.
+    """Scale a mask or weights (S,) to weights with sum one over all devices of `axis_name`.
 
-    Where no entry is present every weight is zero, so that means are zero rather than NaN.
+    Without any present entry all weights are zero, so that means are zero rather than NaN.
     """
     mask = mask.astype(jnp.float32)
     total = _sum_over_devices(mask.sum(), axis_name)
@@ -27,9 +27,15 @@ def mean_weights(mask: Array, *, axis_name: str | None = None) -> Array:
 
 
 def weighted_mean(entries: PyTree, weights: Array, *, axis_name: str | None = None) -> PyTree:
-    """Mean over the leading axis S with weights (S,) that sum to one, over all devices of `axis_name`.
+    """Compute the weighted mean over the leading axis S, over all devices of `axis_name`.
 
-    The axis stays, with length 1, and the dtype becomes float32: sums of many entries need its digits.
+    Args:
+        entries: arrays (S,…).
+        weights: (S,) with sum one (`mean_weights`).
+        axis_name: named axis over whose devices the support set is split.
+
+    Returns:
+        Arrays (1,…) in float32, because sums of many entries need its precision.
     """
 
     def mean(x: Array) -> Array:
@@ -43,22 +49,22 @@ def map_support(
     entries: PyTree,
     weights: Array,
     *,
-    chunk: int,
+    chunk: Size,
     axis_name: str | None = None,
     checkpoint: bool = False,
 ) -> tuple[PyTree, PyTree]:
-    """Apply `function` to chunks of the support; keep one part of what it returns, average the other.
+    """Apply a function to chunks of the support. Keep one part of its result, average the other.
 
     Args:
-        function: takes `entries` with a leading axis of any length, returns (kept, averaged) with the same.
+        function: function from `entries` with a leading axis of any length to (kept, averaged) with the same axis.
         entries: arrays with leading axis S.
-        weights: (S,), summing to one (`mean_weights`).
-        chunk: entries at a time; what is left over after full chunks comes last, on its own.
-        axis_name: the named axis over whose devices the support set is spread.
-        checkpoint: apply `function` once more for a gradient rather than keep what it computes on the way.
+        weights: (S,) with sum one (`mean_weights`).
+        chunk: number of entries at a time. A smaller last chunk takes the remainder.
+        axis_name: named axis over whose devices the support set is split.
+        checkpoint: for a gradient, apply `function` again instead of storing its intermediate results.
 
     Returns:
-        kept, with leading axis S, and the weighted means, with leading axis 1.
+        The kept part with leading axis S, and the weighted mean of the other part with leading axis 1.
     """
     size = weights.shape[0]
     chunk = min(chunk, size)

@@ -4,12 +4,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 
 SMOOTHING = 1e-7  # from the loss library of the UniverSeg authors
 
 
-@typed
 def soft_dice_loss(logits: Float[Array, "B H W 1"], labels: Float[Array, "B H W 1"]) -> Float[Array, " B"]:
     """Return one minus the soft Dice score of each image (Milletari et al., V-Net, 2016).
 
@@ -23,7 +22,6 @@ def soft_dice_loss(logits: Float[Array, "B H W 1"], labels: Float[Array, "B H W 
     return 1 - (overlap + SMOOTHING) / (total + SMOOTHING)
 
 
-@typed
 def cross_entropy_loss(logits: Float[Array, "B H W 1"], labels: Float[Array, "B H W 1"]) -> Float[Array, " B"]:
     """Return the binary cross-entropy of each image, in nats: the mean over its pixels."""
     entropy = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), labels.astype(jnp.float32))

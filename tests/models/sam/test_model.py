@@ -86,6 +86,18 @@ def test_projecting_few_tokens_is_projecting_many_pixels(prompts, pixels):
     [
         (lambda model: model.encode(images(0, 1, 64, 64, 3)), "64x64; the longer side must be 80 pixels"),
         (lambda model: model.encode(images(0, 1, 80, 96, 3)), "80x96; the longer side must be 80"),
+        (lambda model: model.encode(images(0, 1, 80, 64, 1)), r"shape \(1, 80, 64, 1\); it must be \(B,H,W,3\)"),
+        (lambda model: model.encode(np.zeros((1, 80, 64, 3), np.uint8)), "images is uint8"),
+        (lambda model: model.decode(EMBEDDING[0]), r"embedding has shape \(5, 5, 32\)"),
+        (lambda model: model.decode(EMBEDDING, boxes=np.zeros((2, 2, 2))), r"boxes have shape \(2, 2, 2\)"),
+        (
+            lambda model: model.decode(EMBEDDING, points=np.zeros((1, 2, 3)), point_labels=np.zeros((1, 2), int)),
+            r"points have shape \(1, 2, 3\)",
+        ),
+        (
+            lambda model: model.decode(EMBEDDING, points=np.zeros((1, 2, 2)), point_labels=np.zeros((1, 2))),
+            "point_labels are float32: pass integers",
+        ),
         (lambda model: model.decode(EMBEDDING, points=np.zeros((1, 2, 2))), "points .* and point_labels .* together"),
         (
             lambda model: model.decode(EMBEDDING, points=np.zeros((1, 2, 2)), point_labels=np.zeros((1, 3), int)),
@@ -103,7 +115,7 @@ def test_projecting_few_tokens_is_projecting_many_pixels(prompts, pixels):
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):
-    with pytest.raises(Exception, match=message):
+    with pytest.raises(ValueError, match=message):
         call(sam(VIT))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from universeg_jax.data.augment import operations
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.errors import InputError
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 
 Range = tuple[float, float]
 
@@ -161,7 +161,6 @@ def augment_episodes(key: Array, episodes: Episode, *, policy: Policy) -> Episod
     )
 
 
-@typed
 def augment_episode(
     key: Array,
     target: Float[Array, "H W 1"],

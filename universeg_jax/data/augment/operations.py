@@ -12,7 +12,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jax.typing import ArrayLike
 
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 
 
 def pixel_grid(height: int, width: int) -> Array:
@@ -20,7 +20,6 @@ def pixel_grid(height: int, width: int) -> Array:
     return jnp.stack(jnp.meshgrid(jnp.arange(height, dtype=float), jnp.arange(width, dtype=float), indexing="ij"))
 
 
-@typed
 def flip(coordinates: Float[Array, "2 H W"], *, vertical: ArrayLike, horizontal: ArrayLike) -> Array:
     """Mirror the image vertically, horizontally or both."""
     _, height, width = coordinates.shape
@@ -30,7 +29,6 @@ def flip(coordinates: Float[Array, "2 H W"], *, vertical: ArrayLike, horizontal:
     )
 
 
-@typed
 def affine(
     coordinates: Float[Array, "2 H W"],
     *,
@@ -56,7 +54,6 @@ def affine(
     return jnp.stack([rows, columns + jnp.tan(jnp.deg2rad(shear)) * rows]) + centre
 
 
-@typed
 def elastic(
     coordinates: Float[Array, "2 H W"], noise: Float[Array, "2 H W"], *, alpha: ArrayLike, sigma: ArrayLike
 ) -> Array:
@@ -82,7 +79,6 @@ def gaussian_matrix(size: int, sigma: ArrayLike) -> Array:
     return jnp.exp(-0.5 * ((rows - columns) / sigma) ** 2) / jnp.exp(-0.5 * (offsets / sigma) ** 2).sum()
 
 
-@typed
 def warp(image: Float[Array, "H W C"], coordinates: Float[Array, "2 h w"]) -> Float[Array, "h w C"]:
     """Sample the image at coordinates by linear interpolation. Outside the image is zero."""
     channels = [
@@ -91,7 +87,6 @@ def warp(image: Float[Array, "H W C"], coordinates: Float[Array, "2 h w"]) -> Fl
     return jnp.stack(channels, axis=-1)
 
 
-@typed
 def adjust_brightness_contrast(
     image: Float[Array, "H W 1"], *, brightness: ArrayLike, contrast: ArrayLike
 ) -> Float[Array, "H W 1"]:
@@ -99,7 +94,6 @@ def adjust_brightness_contrast(
     return jnp.clip(contrast * image + brightness, 0, 1)
 
 
-@typed
 def gaussian_blur(image: Float[Array, "H W 1"], *, sigma: ArrayLike) -> Float[Array, "H W 1"]:
     """Smooth with a Gaussian of 5×5 pixels and mirrored borders. `sigma` is in pixels, 0 for none."""
     kernel = jnp.exp(-0.5 * (jnp.arange(-2, 3) / jnp.maximum(sigma, 1e-3)) ** 2)
@@ -107,7 +101,6 @@ def gaussian_blur(image: Float[Array, "H W 1"], *, sigma: ArrayLike) -> Float[Ar
     return _filter(image, kernel, kernel, border="reflect")
 
 
-@typed
 def add_gaussian_noise(
     key: Array, image: Float[Array, "H W 1"], *, mean: ArrayLike, std: ArrayLike
 ) -> Float[Array, "H W 1"]:
@@ -115,7 +108,6 @@ def add_gaussian_noise(
     return jnp.clip(image + mean + std * jax.random.normal(key, image.shape, image.dtype), 0, 1)
 
 
-@typed
 def adjust_sharpness(image: Float[Array, "H W 1"], *, factor: ArrayLike) -> Float[Array, "H W 1"]:
     """Mix the image with a smoothed copy: factor 0 is the copy, 1 the image, more sharpens.
 
@@ -126,7 +118,6 @@ def adjust_sharpness(image: Float[Array, "H W 1"], *, factor: ArrayLike) -> Floa
     return jnp.clip(jnp.where(inside, smooth + factor * (image - smooth), image), 0, 1)
 
 
-@typed
 def edges(label: Float[Array, "H W 1"]) -> Float[Array, "H W 1"]:
     """Return the outline of a label map: the magnitude of its Sobel gradient, rescaled to [0,1].
 

@@ -23,7 +23,7 @@ from jax import lax
 
 from universeg_jax.models.protosam.config import ALPConfig, LabelSampling
 from universeg_jax.nn.resample import resize_nearest
-from universeg_jax.shapes import Array, Bool, Float, typed
+from universeg_jax.shapes import Array, Bool, Float
 
 NORM_FLOOR = 1e-4  # smallest length that a feature is divided by (ALPNet)
 AREA_FLOOR = 1e-5  # added to a mask's area before division (ALPNet)
@@ -119,7 +119,6 @@ def prototypes(
     )
 
 
-@typed
 def scores(
     features: Float[Array, "B h w C"], prototypes: Prototypes, config: ALPConfig
 ) -> tuple[Float[Array, "K B h w"], Float[Array, "K B h w"]]:

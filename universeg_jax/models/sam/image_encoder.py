@@ -1,4 +1,4 @@
-"""SAM's image encoder: a vision transformer with windows (Kirillov et al., ICCV 2023; Li et al., ECCV 2022, ViTDet)."""
+"""Image encoder of SAM: a vision transformer with windows (Kirillov et al., ICCV 2023; Li et al., ECCV 2022)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,18 +12,18 @@ from universeg_jax.errors import InputError
 from universeg_jax.nn.attention import attend, from_windows, windows
 from universeg_jax.nn.conv import conv2d
 from universeg_jax.nn.layers import LayerNorm, Linear, PatchConv, gelu
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 from universeg_jax.util.checks import check_numbers, check_tuple
 
 
 class Features(NamedTuple):
-    """What an image encoder makes of images.
+    """Output of an image encoder.
 
     Attributes:
-        embedding: (B,h,w,F), for the mask decoder.
-        early: (B,h,w,C), what the neck made it from: the better descriptors of what is where.
-        earlier: (B,h,w,·) each, the results of the stages before that, averaged to the same grid, the first stage
-            first; empty for encoders without stages.
+        embedding: (B,h,w,F), input of the mask decoder.
+        early: (B,h,w,C), input of the neck. It describes local structure better than the embedding.
+        earlier: (B,h,w,·) each, results of the earlier stages averaged to the same grid, in order of the stages.
+            Empty for encoders without stages.
     """
 
     embedding: Array
@@ -32,7 +32,7 @@ class Features(NamedTuple):
 
 
 class Neck(nnx.Module):
-    """A 1×1 and a 3×3 convolution, each with a layer norm behind it: (N,h,w,C) -> (N,h,w,F)."""
+    """A 1×1 and a 3×3 convolution, each with a layer norm after it: (N,h,w,C) -> (N,h,w,F)."""
 
     def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
         def kernel(size: int, channels: int) -> nnx.Param:
@@ -50,21 +50,22 @@ class Neck(nnx.Module):
         return self.mix_norm(conv2d(x, self.mix[...]))
 
 
-EPSILON = 1e-6  # of the layer norms in the blocks
+EPSILON = 1e-6
+"""Number added to the variance in the layer norms of the blocks, from the released code."""
 
 
 @dataclass(frozen=True)
 class ImageEncoderConfig:
-    """What an image encoder is made of.
+    """Architecture of an image encoder.
 
     Attributes:
-        features: of each token.
+        features: number of features of each token.
         depth: number of blocks.
-        heads: of the attention.
-        global_blocks: the blocks, counted from 0, whose attention spans the image; that of the others, windows.
+        heads: number of attention heads.
+        global_blocks: blocks with attention over the whole image, counted from 0. The others attend in windows.
         window: side of a window in tokens.
         patch: side of a token in pixels.
-        mlp: features inside the MLP of a block, as a multiple of `features`.
+        mlp: width of the MLPs as a multiple of `features`.
     """
 
     features: int = 768
@@ -77,7 +78,7 @@ class ImageEncoderConfig:
 
     @property
     def stride(self) -> int:
-        """Pixels between neighbouring features of the result."""
+        """Distance in pixels between neighbouring features of the result."""
         return self.patch
 
     def __post_init__(self):
@@ -88,7 +89,14 @@ class ImageEncoderConfig:
 
 
 class ImageEncoder(nnx.Module):
-    """Images (N,H,W,3) to features of H/patch × W/patch, for images of `grid`·patch pixels."""
+    """Encoder of images (N,H,W,3) with H = W = grid·patch pixels.
+
+    Args:
+        config: its architecture.
+        grid: side of the image in tokens.
+        features: channels F of the embedding.
+        rngs: source of the initial weights.
+    """
 
     def __init__(self, config: ImageEncoderConfig, grid: int, features: int, *, rngs: nnx.Rngs):
         self.patches = PatchConv(3, config.features, size=config.patch, rngs=rngs)
@@ -101,8 +109,8 @@ class ImageEncoder(nnx.Module):
         )
         self.neck = Neck(config.features, features, rngs=rngs)
 
-    @typed
     def __call__(self, images: Float[Array, "N H W 3"]) -> Features:
+        """Compute the features of images."""
         x = self.patches(images) + self.positions[...].astype(images.dtype)
         for block in self.blocks:
             x = block(x)
@@ -110,7 +118,7 @@ class ImageEncoder(nnx.Module):
 
 
 class ImageEncoderBlock(nnx.Module):
-    """Attention and an MLP, each with a norm before and a shortcut around it: (N,h,w,C) -> the same."""
+    """Attention, then an MLP, on (N,h,w,C). Each has a norm before it and a shortcut around it."""
 
     def __init__(self, config: ImageEncoderConfig, window: int | None, grid: int, *, rngs: nnx.Rngs):
         def norm() -> LayerNorm:
@@ -127,9 +135,12 @@ class ImageEncoderBlock(nnx.Module):
 
 
 class RelativeAttention(nnx.Module):
-    """Self-attention in windows of `side`² tokens, with a bias q·r for the distances r between rows and columns.
+    """Self-attention in windows of `side`² tokens, with a bias from the distance between two tokens.
 
-    Holds one vector for each distance from -(side - 1) to side - 1: rows and columns (2·side - 1, D).
+    The bias of a query q is q·r for the distance in rows plus q·r for the distance in columns.
+
+    Attributes:
+        rows, columns: (2·side - 1, D), one vector r for each distance from -(side - 1) to side - 1.
     """
 
     def __init__(self, features: int, heads: int, side: int, *, rngs: nnx.Rngs):
@@ -140,14 +151,14 @@ class RelativeAttention(nnx.Module):
         self.heads, self.side = heads, side
 
     def __call__(self, x: Array) -> Array:
-        # Beyond the border the windows hold zeros, which the projection makes its bias.
+        # The windows hold zeros beyond the border. The projection turns zeros into its bias.
         parts = windows(self.qkv(x), self.side, fill=self.qkv.bias[...])
         q, k, v = jnp.moveaxis(parts.reshape(*parts.shape[:2], 3, self.heads, -1), 2, 0)
         mixed = attend(q, k, v, bias=self._distance_bias)
         return self.out(from_windows(mixed, self.side, height=x.shape[1], width=x.shape[2]))
 
     def _distance_bias(self, query: Array) -> Array:
-        """(M,N,T,T) for queries (M,T,N,D): q·r of the rows between two tokens, plus that of the columns."""
+        """Compute the bias (M,N,T,T) of queries (M,T,N,D)."""
         side = self.side
         distance = np.arange(side)[:, None] - np.arange(side) + side - 1
         rows, columns = (r[...][distance].astype(query.dtype) for r in (self.rows, self.columns))

@@ -1,7 +1,7 @@
-"""SAM's mask decoder (Kirillov et al., ICCV 2023): from an image embedding and prompts to four masks.
+"""Mask decoder of SAM (Kirillov et al., ICCV 2023): from an image embedding and prompts to four masks.
 
-There are thousands of pixels and a few tokens, and nearly all the work is projecting the pixels. Products can be taken
-in another order, which projects the tokens instead (`Attention.of_few`, `Attention.of_many`): the same results.
+There are thousands of pixels and a few tokens, so projecting the pixels takes nearly all the work. Another order of
+the products projects the tokens instead, with the same result (`TwoWayAttention.of_few`, `TwoWayAttention.of_many`).
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from flax import nnx
 
 from universeg_jax.nn.attention import attend, softmax
 from universeg_jax.nn.layers import LayerNorm, Linear, PatchUpscale, gelu, interleave
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 
 
 class TwoWayTransformer(nnx.Module):
-    """`depth` blocks, and a last look of the tokens at the image. All norms come after what they normalise."""
+    """Transformer of `depth` blocks and a last attention from the tokens to the image. Norms come after each part."""
 
     def __init__(self, features: int, *, depth: int, heads: int, mlp: int, epsilon: float, rngs: nnx.Rngs):
         options = dict(heads=heads, epsilon=epsilon, rngs=rngs)
@@ -25,16 +25,15 @@ class TwoWayTransformer(nnx.Module):
         self.last = TwoWayAttention(features, features // 2, heads=heads, rngs=rngs)
         self.norm = _norm(features, epsilon, rngs)
 
-    @typed
     def __call__(
         self, tokens: Float[Array, "B T F"], image: Float[Array, "I N F"], grid: Float[Array, "1 N F"]
     ) -> tuple[Float[Array, "B T F"], Float[Array, "B N F"]]:
-        """Tokens and image after the transformer.
+        """Compute tokens and image after the transformer.
 
         Args:
-            tokens: of B prompts; their first values are their positions in every block.
-            image: features of N pixels, of one image for all prompts or one for each.
-            grid: positions of the pixels.
+            tokens: (B,T,F), tokens of B prompts. They also serve as positions in each block.
+            image: (I,N,F), features of N pixels: I = B images, or one image for all prompts.
+            grid: (1,N,F), positions of the pixels.
         """
         places = tokens
         for block in self.blocks:
@@ -44,7 +43,7 @@ class TwoWayTransformer(nnx.Module):
 
 
 class TwoWayBlock(nnx.Module):
-    """Attention among tokens, from tokens to image, an MLP on tokens, attention from image to tokens."""
+    """Attention among tokens, attention from tokens to image, an MLP on tokens, attention from image to tokens."""
 
     def __init__(self, features: int, *, heads: int, mlp: int, first: bool, epsilon: float, rngs: nnx.Rngs):
         self.among = TwoWayAttention(features, features, heads=heads, rngs=rngs)
@@ -56,7 +55,7 @@ class TwoWayBlock(nnx.Module):
         self.first = first
 
     def __call__(self, tokens: Array, image: Array, places: Array, grid: Array) -> tuple[Array, Array]:
-        if self.first:  # the tokens are their positions still: nothing to add them to, and no shortcut
+        if self.first:  # tokens still equal their positions: no addition and no shortcut
             tokens = self.among(tokens, tokens, tokens)
         else:
             placed = tokens + places
@@ -69,29 +68,27 @@ class TwoWayBlock(nnx.Module):
 
 
 class TwoWayAttention(nnx.Module):
-    """Multi-head attention in `width` features, which may be fewer than those of its inputs."""
+    """Multi-head attention in `width` features, which may be fewer than the features F of its inputs."""
 
     def __init__(self, features: int, width: int, *, heads: int, rngs: nnx.Rngs):
         self.query, self.key, self.value = (Linear(features, width, rngs=rngs) for _ in range(3))
         self.out = Linear(width, features, rngs=rngs)
         self.heads, self.features, self.width = heads, features, width
 
-    @typed
     def __call__(
         self, query: Float[Array, "_q Q F"], key: Float[Array, "_k K F"], value: Float[Array, "_k K F"]
     ) -> Float[Array, "_b Q F"]:
-        """The definition. Batches are the same, or one where the other has more."""
+        """Compute the definition. A batch of one serves all entries of the other batch."""
         q, k, v = (self._heads(*given) for given in ((self.query, query), (self.key, key), (self.value, value)))
         return self.out(attend(q, k, v))
 
-    @typed
     def of_few(
         self, query: Float[Array, "B T F"], key: Float[Array, "I K F"], value: Float[Array, "I K F"]
     ) -> Float[Array, "B T F"]:
-        """The same for few queries of many keys.
+        """Compute the same, faster for few queries of many keys.
 
-        q (W k + b) = (Wᵀ q) k + q b, and what is the same for all keys leaves the softmax as it is. The mean of
-        projected values is the projected mean of values.
+        q (W k + b) = (Wᵀ q) k + q b. The term q b is the same for all keys, so the softmax does not depend on it. The
+        mean of projected values is the projected mean of values.
         """
         batch, tokens, _ = query.shape
         rows = batch * tokens
@@ -104,11 +101,13 @@ class TwoWayAttention(nnx.Module):
         mixed = jnp.einsum("btnf,fnd->btnd", mean, self._kernel(self.value, mean.dtype)).reshape(batch, tokens, -1)
         return self.out(mixed + self.value.bias[...].astype(mixed.dtype))
 
-    @typed
     def of_many(
         self, query: Float[Array, "I Q F"], key: Float[Array, "B T F"], value: Float[Array, "B T F"]
     ) -> Float[Array, "B Q F"]:
-        """The same for many queries of few keys: (W q + b) k = q (Wᵀ k) + b k, and values are projected to the end."""
+        """Compute the same, faster for many queries of few keys.
+
+        (W q + b) k = q (Wᵀ k) + b k, and the output projection is applied to the values before their mean.
+        """
         batch, tokens, _ = key.shape
         if 2 * tokens * self.heads * self.features >= (self.features + 2 * tokens) * self.width + (
             query.shape[0] * self.features * self.width // batch
@@ -125,16 +124,16 @@ class TwoWayAttention(nnx.Module):
         return weights @ values + self.out.bias[...].astype(v.dtype)
 
     def _heads(self, project: Linear, x: Array) -> Array:
-        """(B,T,F) projected, with its heads apart: (B,T,N,D)."""
+        """Project (B,T,F) and split it into heads (B,T,N,D)."""
         return project(x).reshape(*x.shape[:2], self.heads, -1)
 
     def _kernel(self, project: Linear, dtype: jnp.dtype) -> Array:
-        """The kernel with its heads apart: (F,N,D)."""
+        """Split the kernel of a projection into heads (F,N,D)."""
         return project.kernel[...].astype(dtype).reshape(self.features, self.heads, -1)
 
 
 def _shared_matmul(rows: Array, matrix: Array) -> Array:
-    """(B,R,K) times (I,K,M), where I is B, or 1 and one matrix serves all."""
+    """Multiply (B,R,K) by (I,K,M), I = B, or by one matrix for all, I = 1."""
     if matrix.shape[0] == rows.shape[0]:
         return rows @ matrix
     return (rows.reshape(-1, rows.shape[-1]) @ matrix[0]).reshape(*rows.shape[:2], -1)
@@ -145,13 +144,14 @@ def _norm(features: int, epsilon: float, rngs: nnx.Rngs) -> LayerNorm:
 
 
 MASKS = 4
-"""Masks for each prompt: one for a clear prompt, then three for an ambiguous one (whole, part, subpart)."""
+"""Number of masks for each prompt: one for a clear prompt, then three for an ambiguous one (whole, part, subpart)."""
 
 
 class MaskDecoder(nnx.Module):
-    """Tokens for the masks and for their quality join those of the prompts and meet the image in a transformer.
+    """Decoder of four masks and their expected quality.
 
-    Each mask is the product of a vector, made of its token, with the image's features at four times the resolution.
+    A transformer relates the tokens of the masks, of their quality and of the prompts to the image. Each mask is the
+    product of a vector from its token with the image features at four times the resolution.
     """
 
     def __init__(
@@ -169,17 +169,16 @@ class MaskDecoder(nnx.Module):
         )
         self.iou_head = MLP((features, iou_hidden, iou_hidden, MASKS), rngs=rngs)
 
-    @typed
     def __call__(
         self,
         embedding: Float[Array, "I h w F"],
         grid: Float[Array, "h w F"],
         prompts: Float[Array, "B P F"],
     ) -> tuple[Float[Array, "B 4 H W"], Float[Array, "B 4"]]:
-        """Logits of four masks for each prompt, H = 4h, W = 4w, and the IoU each is expected to reach.
+        """Compute the logits of four masks for each prompt, H = 4h, W = 4w, and their expected IoU.
 
         Args:
-            embedding: of one image for all prompts, or of one for each; with the mask prompt added.
+            embedding: embedding of one image for all prompts, or of one image each, with the mask prompt added.
             grid: position of each pixel.
             prompts: P tokens for each prompt.
         """
@@ -199,7 +198,7 @@ class MaskDecoder(nnx.Module):
 
 
 class MLP(nnx.Module):
-    """Linear layers with ReLU between them."""
+    """Linear layers of the given widths with ReLU between them."""
 
     def __init__(self, widths: Sequence[int], *, rngs: nnx.Rngs):
         self.layers = nnx.List([Linear(*pair, rngs=rngs) for pair in pairwise(widths)])

@@ -1,11 +1,11 @@
-"""SAM, the segment-anything model (Kirillov et al., ICCV 2023), and MedSAM, MobileSAM, LiteMedSAM.
+"""SAM, the segment-anything model (Kirillov et al., ICCV 2023), and MedSAM, MobileSAM and LiteMedSAM.
 
-features = sam.encode(images)                                      # once for each image
+    features = sam.encode(images)                                      # once for each image
     logits, iou = sam.decode(features.embedding, boxes=boxes)          # once for each prompt
 
-What these networks share is the prompt encoder and the mask decoder; they differ in the image encoder, the size of
-the image and what is done to its intensities. `sam_images.py` has the ways from an image of any size to theirs and
-back.
+All have the same prompt encoder and mask decoder. They differ in the image encoder, the image size and the scaling of
+intensities. `resize_longest`, `prompts_to_resized` and `logits_to_image` lead from an image of any size to the
+network and back.
 """
 
 from dataclasses import dataclass, field
@@ -21,29 +21,32 @@ from universeg_jax.models.sam.mask_decoder import MaskDecoder
 from universeg_jax.models.sam.prompt_encoder import NO_POINT, PromptEncoder
 from universeg_jax.models.sam.tiny_vit import TinyViT, TinyViTConfig
 from universeg_jax.nn.resample import resize_linear
-from universeg_jax.shapes import Array, Float, Int, Shaped, typed
+from universeg_jax.shapes import Array, Float, check_floating, check_images
 from universeg_jax.util.checks import check_numbers, check_tuple
 
 RGB = tuple[float, float, float]
 
 SAM_MEAN: RGB = (123.675 / 255, 116.28 / 255, 103.53 / 255)
 SAM_DEVIATION: RGB = (58.395 / 255, 57.12 / 255, 57.375 / 255)
-"""Of the colours of natural images in [0,1], as SAM and MobileSAM take them."""
+"""Mean and standard deviation of colours in [0,1] that SAM and MobileSAM were trained with (ImageNet)."""
 
 
 @dataclass(frozen=True)
 class SAMConfig:
-    """What a SAM is made of.
+    """Architecture of a SAM.
 
     Attributes:
-        encoder: of the image encoder.
-        input_size: side in pixels of the square image it takes.
-        mean, deviation: of colours in [0,1]: what is subtracted from the image, and what it is divided by.
-        features: of the image embedding and the tokens.
-        mask_features: of the middle of the encoder of mask prompts.
-        decoder_depth, decoder_heads, decoder_mlp: blocks of the two-way transformer, heads, features inside its MLPs.
-        decoder_epsilon: of its layer norms: 1e-5 in the released code, 1e-6 in Hugging Face's.
-        iou_hidden: features inside the head that predicts the IoU.
+        encoder: architecture of the image encoder.
+        input_size: side in pixels of the square input image.
+        mean, deviation: numbers subtracted from each colour in [0,1], and divided by afterwards.
+        features: number of features of the image embedding and the tokens.
+        mask_features: number of features in the middle of the encoder of mask prompts.
+        decoder_depth: number of blocks of the two-way transformer.
+        decoder_heads: number of its attention heads.
+        decoder_mlp: number of features inside its MLPs.
+        decoder_epsilon: number added to the variance in its layer norms: 1e-5 in the released code, 1e-6 in the code
+            of Hugging Face.
+        iou_hidden: number of features inside the head that predicts the IoU.
     """
 
     encoder: ImageEncoderConfig | TinyViTConfig = field(default_factory=ImageEncoderConfig)
@@ -60,36 +63,38 @@ class SAMConfig:
 
     @classmethod
     def vit_b(cls) -> "SAMConfig":
-        """94 million parameters."""
+        """Create the configuration of SAM with a ViT-B, the base network."""
         return cls()
 
     @classmethod
     def vit_l(cls) -> "SAMConfig":
+        """Create the configuration of SAM with a ViT-L, the large network."""
         return cls(encoder=ImageEncoderConfig(features=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)))
 
     @classmethod
     def vit_h(cls) -> "SAMConfig":
+        """Create the configuration of SAM with a ViT-H, the huge network."""
         return cls(encoder=ImageEncoderConfig(features=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)))
 
     @classmethod
     def medsam(cls) -> "SAMConfig":
-        """SAM's ViT-B trained on medical images, which it takes in [0,1] (Ma et al., 2024)."""
+        """Create the configuration of MedSAM: ViT-B on medical images in [0,1] (Ma et al., 2024)."""
         return cls(mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0))
 
     @classmethod
     def mobile_sam(cls) -> "SAMConfig":
-        """9.8 million parameters (Zhang et al., arXiv 2306.14289)."""
+        """Create the configuration of MobileSAM (Zhang et al., arXiv 2306.14289)."""
         return cls(encoder=TinyViTConfig())
 
     @classmethod
     def lite_medsam(cls) -> "SAMConfig":
-        """MedSAM distilled into a TinyViT, on 256 pixels in [0,1]."""
+        """Create the configuration of LiteMedSAM: MedSAM distilled into a TinyViT, 256 pixels in [0,1]."""
         encoder = TinyViTConfig(stem_stride=1)
         return cls(encoder=encoder, input_size=256, mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0))
 
     @property
     def grid_size(self) -> int:
-        """Side of the image embedding. A mask prompt and the logits have four times as many pixels."""
+        """Side of the image embedding. Mask prompts and logits are four times as wide."""
         return self.input_size // self.encoder.stride
 
     def __post_init__(self):
@@ -109,9 +114,10 @@ class SAMConfig:
 
 
 class SAM(nnx.Module):
-    """The network. Its methods compile themselves, once for each combination of shapes, unless they are traced.
+    """SAM network.
 
-    They compute in the type of the images and the embedding, float32 or bfloat16; parameters are float32.
+    Its methods compile themselves once for each combination of shapes. They compute in the dtype of the images or the
+    embedding, float32 or bfloat16; parameters are float32.
     """
 
     def __init__(self, config: SAMConfig, *, rngs: nnx.Rngs):
@@ -132,20 +138,20 @@ class SAM(nnx.Module):
         )
 
     @compiled()
-    @typed
-    def encode(self, images: Float[Array, "B H W 3"]) -> Features:
-        """Features of images, for `decode` and for prototypes.
+    def encode(self, images: Array) -> Features:
+        """Compute the features of images, for `decode` and for prototypes.
 
         Args:
-            images: in [0,1], the longer side `config.input_size` pixels; the other is filled up with zeros below or
-                on the right, after the mean was subtracted.
+            images: (B,H,W,3) in [0,1], the longer side `config.input_size` pixels. The shorter side is padded with
+                zeros below or on the right, after the mean is subtracted.
 
         Returns:
-            embedding (B,h,w,F) and early (B,h,w,C), h = w = `config.grid_size`.
+            Features with h = w = `config.grid_size`.
 
         Raises:
-            ValueError: for images of another size.
+            ValueError: images of a wrong shape, size or dtype.
         """
+        check_images("images", images, channels=3)
         size, (height, width) = self.config.input_size, images.shape[1:3]
         if max(height, width) != size:
             raise ValueError(
@@ -157,39 +163,38 @@ class SAM(nnx.Module):
         return self.image_encoder(jnp.pad(images, ((0, 0), (0, size - height), (0, size - width), (0, 0))))
 
     @compiled()
-    @typed
     def decode(
         self,
-        embedding: Float[Array, "_i h w F"],
+        embedding: Array,
         *,
-        points: Shaped[Array, "_points _p 2"] | None = None,
-        point_labels: Int[Array, "_labels _l"] | None = None,
-        boxes: Shaped[Array, "_boxes 4"] | None = None,
-        mask: Float[Array, "_masks _h _w 1"] | None = None,
+        points: Array | None = None,
+        point_labels: Array | None = None,
+        boxes: Array | None = None,
+        mask: Array | None = None,
     ) -> tuple[Float[Array, "B 4 H W"], Float[Array, "B 4"]]:
-        """Masks of B prompts, each of points, a box, a mask or several of them.
+        """Compute the masks of B prompts. A prompt has points, a box, a mask or several of them.
 
         Args:
-            embedding: of `encode`: one for each prompt, or one for all.
+            embedding: (B,h,w,F) from `encode`, or (1,h,w,F) for all prompts.
             points: (B,P,2), (x, y) in pixels of the encoder's image, counted from the centre of its first pixel.
-            point_labels: (B,P), 1 for foreground, 0 for background, -1 for what only fills up the array.
+            point_labels: (B,P), 1 for foreground, 0 for background, -1 for padding of the array.
             boxes: (B,4), (x0, y0, x1, y1) in the same pixels.
-            mask: logits (B,4h,4w,1), for example those of an earlier call.
+            mask: logits (B,4h,4w,1), for example from an earlier call.
 
         Returns:
-            logits (B,4,4h,4w) and the IoU expected of each (B,4). Mask 0 is meant for clear prompts, masks 1 to 3
-            for ambiguous ones (a single point). Their pixels are those of the padded image, at 4h×4w.
+            Logits (B,4,4h,4w) over the padded image, and their expected IoU (B,4). Mask 0 is meant for clear prompts,
+            masks 1 to 3 for ambiguous ones (a single point).
 
         Raises:
-            ValueError: where shapes do not fit together.
+            ValueError: shapes do not fit together, or a dtype is wrong.
         """
-        _, height, width, _ = embedding.shape
         count = _prompt_count(embedding, points, point_labels, boxes, mask)
+        height, width = embedding.shape[1:3]
         size, dtype = self.config.input_size, embedding.dtype
         tokens = []
         if points is not None:
             points, labels = points.astype(jnp.float32), point_labels
-            if boxes is None:  # as the network was trained: the place of a box is taken by a point that is none
+            if boxes is None:  # as in training: a padding point takes the place of a box
                 points = jnp.pad(points, ((0, 0), (0, 1), (0, 0)))
                 labels = jnp.pad(labels, ((0, 0), (0, 1)), constant_values=NO_POINT)
             tokens.append(self.prompt_encoder.points(points, labels, size))
@@ -204,9 +209,25 @@ class SAM(nnx.Module):
 def _prompt_count(
     embedding: Array, points: Array | None, labels: Array | None, boxes: Array | None, mask: Array | None
 ) -> int:
+    """Check the shapes of prompts, and return their number.
+
+    Raises:
+        ValueError: shapes do not fit together, or a dtype is wrong.
+    """
     if (points is None) != (labels is None) or (points is not None and points.shape[:2] != labels.shape):
         raise ValueError("points (B,P,2) and point_labels (B,P) go together, one label for each point")
+    if points is not None and (points.ndim != 3 or points.shape[-1] != 2):
+        raise ValueError(f"points have shape {points.shape}; they must be (B,P,2)")
+    if labels is not None and not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"point_labels are {labels.dtype}: pass integers")
+    if boxes is not None and (boxes.ndim != 2 or boxes.shape[-1] != 4):
+        raise ValueError(f"boxes have shape {boxes.shape}; they must be (B,4)")
+    if embedding.ndim != 4:
+        raise ValueError(f"embedding has shape {embedding.shape}; it must be (B,h,w,F), as from `encode`")
     images, height, width, _ = embedding.shape
+    for name, array in (("embedding", embedding), ("mask", mask)):
+        if array is not None:
+            check_floating(name, array)
     if mask is not None and mask.shape[1:] != (4 * height, 4 * width, 1):
         raise ValueError(f"mask has shape {mask.shape}; for this embedding it must be (B,{4 * height},{4 * width},1)")
     counts = {x.shape[0] for x in (points, boxes, mask) if x is not None} or {images}
@@ -219,10 +240,12 @@ def _prompt_count(
 
 
 def resized_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """Height and width of an image after its longer side has become `longest` pixels; each at least one.
+    """Compute height and width of an image resized so that its longer side has `longest` pixels.
+
+    Each side keeps at least one pixel.
 
     Raises:
-        ValueError: for an image without pixels.
+        ValueError: the image has no pixels.
     """
     if min(size) < 1:
         raise ValueError(f"an image of {size[0]}x{size[1]} has no pixels")
@@ -231,26 +254,39 @@ def resized_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return height, width
 
 
-@typed
 def resize_longest(images: Float[Array, "N H W C"], longest: int) -> Float[Array, "N h w C"]:
-    """Bilinear with antialiasing; what `SAM.encode` takes."""
+    """Resize images for `SAM.encode`, bilinearly with antialiasing.
+
+    Args:
+        images: (N,H,W,C), floating-point.
+        longest: side in pixels of the longer side afterwards, `SAMConfig.input_size`.
+    """
+    check_floating("images", images)
     size = resized_size(images.shape[1:3], longest)
     return jax.image.resize(images, (images.shape[0], *size, images.shape[3]), "linear", antialias=True)
 
 
-@typed
 def prompts_to_resized(prompts: Float[Array, "*n _"], size: tuple[int, int], longest: int) -> Float[Array, "*n _"]:
-    """Points (…,2) or boxes (…,4), (x, y) in pixels of an image of `size`, in those of the resized image."""
+    """Convert points (…,2) or boxes (…,4) from pixels of an image to pixels of the resized image.
+
+    Args:
+        prompts: (x, y) of points, or twice for the corners of boxes, floating-point.
+        size: height and width of the image before it was resized.
+        longest: longer side of the resized image, `SAMConfig.input_size`.
+    """
+    check_floating("prompts", prompts)
     height, width = resized_size(size, longest)
     scale = jnp.asarray([width / size[1], height / size[0]] * (prompts.shape[-1] // 2), prompts.dtype)
     return prompts * scale
 
 
-@typed
 def logits_to_image(logits: Float[Array, "B M h w"], size: tuple[int, int], longest: int) -> Float[Array, "B M H W"]:
-    """Logits of `SAM.decode` at the size of the image: enlarged, padding cut off, resized. The mask is logits > 0.
+    """Resize the logits of `SAM.decode` to the size of the image. The mask is logits > 0.
+
+    The logits are enlarged to the padded square, the padding is cut off, and the rest is resized.
 
     Args:
+        logits: (B,M,h,w).
         size: height and width of the image before it was resized.
         longest: `SAMConfig.input_size`.
     """

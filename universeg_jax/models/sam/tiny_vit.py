@@ -1,10 +1,10 @@
 """TinyViT, the image encoder of MobileSAM and LiteMedSAM (Wu et al., ECCV 2022; Zhang et al., arXiv 2306.14289).
 
-A stem of convolutions, a stage of inverted residuals, three stages of attention in windows, and SAM's neck:
+It has a stem of convolutions, a stage of inverted residuals, three stages of attention in windows, and SAM's neck:
 
     stage      MobileSAM, 1024 px    LiteMedSAM, 256 px    made of
     stem       3 -> 64, 256×256      3 -> 64, 256×256      two convolutions: 3×3 of stride 2, or 1×1 of stride 1
-    0          64, 256×256           the same from here    inverted residuals
+    0          64, 256×256           same from here on     inverted residuals
     1          128, 128×128                                attention in windows of 7×7
     2          160, 64×64                                  attention in windows of 14×14
     3          320, 64×64                                  attention in windows of 7×7
@@ -22,23 +22,24 @@ from universeg_jax.errors import InputError
 from universeg_jax.models.sam.image_encoder import Features, Neck
 from universeg_jax.nn.attention import attend, from_windows, windows
 from universeg_jax.nn.layers import LayerNorm, Linear, NormedConv, NormedDepthwiseConv, gelu
-from universeg_jax.shapes import Array, Float, typed
+from universeg_jax.shapes import Array, Float
 from universeg_jax.util.checks import check_numbers, check_tuple
 
-EPSILON = 1e-5  # of the layer norms in the blocks
+EPSILON = 1e-5
+"""Number added to the variance in the layer norms of the blocks, from the released code."""
 
 
 @dataclass(frozen=True)
 class TinyViTConfig:
-    """What a TinyViT is made of.
+    """Architecture of a TinyViT.
 
     Attributes:
         features: channels of each stage.
-        depths: blocks of each stage.
-        heads: attention heads of each stage; the first stage has none.
-        windows: sides of the attention windows of each stage; the first has none.
-        merge_strides: of the transition to the second, third and fourth stage.
-        stem_stride: of each of the stem's two convolutions; they are 3×3 with stride 2, 1×1 with stride 1.
+        depths: number of blocks of each stage.
+        heads: number of attention heads of each stage. The first stage ignores its value.
+        windows: side in pixels of the attention windows of each stage. The first stage ignores its value.
+        merge_strides: strides of the transitions to the second, third and fourth stage.
+        stem_stride: stride of each of the two convolutions of the stem: 2 with a 3×3 kernel, 1 with a 1×1 kernel.
     """
 
     features: tuple[int, ...] = (64, 128, 160, 320)
@@ -50,7 +51,7 @@ class TinyViTConfig:
 
     @property
     def stride(self) -> int:
-        """Pixels between neighbouring features of the result."""
+        """Distance in pixels between neighbouring features of the result."""
         return self.stem_stride**2 * int(np.prod(self.merge_strides))
 
     def __post_init__(self):
@@ -66,7 +67,7 @@ class TinyViTConfig:
 
 
 class TinyViT(nnx.Module):
-    """Images (N,H,W,3) to features of H/stride × W/stride."""
+    """Encoder of images (N,H,W,3) to features of H/stride × W/stride."""
 
     def __init__(self, config: TinyViTConfig, features: int, *, rngs: nnx.Rngs):
         first, last = config.features[0], config.features[-1]
@@ -86,13 +87,12 @@ class TinyViT(nnx.Module):
         )
         self.neck = Neck(last, features, rngs=rngs)
 
-    @typed
     def __call__(self, images: Float[Array, "N H W 3"]) -> Features:
-        """H and W must be divisible by the stride."""
+        """Compute the features of images. H and W must be divisible by the stride."""
         x = self.stem[1](gelu(self.stem[0](images)))
         for block in self.stages[0]:
             x = block(x)
-        stages = []  # those of attention
+        stages = []  # results of the stages of attention
         for merge, stage in zip(self.merges, self.stages[1:], strict=True):
             x = merge(x)
             for block in stage:
@@ -103,7 +103,7 @@ class TinyViT(nnx.Module):
 
 
 class InvertedResidual(nnx.Module):
-    """Widen fourfold, convolve each channel by itself, narrow, add the input: (N,H,W,C) -> the same."""
+    """Inverted residual on (N,H,W,C): widen fourfold, depthwise convolution, narrow, add the input."""
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
         self.widen = NormedConv(features, 4 * features, rngs=rngs)
@@ -115,7 +115,7 @@ class InvertedResidual(nnx.Module):
 
 
 class PatchMerging(nnx.Module):
-    """From one stage to the next: (N,H,W,C) -> (N,H/stride,W/stride,F)."""
+    """Transition between two stages: (N,H,W,C) -> (N,H/stride,W/stride,F)."""
 
     def __init__(self, in_features: int, features: int, *, stride: int, rngs: nnx.Rngs):
         self.widen = NormedConv(in_features, features, rngs=rngs)
@@ -127,7 +127,7 @@ class PatchMerging(nnx.Module):
 
 
 class WindowBlock(nnx.Module):
-    """Attention in windows, a depthwise convolution across them, and an MLP: (N,H,W,C) -> the same."""
+    """Attention in windows, a depthwise convolution across them, and an MLP, on (N,H,W,C)."""
 
     def __init__(self, features: int, heads: int, window: int, *, rngs: nnx.Rngs):
         self.attention = WindowAttention(features, heads, window, rngs=rngs)
@@ -142,17 +142,21 @@ class WindowBlock(nnx.Module):
 
 
 class WindowAttention(nnx.Module):
-    """Layer norm and self-attention in windows, with a bias for each distance between two pixels."""
+    """Layer norm and self-attention in windows, with a learned bias for each distance between two pixels.
+
+    Attributes:
+        biases: (heads, window²), the bias of the distance (Δy, Δx) at Δy·window + Δx.
+    """
 
     def __init__(self, features: int, heads: int, window: int, *, rngs: nnx.Rngs):
         self.norm = LayerNorm(features, epsilon=EPSILON, rngs=rngs)
         self.qkv = Linear(features, 3 * features, rngs=rngs)
         self.out = Linear(features, features, rngs=rngs)
-        self.biases = nnx.Param(jnp.zeros((heads, window * window)))  # of the distance (Δy, Δx) at Δy·window + Δx
+        self.biases = nnx.Param(jnp.zeros((heads, window * window)))
         self.heads, self.window = heads, window
 
     def __call__(self, x: Array) -> Array:
-        # Beyond the border the windows hold zeros, of which norm and projection make a constant.
+        # The windows hold zeros beyond the border. Norm and projection turn zeros into a constant.
         beyond = self.qkv(self.norm(jnp.zeros_like(x[0, 0, 0])))
         parts = windows(self.qkv(self.norm(x)), self.window, fill=beyond)
         q, k, v = jnp.moveaxis(parts.reshape(*parts.shape[:2], self.heads, 3, -1), 3, 0)
@@ -161,12 +165,12 @@ class WindowAttention(nnx.Module):
 
 
 def _averaged(maps: Array, size: tuple[int, int]) -> Array:
-    """Means of (N,H,W,C) over the parts that make `size` of them."""
+    """Average (N,H,W,C) over equal rectangles to the given height and width."""
     (count, height, width, channels), (rows, columns) = maps.shape, size
     return maps.reshape(count, rows, height // rows, columns, width // columns, channels).mean(axis=(2, 4))
 
 
 def _distances(window: int) -> np.ndarray:
-    """Δy·window + Δx, the absolute differences between any two pixels of a window: (T,T), T = window²."""
+    """Compute Δy·window + Δx of the absolute differences between all pixels of a window: (T,T), T = window²."""
     y, x = np.divmod(np.arange(window * window), window)
     return abs(y[:, None] - y) * window + abs(x[:, None] - x)
