@@ -27,8 +27,8 @@ def compiled(*, static: Sequence[str] = ()) -> Callable[[Callable], Callable]:
         @wraps(method)
         def call(self, *args, **kwargs):
             options = {name: kwargs.pop(name) for name in static if name in kwargs}
-            args, kwargs = jax.tree.map(jnp.asarray, (args, kwargs))
             if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, args, kwargs))):
+                args, kwargs = jax.tree.map(jnp.asarray, (args, kwargs))
                 return method(self, *args, **kwargs, **options)
             with jax.core.eval_context():  # a call inside another jit would refuse the compiler options
                 return jitted()(self, *args, **kwargs, **options)

@@ -175,12 +175,13 @@ class UniverSeg(nnx.Module):
         Returns:
             A function from images (B,H,W,1) to logits (K,B,H,W,1). It ignores the regions of the images.
         """
-        images, labels, mask = jnp.asarray(images), jnp.asarray(labels), jnp.asarray(mask)
+        # NumPy cuts and joins arrays, because JAX would compile a program for each such step and shape.
+        images, labels, mask = np.asarray(images), np.asarray(labels), np.asarray(mask)
+        whole = jax.device_put([(images[None], y[None], m[None]) for y, m in zip(labels, mask, strict=True)])
 
         def predict(targets: Array, regions: Array | None = None, weights: Array | None = None) -> Array:
-            targets = jnp.asarray(targets)
             if weights is None:
-                sets = [(images[None], y[None], m[None]) for y, m in zip(labels, mask, strict=True)]
+                sets = whole
             else:
                 weights = np.asarray(weights)
                 most = max(1, int((weights > 0).sum(axis=1).max()))
@@ -190,7 +191,7 @@ class UniverSeg(nnx.Module):
                     chosen = np.argsort(-weights, axis=1, kind="stable")[:, :most]
                     own = np.take_along_axis(weights, chosen, axis=1)
                     sets = [(images[chosen], y[chosen], m[chosen] * own) for y, m in zip(labels, mask, strict=True)]
-            return jnp.stack([self(targets, *support) for support in sets])
+            return np.stack([self(targets, *support) for support in sets])
 
         return predict
 

@@ -64,7 +64,7 @@ def _attend(query: Array, key: Array, value: Array, bias: Bias) -> Array:
 def _by_head(query: Array, key: Array, value: Array, bias: Bias) -> Array:
     """Compute one head after the other."""
 
-    def one(head: tuple[Array, ...]) -> Array:
+    def one(head: tuple[Array | None, ...]) -> Array:
         *parts, own = head
         query, key, value = (part[:, :, None] for part in parts)
         return _attend(query, key, value, bias if own is None else own)[:, :, 0]

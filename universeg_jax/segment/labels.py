@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from universeg_jax.errors import InputError
@@ -80,16 +82,21 @@ class Classes:
         Binary tasks use sigmoid(logits). Tasks with several classes use softmax(10 * sigmoid(logits)) over classes, as
         the official UniverSeg demo does.
         """
-        probability = jax.nn.sigmoid(logits[..., 0].astype(np.float32))
-        if not self.binary:
-            probability = jax.nn.softmax(10 * probability, axis=0)
-        return np.moveaxis(np.asarray(probability, np.float32), 0, -1)
+        return np.asarray(_probability(logits, self.binary))
 
     def mask(self, probability: np.ndarray, *, threshold: float) -> np.ndarray:
         """Turn probabilities (H,W,P) into class values (H,W): above the threshold if binary, else the likeliest."""
         if self.binary:
             return self.values[(probability[..., 0] > threshold).astype(np.intp)]
         return self.values[probability.argmax(axis=-1)]
+
+
+@partial(jax.jit, static_argnums=1)  # one program rather than one for each step
+def _probability(logits: jax.Array, binary: bool) -> jax.Array:
+    probability = jax.nn.sigmoid(logits[..., 0].astype(np.float32))
+    if not binary:
+        probability = jax.nn.softmax(10 * probability, axis=0)
+    return jnp.moveaxis(probability, 0, -1)
 
 
 def _is_fractional(label: np.ndarray) -> bool:

@@ -46,7 +46,7 @@ def set_parameters(model: nnx.Module, values: Mapping[str, Array]) -> None:
     for name, value in values.items():
         if value.shape != parameters[paths[name]].shape:
             raise ValueError(f"{name} has shape {parameters[paths[name]].shape}, its value {value.shape}")
-    new = {paths[name]: jnp.asarray(value) for name, value in values.items()}
+    new = {paths[name]: jax.device_put(value) for name, value in values.items()}
     nnx.update(model, traverse_util.unflatten_dict(new))
 
 
