@@ -9,6 +9,7 @@ import argparse
 import functools
 import platform
 import shlex
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -154,7 +155,8 @@ def damage(place: Path, arguments: argparse.Namespace) -> Steps:
     yield functools.partial(step, "PyTorch file", folder, reader, pattern="*", checked=True)
     task = child.write_small_task(place / "task")
     options = ["--workers", "1", "-q", "--licence", "none", "--name", "discs"]
-    child.run(["prepare", str(task / "support"), "-o", str(place / "corpus"), *options], place / "log")
+    prepare = ["prepare", str(task / "support"), "-o", str(place / "corpus"), *options]
+    subprocess.run([sys.executable, "-m", "universeg_jax", *prepare], check=True)  # JAX is in use here: no fork
 
     def read_corpus(path: Path):
         corpora.open_images.cache_clear()

@@ -3,18 +3,16 @@
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from flax import nnx
 from PIL import Image
 
 from universeg_jax.cli.main import main
-from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.weights import store
 
 
 def start(argv: Sequence[str], log: Path, *, most_bytes: int | None = None) -> int:
@@ -70,10 +68,20 @@ def run_and_kill(argv: Sequence[str], log: Path, after: float) -> bool:
     return True
 
 
-def write_small_weights(folder: Path, *, seed: int = 0) -> Path:
-    """Write weights of a UniverSeg of two small stages, which compiles in a second."""
-    config = UniverSegConfig(encoder_features=((2, 2), (2, 2)), input_size=16)
-    store.save(UniverSeg(config, rngs=nnx.Rngs(seed)), folder)
+_WEIGHTS = """
+import sys
+import universeg_jax as uj
+config = uj.UniverSegConfig(encoder_features=((2, 2), (2, 2)), input_size=16)
+uj.weights.save(uj.universeg(config=config), sys.argv[1])
+"""
+
+
+def write_small_weights(folder: Path) -> Path:
+    """Write weights of a UniverSeg of two small stages, which compiles in a second.
+
+    Another process writes them: TensorStore ends every process that is forked after it was used.
+    """
+    subprocess.run([sys.executable, "-c", _WEIGHTS, str(folder)], check=True)
     return folder
 
 
