@@ -1,11 +1,12 @@
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers import make_sources
 from tests.helpers.corpora import prepare_all
 from universeg_jax.data.corpus.read import Corpus
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.evaluate.data import CorpusData
 from universeg_jax.evaluate.folder_data import read_folder
 from universeg_jax.evaluate.protocol import EvaluationProtocol
@@ -55,7 +56,9 @@ def test_volumes_are_cases_of_all_their_slices(tmp_path):
     assert 1 <= len(examples) <= 2
     assert max(e.area for e in examples) == case.area
     assert data.fingerprint("scans") == read_folder(folder, modality="MR").fingerprint("scans")
-    assert data.fingerprint("scans") != read_folder(folder, modality="T1").fingerprint("scans")
+    with pytest.warns(SegmentationWarning, match="lowest value"):
+        as_ct = read_folder(folder, modality="CT")
+    assert data.fingerprint("scans") != as_ct.fingerprint("scans")
 
 
 def test_volumes_are_cut_along_another_axis(tmp_path):
@@ -97,3 +100,32 @@ def test_what_cannot_be_used_is_named(tmp_path):
         make_sources.npz(tmp_path / "sets" / f"{name}.npz", 2)
     with pytest.raises(InputError, match=r"sets: holds 2 datasets \(a, b, ...\)"):
         read_folder(tmp_path / "sets")
+
+
+def test_masks_that_mark_by_unlike_values_are_refused(tmp_path):
+    folder = make_sources.pictures(tmp_path / "cells", 3, values=(1,))
+    mask = folder / "masks" / "case01.png"
+    with Image.open(mask) as picture:
+        make_sources.save(mask, 255 * np.asarray(picture))
+    with pytest.raises(InputError, match="case00 marks the structure by 1, case01 by 255"):
+        read_folder(folder)
+
+
+def test_instances_are_refused_or_joined_into_one_class(tmp_path):
+    folder = make_sources.pictures(tmp_path / "cells", 2, size=(80, 120))
+    make_sources.save(folder / "masks" / "case01.png", np.kron(np.arange(96).reshape(8, 12), np.ones((10, 10))))
+    with pytest.raises(InputError, match=r"case01\.png: has 95 different values .* --one-class"):
+        read_folder(folder)
+    assert [task.label for task in read_folder(folder, one_class="cell").tasks] == ["cell"]
+
+
+def test_splits_of_the_dataset_are_kept(tmp_path):
+    images = {f"{split}_images": np.zeros((2, 8, 8), np.uint8) for split in ("train", "val", "test")}
+    labels = {f"{split}_label": np.eye(8, dtype=np.uint8)[None].repeat(2, 0) for split in ("train", "val", "test")}
+    np.savez(tmp_path / "a.npz", **images, **labels)
+    with pytest.warns(SegmentationWarning, match="shows nothing"):
+        data = read_folder(tmp_path / "a.npz")
+    [task] = data.tasks
+    assert [case.split for case in data.cases(task)] == ["train"] * 2 + ["validation"] * 2 + ["test"] * 2
+    assert [example.split for example in data.examples(task)] == [case.split for case in data.cases(task)]
+    assert data.name(data.cases(task)[2].images[0]) == data.cases(task)[2].name == "val_000000"

@@ -60,6 +60,9 @@ def add_parser(subparsers) -> None:
     what.add_argument(
         "--subject-pattern", metavar="REGEX", help="pattern that finds the subject in file names of a folder"
     )
+    what.add_argument(
+        "--one-class", metavar="NAME", help="join all classes of a folder into one, such as instances of one structure"
+    )
     what.add_argument("--modality", help="modality of volumes in a folder: CT, MR")
     what.add_argument(
         "--axis", choices=("axial", "coronal", "sagittal"), help="axis along which volumes in a folder are cut"
@@ -159,7 +162,7 @@ def _open(arguments: argparse.Namespace):
     source = arguments.source
     one = (source / "index.npz").is_file()
     if one or any(source.glob("*/index.npz")):
-        for option in ("axis", "modality", "subject_pattern"):
+        for option in ("axis", "modality", "subject_pattern", "one_class"):
             if getattr(arguments, option) is not None:
                 raise InputError(
                     f"--{option.replace('_', '-')}: {source} is a corpus, for which that was decided when it was "
@@ -173,6 +176,7 @@ def _open(arguments: argparse.Namespace):
         axis=arguments.axis,
         modality=arguments.modality,
         subject_pattern=arguments.subject_pattern,
+        one_class=arguments.one_class or "",
         progress=not arguments.quiet,
     )
 

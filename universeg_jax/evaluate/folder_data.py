@@ -6,6 +6,7 @@ a volume. Here all slices along one axis are kept, and the volume is one case wi
 
 import hashlib
 import itertools
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -144,9 +145,14 @@ def read_folder(
     axis: str | None = None,
     modality: str | None = None,
     subject_pattern: str | None = None,
+    one_class: str = "",
     progress: bool = False,
 ) -> FolderData:
-    """Read the labelled images or volumes of a folder. Arguments are those of `find_sources` and `FolderData`.
+    """Read the labelled images or volumes of a folder.
+
+    Args:
+        one_class: name that joins all classes into one; "" keeps them apart.
+        axis, modality, subject_pattern, progress: as for `find_sources` and `FolderData`.
 
     Raises:
         InputError: `find_sources` or `FolderData` refuses the folder, or it holds several datasets.
@@ -158,7 +164,7 @@ def read_folder(
             f"{folder}: holds {len(sources)} datasets ({names}, ...); pass one of them, or make a corpus of all with "
             "`universeg-jax prepare`"
         )
-    return FolderData(sources[0], axis=axis, progress=progress)
+    return FolderData(replace(sources[0], one_class=one_class), axis=axis, progress=progress)
 
 
 def _names(scan: Scan) -> list[str]:

@@ -90,7 +90,7 @@ def check_class_count(values: Collection[int], name: str) -> None:
         raise InputError(
             f"{name}: has {len(values)} different values from {min(values)} to {max(values)}; at most {MAX_CLASSES} "
             "can be classes. Is it an image, a mask saved with loss (JPEG), or a map of instances? For instances, save "
-            "label > 0, or pass --one-class NAME to `universeg-jax prepare`"
+            "label > 0, or pass --one-class NAME (to prepare and evaluate)"
         )
 
 

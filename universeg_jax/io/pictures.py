@@ -3,6 +3,7 @@
 PNG, JPEG, BMP and TIFF are read. The content of a file shows its format; its extension does not matter.
 """
 
+import io
 import os
 import warnings
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def decode(path: Path) -> Picture:
         with warnings.catch_warnings():
             # Pillow warns of odd metadata, which do not matter here, and of size, which MAX_PIXELS limits.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as picture:
+            # From memory: of a file, a damaged length would be allocated before it is read.
+            with Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS) as picture:
                 _check_header(path, picture)
                 picture.load()
                 lossy = picture.format in ("JPEG", "MPO") or picture.info.get("compression") in ("jpeg", "tiff_jpeg")

@@ -4,6 +4,7 @@ Pillow inverts some "min is white" files, wraps unsigned 32-bit values and knows
 as they are stored. Pillow still decodes the compressions for which tifffile needs a further package, such as LZW.
 """
 
+import io
 import logging
 import zlib
 from contextlib import contextmanager
@@ -123,7 +124,7 @@ def _decode_by_pillow(path: Path, page) -> np.ndarray:
     """Decode by libtiff, and undo the changes of Pillow: inversion, expansion of few bits, and wrapped signs."""
     named = f"{page.dtype} samples with the compression {getattr(page.compression, 'name', page.compression)}"
     try:
-        with Image.open(path, formats=("TIFF",)) as picture:
+        with Image.open(io.BytesIO(path.read_bytes()), formats=("TIFF",)) as picture:
             if len(picture.getbands()) > 1 and page.bitspersample != 8:
                 raise InputError(f"{path}: colour of {named} cannot be read; save it without compression")
             picture.load()
