@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -139,3 +141,14 @@ def test_channels_without_numbers_are_refused(tmp_path, about):
     (tmp_path / "dataset.json").write_text(about)
     with pytest.raises(InputError, match=r"dataset\.json: (must be a table|modality must number the channels)"):
         find(tmp_path)
+
+
+def test_more_values_than_classes_are_refused_or_joined(tmp_path):
+    folder = nifti_pairs(tmp_path, 1, modality={"0": "MR"})
+    many = np.arange(20 * 24 * 12).reshape(20, 24, 12) % 90
+    nifti(folder / "labelsTr" / "scan_000.nii.gz", many.astype(np.uint8))
+    [source] = find(folder)
+    with pytest.raises(InputError, match=r"scan_000\.nii\.gz: has 89 different values .*--one-class"):
+        source.scans(source.items[0])
+    joined = replace(source, one_class="cell")
+    assert joined.scans(joined.items[0])[0].classes == [1]
