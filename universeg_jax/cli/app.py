@@ -43,18 +43,19 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> None:
+    from universeg_jax.app.workspace import Workspace
+    from universeg_jax.util.files import locked
+
+    workspace = Workspace(folder)
+    stack.enter_context(locked(folder))
     import gradio as gr
 
     from universeg_jax.app.events import Events
     from universeg_jax.app.page import CSS, FONT, FONT_MONO, build
     from universeg_jax.app.propose import Proposer, lazy_prompter
     from universeg_jax.app.server import USER, gate_for, launch_options
-    from universeg_jax.app.workspace import Workspace
     from universeg_jax.segment.segmenter import Segmenter
-    from universeg_jax.util.files import locked
 
-    workspace = Workspace(folder)
-    stack.enter_context(locked(folder))
     gate = gate_for(arguments.host, arguments.password)
     page = build(Events(workspace, Proposer(workspace, Segmenter(arguments.model)), lazy_prompter(workspace)))
     theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
