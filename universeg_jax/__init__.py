@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from universeg_jax.nn.cross_conv import CrossBlock as CrossBlock
     from universeg_jax.nn.cross_conv import CrossConv as CrossConv
     from universeg_jax.segment.model import InContextModel as InContextModel
-    from universeg_jax.segment.segmenter import Segmentation as Segmentation
     from universeg_jax.segment.segmenter import Segmenter as Segmenter
-    from universeg_jax.segment.segmenter import Task as Task
+    from universeg_jax.segment.task import Segmentation as Segmentation
+    from universeg_jax.segment.task import Task as Task
     from universeg_jax.weights.loading import load as load
     from universeg_jax.weights.loading import protosam as protosam
     from universeg_jax.weights.loading import universeg as universeg
@@ -54,7 +54,8 @@ else:
             "models.universeg": ("UniverSeg", "UniverSegConfig"),
             "nn.cross_conv": ("CrossBlock", "CrossConv"),
             "segment.model": ("InContextModel",),
-            "segment.segmenter": ("Segmentation", "Segmenter", "Task"),
+            "segment.segmenter": ("Segmenter",),
+            "segment.task": ("Segmentation", "Task"),
             "version": ("__version__",),
             "weights.loading": ("load", "protosam", "universeg"),
         },

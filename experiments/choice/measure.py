@@ -11,6 +11,7 @@ import argparse
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ def main() -> None:
     parser.add_argument("--model", choices=("universeg", "protosam"), required=True)
     parser.add_argument("--weights", default=shipped.DEFAULT, help="weights of UniverSeg (default: %(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of examples (default: 1 4 16)")
+    parser.add_argument("--nearest", type=int, help="examples that ProtoSAM compares a target with, instead of its own")
+    parser.add_argument("--targets-only", action="store_true", help="leave no examples out")
     parser.add_argument("--datasets", nargs="+", help="only these (default: all)")
     parser.add_argument("--draws", type=int, default=1, help="draws of each task (default: %(default)s)")
     parser.add_argument("--tasks-of-dataset", type=int, default=1, metavar="N", help="(default: %(default)s)")
@@ -50,10 +53,13 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(arguments.corpus)
     if arguments.model == "universeg":
-        models = {"universeg": load(arguments.weights)}
+        model = load(arguments.weights)
     else:
         # The decoder neither gains nor loses on average: experiments/results/protosam_choices.md.
-        models = {"protosam": ProtoSAM(StoredSAM(load(PROTOSAM), arguments.encodings), config=ProtoSAMConfig.coarse())}
+        config = ProtoSAMConfig.coarse()
+        if arguments.nearest is not None:
+            config = replace(config, nearest=arguments.nearest)
+        model = ProtoSAM(StoredSAM(load(PROTOSAM), arguments.encodings), config=config)
     trials = list(make_trials(corpus, **SHAPE, tasks_of_dataset=arguments.tasks_of_dataset))
     for draw in range(arguments.draws):
         for trial in trials:
@@ -63,12 +69,8 @@ def main() -> None:
             file = arguments.out / f"{name}-{draw}-{arguments.model}.npz"
             if file.exists():
                 continue
-            found = {}
-            for label, model in models.items():
-                found |= {
-                    f"{label} {key}": value
-                    for key, value in measure(corpus, trial, draw, model, arguments.sizes).items()
-                }
+            found = measure(corpus, trial, draw, model, arguments.sizes, left_out=not arguments.targets_only)
+            found = {f"{arguments.model} {key}": value for key, value in found.items()}
             part = file.with_suffix(".part.npz")
             np.savez_compressed(part, **found)
             part.replace(file)
@@ -76,7 +78,7 @@ def main() -> None:
 
 
 def measure(
-    corpus: Corpus, trial: Trial, draw: int, model: InContextModel, sizes: Sequence[int]
+    corpus: Corpus, trial: Trial, draw: int, model: InContextModel, sizes: Sequence[int], *, left_out: bool
 ) -> dict[str, np.ndarray]:
     """Return probabilities (N,H,W), float16, of targets and examples, by method and number of examples."""
     segmenter, found = Segmenter(model, window=(0, 1)), {}
@@ -94,7 +96,7 @@ def measure(
             found[f"targets {size}"] = probabilities(member, targets, everything)
             if grey and size >= 8:
                 found[f"similar {size}"] = probabilities(member, targets, similar(member, targets, size // 2))
-            if size in LEFT_OUT or (size == sizes[-1] and size >= 8):
+            if left_out and (size in LEFT_OUT or (size == sizes[-1] and size >= 8)):
                 others = 1 - np.eye(size, dtype=np.float32)
                 found[f"left out {size}"] = probabilities(member, member.views, others)
                 if grey and size >= 8:

@@ -297,7 +297,7 @@ def test_progress_is_shown_when_asked_for(progress, capsys, monkeypatch):
     images, labels = examples(3)
     task = Segmenter(Matcher(), progress=progress).fit(images, labels)
     monkeypatch.setattr(
-        "universeg_jax.segment.segmenter.tqdm", lambda **options: tqdm(**options | {"delay": 0, "mininterval": 0})
+        "universeg_jax.segment.task.tqdm", lambda **options: tqdm(**options | {"delay": 0, "mininterval": 0})
     )
     task.predict(images * 6, ensemble=2)
     shown = capsys.readouterr().err

@@ -11,7 +11,8 @@ from universeg_jax.app.workspace import Proposal, Workspace
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.models.sam.model import SAM, logits_to_image, prompts_to_resized, resize_longest
 from universeg_jax.segment.forecast import certainty
-from universeg_jax.segment.segmenter import Segmenter, Task
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.task import Task
 from universeg_jax.weights import load
 
 AT_ONCE = 8  # images in a call of the model, between two looks at the stop button

@@ -17,7 +17,7 @@ from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
     from universeg_jax.models.protosam.pipeline import ProtoSAM
-    from universeg_jax.segment.segmenter import Task
+    from universeg_jax.segment.task import Task
 
 AUTO = "auto"
 

@@ -17,7 +17,8 @@ from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExamp
 from universeg_jax.io.pictures import read_image
 from universeg_jax.io.task_folder import SupportFolder, TargetFile, read_target
 from universeg_jax.segment.forecast import Forecast
-from universeg_jax.segment.segmenter import Segmentation, Segmenter, Task
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.task import Segmentation, Task
 
 AT_ONCE = 16  # targets held in memory
 MOST_SHOWN = 24  # results on an overview

@@ -10,7 +10,7 @@ from universeg_jax.segment.model_task import BATCH_SIZES
 from universeg_jax.segment.preprocess import resize_square
 
 if TYPE_CHECKING:
-    from universeg_jax.segment.segmenter import Task
+    from universeg_jax.segment.task import Task
 
 MOST = 16  # examples that are left out, one at a time
 

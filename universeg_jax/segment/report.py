@@ -18,7 +18,7 @@ from universeg_jax.errors import SegmentationWarning
 from universeg_jax.io.overview import shorten
 from universeg_jax.io.task_folder import SupportFolder
 from universeg_jax.segment.folder import PredictionRecord, foreground
-from universeg_jax.segment.segmenter import Task
+from universeg_jax.segment.task import Task
 
 LONGEST_TABLE = 24
 SUMMARY = (("mean", fmean), ("median", median), ("worst", min))

@@ -20,7 +20,7 @@ from universeg_jax.errors import InputError
 from universeg_jax.io import task_folder
 from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.segment.segmenter import Segmenter
-from universeg_jax.segment.segmenter import Task as FittedTask
+from universeg_jax.segment.task import Task as FittedTask
 from universeg_jax.train.config import Stage, TrainConfig
 from universeg_jax.train.devices import Devices
 from universeg_jax.train.finetune.examples import ExampleData, split_examples
