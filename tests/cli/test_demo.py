@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,12 +38,17 @@ def test_examples_are_small():
 def test_demo_writes_masks_and_one_picture(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     names = sorted(path.name for path in (tmp_path / "demo").iterdir())
-    assert names == ["fetal-head", "nuclei", "overview.png", "report.json"]
+    assert names == ["fetal-head", "hippocampus", "nuclei", "overview.png", "report.json"]
+    for target in sorted((EXAMPLES / "hippocampus" / "targets").iterdir()):
+        scan, mask = nibabel.load(target), nibabel.load(tmp_path / "demo" / "hippocampus" / "masks" / target.name)
+        assert mask.shape == scan.shape
+        np.testing.assert_array_equal(mask.affine, scan.affine)
     for task in TASKS:
         assert len(list((tmp_path / "demo" / task / "masks").iterdir())) == 8
     said = capsys.readouterr().out
-    assert said.count(f"seen by {shipped.DEFAULT} in training") == said.count(f"new to {shipped.DEFAULT}") == 1
-    assert said.count("mean") == 2
+    assert said.count(f"seen by {shipped.DEFAULT} in training") == 2
+    assert said.count(f"new to {shipped.DEFAULT}") == 1
+    assert said.count("mean") == 3
 
 
 @pytest.mark.usefixtures("brightness")

@@ -11,7 +11,7 @@ from universeg_jax.cli.shared import add_overwrite, add_quiet, add_weights
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "demo",
-        help="segment the shipped examples: nuclei and fetal heads",
+        help="segment the shipped examples: nuclei, fetal heads, and hippocampi in volumes",
         description="Segment two shipped tasks, cell nuclei (BBBC038) and fetal heads (HC18): "
         "16 labelled examples and 8 images each. Prints Dice, writes masks and one overview picture.",
     )
@@ -41,12 +41,14 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.segment.folder import Options, make_section, output_files, predict_targets
     from universeg_jax.segment.report import dice_table, environment, task_report, warnings_on_stderr, write_report
     from universeg_jax.segment.segmenter import Segmenter
+    from universeg_jax.segment.volume_folder import DemoVolumes
     from universeg_jax.util.outputs import check_outputs, complete_or_nothing
 
     options, sections, reports, tables = Options(), [], {}, []
     with warnings_on_stderr() as warned, as_file(files("universeg_jax") / "assets" / "examples") as examples:
         tasks = []
-        for about in json.loads((examples / "examples.json").read_text(encoding="utf-8")):
+        listed = json.loads((examples / "examples.json").read_text(encoding="utf-8"))
+        for about in (about for about in listed if about.get("kind") != "volumes"):
             place = examples / about["folder"]
             tasks.append((about, read_support(place / "support"), find_targets(place / "targets", place / "labels")))
         outputs = [
@@ -54,6 +56,8 @@ def run(arguments: argparse.Namespace) -> None:
             for about, support, targets in tasks
             for file in output_files(support, targets, options)
         ]
+        volumes = [DemoVolumes(about, examples) for about in listed if about.get("kind") == "volumes"]
+        outputs += [file for task in volumes for file in task.output_files()]
         outputs += ["overview.png", "report.json"]
         check_outputs(arguments.out, outputs, overwrite=arguments.overwrite)
         segmenter = Segmenter(arguments.weights)
@@ -67,6 +71,12 @@ def run(arguments: argparse.Namespace) -> None:
                 sections.append(make_section(title, support, targets, records, place))
                 reports[about["folder"]] = {"title": title, **task_report(support, records, task)}
                 tables.append(f"{title}\n{dice_table(support, records)}\n")
+            for volume_task in volumes:
+                title = f"{volume_task.title}, {_seen(volume_task.about, arguments.weights)}"
+                section, scans, table = volume_task.run(segmenter, folder, title, show=not arguments.quiet)
+                sections.append(section)
+                reports[volume_task.about["folder"]] = {"title": title, "scans": scans}
+                tables.append(f"{title}\n{table}\n")
             write_overview(folder / "overview.png", sections)
             report = {"command": arguments.command_line, **environment(), "warnings": warned}
             write_report(folder / "report.json", {**report, "weights": arguments.weights, "tasks": reports})

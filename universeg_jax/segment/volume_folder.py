@@ -12,13 +12,15 @@ from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import dice, surface_scores
 from universeg_jax.io.dicom_seg import write_segmentation
 from universeg_jax.io.dicom_series import Series, series_files
-from universeg_jax.io.overview import SUPPORT_SHOWN, Result, ShownExample
+from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExample
 from universeg_jax.io.volume_files import output_ending, read_label_volume, read_volume, write_label_volume
-from universeg_jax.io.volume_folder import VolumeFile, VolumeFolder
+from universeg_jax.io.volume_folder import VolumeFile, VolumeFolder, find_volumes, open_volume_folder
 from universeg_jax.io.volumes import Volume
 from universeg_jax.segment.folder import evenly
 from universeg_jax.segment.planes import Planes, SquarePixels
-from universeg_jax.segment.volume import VolumeTask
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.slice_choice import SliceChoice
+from universeg_jax.segment.volume import VolumeTask, fit_volumes
 from universeg_jax.util.files import temporary_folder
 from universeg_jax.util.json_files import read_json, write_json
 
@@ -186,6 +188,40 @@ def scan_results(
             known = None if truth is None else _shown(volume, truth, axis, k)[1]
             results.append(Result(f"{target.name}, slice {k} of {len(view)}", image, own, known))
     return results
+
+
+class DemoVolumes:
+    """The shipped task of volumes, as `universeg-jax demo` segments it.
+
+    Args:
+        about: its entry in examples.json.
+        examples: the folder of the shipped examples.
+    """
+
+    SLICES = 8  # shown at once: few, so that the demo takes a minute
+
+    def __init__(self, about: dict, examples: Path):
+        place = examples / about["folder"]
+        self.about, self.title = about, f"{about['title']}: {about['dataset']}"
+        self._support = open_volume_folder(place / "support")
+        self._targets = find_volumes(place / "targets", place / "labels")
+
+    def output_files(self) -> list[str]:
+        """Paths of all files that `run` writes."""
+        files = [mask_file(target, dicom_seg=False) for target in self._targets]
+        return [f"{self.about['folder']}/{file}" for file in [*files, "report.json"]]
+
+    def run(self, segmenter: Segmenter, out: Path, title: str, *, show: bool) -> tuple[Section, list[dict], str]:
+        """Segment the scans into a folder of `out`; the section of the overview, records, and the table of Dice."""
+        task = fit_volumes(segmenter, self._support, axis="axial", choice=SliceChoice(size=self.SLICES))
+        names = {int(value): self._support.class_names[int(value)] for value in task.values[1:]}
+        place = out / self.about["folder"]
+        progress = Progress(place / "report.json", {"title": title})
+        predict_volumes(task, names, self._targets, place, progress, show=show)
+        note = f"{len(self._support)} labelled volumes, above; {len(self._targets)} scans, axial slices below"
+        examples = support_examples(self._support, "axial")
+        results = scan_results(self._targets, place, progress, "axial")
+        return Section(title, note, names, examples, results), list(progress.records.values()), volume_table(progress)
 
 
 def volume_table(progress: Progress) -> str:
