@@ -154,4 +154,4 @@ def test_interrupted(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as exit_:
         prepare(pictures(tmp_path / "cells", 2), "--out", tmp_path / "corpus")
     assert exit_.value.code == 130
-    assert "finished work is kept" in capsys.readouterr().err
+    assert "finished scans are kept" in capsys.readouterr().err
