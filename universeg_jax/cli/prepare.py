@@ -63,6 +63,12 @@ def add_parser(subparsers) -> None:
     how.add_argument(
         "--workers", type=int, default=os.cpu_count(), metavar="N", help="number of processes (default: %(default)s)"
     )
+    how.add_argument(
+        "--memory",
+        type=float,
+        metavar="GB",
+        help="memory of all processes together; fewer work at once if their scans are large (default: what is free)",
+    )
     how.add_argument("--runner", metavar="NAME", help="an Apache Beam runner, such as DirectRunner or FlinkRunner")
     how.add_argument(
         "--runner-options", default="", metavar="OPTIONS", help="options for Beam, such as '--parallelism=64'"
@@ -89,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.runner:
             workers = Beam(arguments.runner, tuple(shlex.split(arguments.runner_options)))
         else:
-            workers = Processes(min(arguments.workers, max(len(source.items) for source in sources)))
+            workers = Processes(_processes(arguments, sources))
         with resumable("finished scans are kept"), workers:
             for source in sources:
                 prepared = prepare(
@@ -102,6 +108,22 @@ def run(arguments: argparse.Namespace) -> None:
                 _report(prepared, quiet=arguments.quiet)
     if not arguments.quiet and len(sources) > 1:
         print(f"{len(sources)} datasets in {arguments.out}")
+
+
+def _processes(arguments: argparse.Namespace, sources: list) -> int:
+    from universeg_jax.util.checks import check_number
+    from universeg_jax.util.memory import available_memory, processes_that_fit
+
+    check_number("--workers", arguments.workers, least=1, whole=True)
+    if arguments.memory is not None:
+        check_number("--memory", arguments.memory, above=0)
+    memory = available_memory() if arguments.memory is None else int(arguments.memory * 1e9)
+    files = [item.files for source in sources for item in source.items]
+    wanted = min(arguments.workers, max(len(source.items) for source in sources))
+    found = processes_that_fit(wanted, files, memory)
+    if found < wanted and not arguments.quiet:
+        print(f"{found} of {wanted} processes work at once: the scans are large for the memory", file=sys.stderr)
+    return found
 
 
 def _sources(arguments: argparse.Namespace) -> list:

@@ -4,6 +4,7 @@ FOLDER/universeg.json   configuration, provenance, versions, checksum
 FOLDER/parameters/      an Orbax checkpoint of {name: array}
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,8 +57,8 @@ def save(
     with new_folder(folder, overwrite=overwrite) as new:
         new.mkdir()
         try:
-            with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:  # left when all is written
-                checkpointer.save(new / PARAMETERS, parameters)
+            with _no_tracebacks(), ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
+                checkpointer.save(new / PARAMETERS, parameters)  # the block ends when all is written
         except Exception as error:  # a full disk, as TensorStore reports it
             raise WeightsError(f"{folder}: the parameters cannot be written: {error}") from error
         # It holds the path of the folder, which is private and soon wrong; nothing reads it.
@@ -137,6 +138,17 @@ def new_folder(folder: str | os.PathLike, *, overwrite: bool = False, descriptio
             yield new
     except OSError as error:
         raise WeightsError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _no_tracebacks() -> Iterator[None]:
+    """Keep Orbax from logging the traceback of an error that is raised anyway."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _sha256(folder: Path) -> dict[str, str]:
