@@ -66,7 +66,7 @@ def test_quiet(tmp_path, capsys):
     assert prepare(folder, "--out", tmp_path / "corpus", "--quiet") == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("warning: left out case01: images/case01.png: is not a PNG")
+    assert err.startswith("warning: skipped case01: images/case01.png: is not a PNG")
     assert len(err.splitlines()) == 1
 
 
@@ -80,7 +80,7 @@ def test_bad_input_is_one_line(tmp_path, capsys):
     assert not (tmp_path / "corpus").exists()
     (tmp_path / "file").write_text("mine")
     message = refused(capsys, tmp_path / "sets", "--out", tmp_path / "file")
-    assert "file: cannot be made a corpus (Not a directory); pass another folder" in message
+    assert "file: cannot be created as a corpus (Not a directory); pass another folder" in message
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -39,7 +39,7 @@ def release(tmp_path, monkeypatch):
         name="tiny",
         source=PackageMember("some-tools==1.0", MEMBER, digest),
         digest=Sha256(digest),
-        megabytes=1,
+        megabytes=6,
         licence="none",
         about="For tests.",
         config=TINY_VIT,
