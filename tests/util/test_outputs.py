@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -95,3 +97,17 @@ def test_a_kill_while_results_are_moved_is_made_good_by_the_next_run(tmp_path, m
     write(out, "other", files=("other.txt",))
     assert contents(out) in ({**old, "other.txt": "other"}, {**new, "other.txt": "other"})
     assert {path.name for path in out.iterdir()} == {"masks", "report.json", "other.txt"}
+
+
+def test_a_second_process_is_refused_before_it_works(tmp_path):
+    program = "import sys; from pathlib import Path; from universeg_jax.util.outputs import own_output\n"
+    program += "with own_output(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    other = [sys.executable, "-c", program, tmp_path / "out"]
+    with subprocess.Popen(other, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(InputError, match="out: another run is writing to it"):
+            write(tmp_path / "out", "mine")
+        process.stdin.close()
+    assert not (tmp_path / "out").exists()
+    write(tmp_path / "out", "mine")
+    assert contents(tmp_path / "out") == dict.fromkeys(FILES, "mine")
