@@ -42,7 +42,7 @@ def pair_names(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
     "label0001", "a" and "a_mask", "a_0000" and "a".
 
     Returns:
-        The name of the mask by that of the image, for images that have one.
+        Names of masks by names of images, for images that have a mask.
 
     Raises:
         InputError: names of which several have one pair.

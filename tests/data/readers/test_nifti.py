@@ -152,3 +152,16 @@ def test_more_values_than_classes_are_refused_or_joined(tmp_path):
         source.scans(source.items[0])
     joined = replace(source, one_class="cell")
     assert joined.scans(joined.items[0])[0].classes == [1]
+
+
+@pytest.mark.parametrize(("image", "mask"), [("img{}", "label{}"), ("case{}", "case{}_seg")])
+def test_masks_with_a_prefix_or_suffix_belong_to_their_images(tmp_path, image, mask):
+    folder = nifti_pairs(tmp_path, 2, modality={"0": "MR"})
+    for i in range(2):
+        for place, name in (("imagesTr", image), ("labelsTr", mask)):
+            file = folder / place / f"scan_{i:03d}.nii.gz"
+            file.rename(file.with_name(f"{name.format(f'{i:04d}')}.nii.gz"))
+    [source] = find(folder)
+    assert [item.problem for item in source.items] == ["", ""]
+    assert [item.name for item in source.items] == [image.format(f"{i:04d}") for i in range(2)]
+    assert source.scans(source.items[1])[0].classes == [1, 2]

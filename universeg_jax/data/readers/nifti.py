@@ -13,6 +13,7 @@ from pathlib import Path
 from universeg_jax.data.readers.dataset_json import read_dataset_json
 from universeg_jax.data.readers.source import AXES, Item, Scan, Source, pair_up, volume_scan
 from universeg_jax.errors import InputError
+from universeg_jax.io.pairing import pair_names
 from universeg_jax.io.volume_files import list_volume_files, read_channels
 from universeg_jax.io.volumes import Volume
 
@@ -66,7 +67,7 @@ def _find_one(folder: Path, modality: str | None) -> Source:
         f"decathlon_{folder.name.lower()}" if decathlon else folder.resolve().name,
         "decathlon" if decathlon else "nifti",
         folder,
-        pair_up(_by_channel(images, masks), masks),
+        pair_up(*_paired(folder, images, masks)),
         partial(read_pair, channels=channels, class_names=about.class_names),
         subjects_known=decathlon,  # elsewhere a patient may have several volumes: pass --subject-pattern
         regions=about.regions,
@@ -94,6 +95,21 @@ def read_pair(
 
 def _channels(volume: Volume) -> list[Volume]:
     return [volume.channel(c) for c in range(volume.voxels.shape[3] if volume.voxels.ndim == 4 else 1)]
+
+
+def _paired(
+    folder: Path, images: dict[str, Path], masks: dict[str, Path]
+) -> tuple[dict[str, tuple[Path, ...]], dict[str, Path]]:
+    """Name images and masks alike: by equal names and channels, or else by `pair_names`."""
+    grouped = _by_channel(images, masks)
+    if grouped.keys() & masks.keys():
+        return grouped, masks
+    try:
+        pairs = pair_names(images, masks)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
+    unpaired = {name: file for name, file in masks.items() if name not in pairs.values()}
+    return grouped, {image: masks[mask] for image, mask in pairs.items()} | unpaired
 
 
 def _by_channel(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:

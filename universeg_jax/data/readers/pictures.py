@@ -1,4 +1,4 @@
-"""A folder of images and masks.
+"""Read a folder of images and masks.
 
 SOURCE/images/a.png b.jpg ...   grey or colour; or imagesTr/, with a_0000.png, a_0001.png, ... one file per channel
 SOURCE/masks/a.png b.png ...    of the same names; values, palette indices or colours are classes; or labelsTr/, labels/
