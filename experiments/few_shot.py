@@ -85,11 +85,11 @@ def _protosam(arguments: argparse.Namespace) -> tuple:
     """Return ProtoSAM, which keeps its encodings, and its digest."""
     from universeg_jax.evaluate.few_shot.encodings import store_encodings
     from universeg_jax.evaluate.methods import digest
+    from universeg_jax.models.protosam.encoder import extractor_of
     from universeg_jax.models.protosam.pipeline import ProtoSAM
-    from universeg_jax.train.encoder.learner import extractor_of
     from universeg_jax.weights import load
 
-    features = None if arguments.features is None else extractor_of(load(arguments.features), size=672)
+    features = None if arguments.features is None else extractor_of(load(arguments.features))
     protosam = ProtoSAM(load(arguments.sam), features=features)
     found = digest(protosam)
     store_encodings(protosam, arguments.encodings, capacity=2**31)

@@ -17,6 +17,8 @@ FEW_SHOT = {
     "blend_weight": 1.0,
     "whole_volume": False,
     "encodings": None,
+    "features": None,
+    "adapt": None,
 }
 """Options of this protocol with their defaults."""
 
@@ -50,6 +52,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--blend-nearest", type=int, metavar="N", help="as --nearest, for the weights of --blend")
     group.add_argument(
         "--blend-weight", type=float, default=1.0, metavar="W", help="weight of --blend in the mean (default: 1)"
+    )
+    group.add_argument(
+        "--features", metavar="WEIGHTS", help="encoder of the features of ProtoSAM (default: that of --weights)"
+    )
+    group.add_argument(
+        "--adapt", type=int, metavar="N", help="train the encoder N steps on superpixels of each query scan first"
     )
     group.add_argument(
         "--encodings", type=Path, metavar="FOLDER", help="keep encoded slices there, 14 MB each, for further runs"
@@ -122,24 +130,79 @@ def _methods(arguments: argparse.Namespace) -> list:
     """Return the methods to measure: the weights, the weights of --blend, their mean, and each on whole volumes."""
     from universeg_jax.evaluate.few_shot.methods import Blend, WholeVolume
 
-    methods = [_method(arguments.weights, arguments.nearest, arguments.encodings)]
+    methods = [_first_method(arguments)]
     if arguments.blend is not None:
-        methods.append(_method(arguments.blend, arguments.blend_nearest, arguments.encodings))
+        methods.append(_method(_model(arguments.blend), arguments.blend, arguments.blend_nearest, arguments.encodings))
         methods.append(Blend(tuple(methods), (1.0, arguments.blend_weight)))
     return [*methods, *(WholeVolume(method) for method in methods if arguments.whole_volume)]
 
 
-def _method(weights: str, nearest: int | None, encodings: Path | None):
+def _first_method(arguments: argparse.Namespace):
+    """Return the method of --weights, with --features and --adapt."""
+    from functools import partial
+
+    from universeg_jax.errors import InputError
+
+    if arguments.adapt is None:
+        model = _model(arguments.weights, arguments.features)
+        return _method(model, arguments.weights, arguments.nearest, arguments.encodings)
+    from universeg_jax.models.sam.model import SAM
+    from universeg_jax.train.config import Stage
+    from universeg_jax.train.encoder.config import EncoderTrainConfig
+    from universeg_jax.train.encoder.test_time import TestTimeTraining
+    from universeg_jax.weights import load
+
+    weights = arguments.features or arguments.weights
+    network = load(weights)
+    size = network.config.input_size if isinstance(network, SAM) else 252
+    if arguments.adapt < 1:
+        raise InputError(f"--adapt {arguments.adapt}: pass 1 or more")
+    stage = Stage(size=size, steps=arguments.adapt, batch_size=1, support_size=1, learning_rate=1e-3)
+    config = EncoderTrainConfig(stages=(stage,), weights=weights)
+    make = partial(_adapted_method, arguments)
+    return TestTimeTraining(
+        config, steps=arguments.adapt, make_method=make, name=Path(arguments.weights).name, network=network
+    )
+
+
+def _adapted_method(arguments: argparse.Namespace, network):
+    """Return the method of --weights with a trained network for the features."""
+    from universeg_jax.models.protosam.encoder import extractor_of
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.weights import load
+
+    model = ProtoSAM(load(arguments.weights), features=extractor_of(network))
+    return _method(model, arguments.weights, arguments.nearest, None)
+
+
+def _model(weights: str, features: str | None = None):
+    """Load an in-context model, or a ProtoSAM with the features of another network."""
+    from universeg_jax.errors import InputError
+    from universeg_jax.models.dinov2 import DINOv2
+    from universeg_jax.models.protosam.encoder import extractor_of
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.models.sam.model import SAM
+    from universeg_jax.segment.model import load_in_context
+    from universeg_jax.weights import load
+
+    if features is None:
+        return load_in_context(weights)
+    sam, network = load(weights), load(features)
+    if not isinstance(sam, SAM) or not isinstance(network, SAM | DINOv2):
+        raise InputError(f"--features {features}: pass a SAM or a DINOv2, and a SAM as --weights")
+    return ProtoSAM(sam, features=extractor_of(network))
+
+
+def _method(model, weights: str, nearest: int | None, encodings: Path | None):
+    """Return a method that shows a model the support slices."""
     from universeg_jax.errors import InputError
     from universeg_jax.evaluate.few_shot.encodings import store_encodings
     from universeg_jax.evaluate.few_shot.methods import InContextSlices, NearestInHeight, PartOfOrgan
     from universeg_jax.evaluate.methods import digest
     from universeg_jax.models.protosam.pipeline import ProtoSAM
-    from universeg_jax.segment.model import load_in_context
 
     if nearest is not None and nearest < 1:
         raise InputError(f"--nearest {nearest}: pass 1 or more")
-    model = load_in_context(weights)
     model_digest = digest(model)
     if isinstance(model, ProtoSAM):
         store_encodings(model, encodings, capacity=CACHE)

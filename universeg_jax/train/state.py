@@ -113,9 +113,9 @@ def initial_state(
     parameters: Parameters, optimizer: optax.GradientTransformation, *, frozen: Parameters | None = None
 ) -> TrainState:
     """Return the state before the first step."""
-    # Copies: a step may reuse the memory of one part of the state for another.
-    average = jax.tree.map(jnp.copy, parameters)
-    return TrainState(parameters, average, optimizer.init(parameters), jnp.zeros((), jnp.int32), frozen or {})
+    # Copies: a step reuses the memory of its state, which others may hold too.
+    parameters, average, frozen = (jax.tree.map(jnp.copy, arrays) for arrays in (parameters, parameters, frozen or {}))
+    return TrainState(parameters, average, optimizer.init(parameters), jnp.zeros((), jnp.int32), frozen)
 
 
 def with_parameters(config: UniverSegConfig, parameters: Parameters) -> UniverSeg:

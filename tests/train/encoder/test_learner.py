@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tests.helpers.stacks import stack, write_alpnet
+from tests.helpers.stacks import write_alpnet
+from tests.helpers.tiny_encoder import NETWORK, STACKS, STAGE, config
 from universeg_jax.data.episodes.draw import Episode
-from universeg_jax.data.episodes.pseudo_labels import PseudoLabelConfig
 from universeg_jax.errors import InputError
-from universeg_jax.models.dinov2 import DINOv2, DINOv2Config
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.train.config import Stage
 from universeg_jax.train.devices import Devices
-from universeg_jax.train.encoder.config import AdamWConfig, EncoderTrainConfig, SGDConfig
+from universeg_jax.train.encoder.config import AdamWConfig, SGDConfig
 from universeg_jax.train.encoder.data import EncoderData, allowed_slices
 from universeg_jax.train.encoder.learner import EncoderLearner, learning_rates
 from universeg_jax.train.loop import train
@@ -27,16 +25,6 @@ from universeg_jax.weights import load
 from universeg_jax.weights.lora import DOWN, UP, is_lora
 from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import save
-
-SIZE = 32
-NETWORK = DINOv2(DINOv2Config(features=8, depth=1, heads=2, patch=4, grid=8), rngs=nnx.Rngs(0))
-STAGE = Stage(size=SIZE, steps=4, batch_size=2, support_size=1, learning_rate=1e-2)
-STACKS = [stack(f"scan{i}", seed=i, size=SIZE) for i in range(3)]
-
-
-def config(**options) -> EncoderTrainConfig:
-    given = dict(stages=(STAGE,), weights="tiny", validation_episodes=2, save_every=2, validate_every=4)
-    return EncoderTrainConfig(**given | dict(pseudo_labels=PseudoLabelConfig(min_size=20)) | options)
 
 
 @pytest.fixture(scope="module")

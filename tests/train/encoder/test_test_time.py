@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.stacks import Intensity
-from tests.train.encoder.test_learner import NETWORK, STACKS, config
+from tests.helpers.tiny_encoder import NETWORK, STACKS, config
 from universeg_jax.errors import InputError
 from universeg_jax.train.encoder.test_time import TestTimeTraining
 from universeg_jax.weights.mapping import get_parameters

@@ -172,6 +172,16 @@ class SAMFeatures:
         return mixed_stages(self.sam.encode(images), self.stages)
 
 
+def extractor_of(network: SAM | DINOv2, *, size: int = 672) -> FeatureExtractor:
+    """Return the features of a network, as training uses them and `ProtoSAM(features=...)` takes them.
+
+    Args:
+        network: a SAM or a DINOv2.
+        size: side in pixels of the images for a DINOv2.
+    """
+    return SAMFeatures(network) if isinstance(network, SAM) else DINOv2Features(network, size=size)
+
+
 def in_batches(function: Callable, arrays: tuple, at_once: int):
     """Apply a function to `at_once` entries of arrays at a time and concatenate the results.
 

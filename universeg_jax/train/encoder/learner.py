@@ -12,7 +12,7 @@ from jax import lax
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.errors import InputError
 from universeg_jax.models.dinov2 import DINOv2
-from universeg_jax.models.protosam.encoder import DINOv2Features, FeatureExtractor, SAMFeatures
+from universeg_jax.models.protosam.encoder import extractor_of
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array, Float
@@ -131,16 +131,6 @@ class EncoderLearner:
         # One image at a time, computed again for the gradient: memory of one image instead of all.
         one: Callable[[Array], Array] = jax.checkpoint(lambda image: extract(image[None])[0])
         return lax.map(one, images).astype(jnp.float32)
-
-
-def extractor_of(network: SAM | DINOv2, *, size: int) -> FeatureExtractor:
-    """Return the features of a network that are trained, and that ProtoSAM takes with `features=`.
-
-    Args:
-        network: a SAM or a DINOv2.
-        size: side of the images for a DINOv2, in pixels.
-    """
-    return SAMFeatures(network) if isinstance(network, SAM) else DINOv2Features(network, size=size)
 
 
 def learning_rates(config: EncoderTrainConfig) -> optax.Schedule:
