@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from universeg_jax.errors import InputError
+from universeg_jax.evaluate.few_shot.encodings import StoredEncoder
+from universeg_jax.models.protosam.encoder import Encoded
+
+IMAGES = np.random.default_rng(0).random((3, 4, 4, 3)).astype(np.float32)
+
+
+class Doubling:
+    """An encoder that doubles its images, and counts them."""
+
+    sam = "the SAM"
+
+    def __init__(self):
+        self.encoded = 0
+
+    def __call__(self, images, *, embedding):
+        assert embedding
+        self.encoded += len(images)
+        return Encoded(2 * images, 3 * images)
+
+
+def test_every_image_is_encoded_once(tmp_path):
+    encoder = Doubling()
+    stored = StoredEncoder(encoder, tmp_path / "folder", capacity=10**6)
+    found = stored(IMAGES, embedding=True)
+    np.testing.assert_array_equal(found.features, 2 * IMAGES)
+    np.testing.assert_array_equal(found.embedding, 3 * IMAGES)
+    assert stored(IMAGES[::-1], embedding=False).embedding is None
+    assert (encoder.encoded, stored.sam) == (3, "the SAM")
+    other = Doubling()
+    again = StoredEncoder(other, tmp_path / "folder", capacity=10**6)(IMAGES[:2], embedding=True)
+    np.testing.assert_array_equal(again.embedding, 3 * IMAGES[:2])
+    assert other.encoded == 0
+
+
+def test_memory_is_bounded():
+    encoder = Doubling()
+    stored = StoredEncoder(encoder, None, capacity=2 * 2 * IMAGES[0].nbytes)
+    stored(IMAGES, embedding=True)
+    stored(IMAGES[2:], embedding=True)
+    assert encoder.encoded == 3
+    stored(IMAGES[:1], embedding=True)  # the oldest was dropped
+    assert encoder.encoded == 4
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    StoredEncoder(Doubling(), tmp_path, capacity=10**6)(IMAGES[:1], embedding=True)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"no archive")
+    with pytest.raises(InputError, match=rf"{file.name}: cannot be read .* delete it"):
+        StoredEncoder(Doubling(), tmp_path, capacity=10**6)(IMAGES[:1], embedding=True)
