@@ -60,11 +60,13 @@ def override(config: Config, values: Mapping[str, Any]) -> Config:
 def _explained(error: Exception) -> str:
     if isinstance(error, InputError):
         return str(error)
-    unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    unknown = re.search(r"(?:(\w+)\.__init__\(\) )?got an unexpected keyword argument '(\w+)'", str(error))
     kind = unknown and next((kind for kind in EXPLAINED if kind.__name__ == unknown[1]), None)
+    if unknown and unknown[1] is None:  # checkers of annotations leave the class out
+        kind = next((kind for kind in EXPLAINED if difflib.get_close_matches(unknown[2], _fields(kind), 1)), None)
     if kind is None:
         return f"{type(error).__name__}: {error}"
-    return f"{unknown[2]}: is no field of {unknown[1]}{_nearest(unknown[2], _fields(kind))}"
+    return f"{unknown[2]}: is no field of {kind.__name__}{_nearest(unknown[2], _fields(kind))}"
 
 
 def _fields(kind: type) -> list[str]:

@@ -44,7 +44,7 @@ class EncoderLearner:
         self.network = load(config.weights) if network is None else network
         if not isinstance(self.network, SAM | DINOv2):
             raise InputError(
-                f"weights {config.weights}: belong to a {type(self.network).__name__}; pass a SAM or DINOv2"
+                f"weights {config.weights}: belong to a {type(self.network).__name__}; pass a SAM or a DINOv2"
             )
         if isinstance(self.network, SAM):
             wanted = self.network.config.input_size
