@@ -6,7 +6,6 @@ Kills come at random moments. Damage is one flipped bit in one file. A full disk
 """
 
 import argparse
-import functools
 import platform
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="(default: all)")
     parser.add_argument("--kills", type=int, default=20, metavar="N", help="kills of each command (default: 20)")
     parser.add_argument("--flips", type=int, default=50, metavar="N", help="flips in each kind of file (default: 50)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="faults with TEXT in their name (default: all)")
     arguments = parser.parse_args()
     packages = ("jax", "orbax-checkpoint", "tensorflow-datasets", "pillow", "nibabel")
     about = {
@@ -36,14 +37,17 @@ def main() -> None:
     results = Results(arguments.out, about)
     for group in arguments.groups:
         with tempfile.TemporaryDirectory() as place:
-            for step in GROUPS[group](Path(place), arguments):
+            for name, step in GROUPS[group](Path(place), arguments):
+                if arguments.only not in name:
+                    continue
                 try:
                     results.add(step())
                 except Exception:  # one kind of fault must not end the others
                     traceback.print_exc()
 
 
-Steps = Iterator[Callable[[], Tries]]
+Steps = Iterator[tuple[str, Callable[[], Tries]]]
+"""Name of a fault, and the function that tries it."""
 
 
 def _folder(place: Path, name: str) -> Path:
@@ -75,15 +79,15 @@ def kills(place: Path, arguments: argparse.Namespace) -> Steps:
         options = ["--support", "2", "--draws", "1", "--no-pictures", "-q"]
         return ["evaluate", str(task / "support"), "-o", str(out), "-w", weights, *options]
 
-    yield lambda: killed_and_resumed(
-        predict, _folder(place, "predict"), name="predict", kills=number, again=predict_again
-    )
-    yield lambda: killed_with_old_results(
-        predict, _folder(place, "overwrite"), name="predict --overwrite", kills=number
-    )
-    yield lambda: two_at_once(predict, _folder(place, "two"), name="predict", times=number // 2)
-    yield lambda: killed_and_resumed(evaluate, _folder(place, "evaluate"), name="evaluate", kills=number)
-    yield lambda: killed_and_resumed(prepare, _folder(place, "prepare"), name="prepare", kills=number)
+    steps = {
+        "predict": partial(killed_and_resumed, predict, kills=number, again=predict_again),
+        "predict --overwrite": partial(killed_with_old_results, predict, kills=number),
+        "two predict": partial(two_at_once, predict, times=number // 2),
+        "evaluate": partial(killed_and_resumed, evaluate, kills=number),
+        "prepare": partial(killed_and_resumed, prepare, kills=number),
+    }
+    for name, step in steps.items():
+        yield name, partial(step, _folder(place, f"in {name}"), name=name)
 
 
 def _warm_up() -> None:
@@ -114,19 +118,19 @@ def damage(place: Path, arguments: argparse.Namespace) -> Steps:
 
     rng = np.random.default_rng(0)
     pixels = (40 * rng.random((40, 30))).astype(np.uint8) + np.arange(30, dtype=np.uint8)
-    step = functools.partial(flipped, flips=arguments.flips, place=place)
-    for kind, checked in (("png", False), ("jpg", False), ("bmp", False), ("tif", False)):
+    step = partial(flipped, flips=arguments.flips, place=place)
+    for kind, checked in (("png", True), ("jpg", False), ("bmp", False), ("tif", False)):
         folder = _folder(place, kind)
         Image.fromarray(pixels).save(folder / f"a.{kind}")
-        reader = functools.partial(_read_one, read=read_image, name=f"a.{kind}")
-        yield functools.partial(step, kind.upper(), folder, reader, pattern="*", checked=checked)
+        reader = partial(_read_one, read=read_image, name=f"a.{kind}")
+        yield kind.upper(), partial(step, kind.upper(), folder, reader, pattern="*", checked=checked)
     for ending, checked in (("nii", False), ("nii.gz", True)):
         folder = _folder(place, ending)
         nibabel.save(nibabel.Nifti1Image(np.dstack([pixels] * 5).astype(np.int16), np.eye(4)), folder / f"a.{ending}")
-        reader = functools.partial(
+        reader = partial(
             _read_one, read=lambda file: (read_nifti(file).voxels, read_nifti(file).affine), name=f"a.{ending}"
         )
-        yield functools.partial(step, f"NIfTI .{ending}", folder, reader, pattern="*", checked=checked)
+        yield f"NIfTI .{ending}", partial(step, f"NIfTI .{ending}", folder, reader, pattern="*", checked=checked)
     folder = _folder(place, "npz")
     images = np.stack([pixels] * 3)
     np.savez_compressed(folder / "a.npz", images=images, labels=images > 30, ids=np.array(["a", "b", "c"]))
@@ -138,21 +142,21 @@ def damage(place: Path, arguments: argparse.Namespace) -> Steps:
         npz.load.cache_clear()
         return npz.load(path / "a.npz")
 
-    yield functools.partial(step, "arrays .npz", folder, read_npz, pattern="*", checked=True)
+    yield "arrays .npz", partial(step, "arrays .npz", folder, read_npz, pattern="*", checked=True)
     folder = _folder(place, "classes")
     (folder / "classes.json").write_text(json.dumps({str(i): f"class {i}" for i in range(9)}))
-    reader = functools.partial(_read_one, read=read_class_names, name="classes.json")
-    yield functools.partial(step, "classes.json", folder, reader, pattern="*", checked=False)
+    reader = partial(_read_one, read=read_class_names, name="classes.json")
+    yield "classes.json", partial(step, "classes.json", folder, reader, pattern="*", checked=False)
     weights = child.write_small_weights(place / "weights")
 
     def read_weights(path: Path):
         return export_universeg(store.load(path))
 
-    yield functools.partial(step, "folder of weights", weights, read_weights, pattern="*", checked=True)
+    yield "folder of weights", partial(step, "folder of weights", weights, read_weights, pattern="*", checked=True)
     folder = _folder(place, "torch")
     save_torch(read_weights(weights), folder / "a.pt")
-    reader = functools.partial(_read_one, read=load_torch, name="a.pt")
-    yield functools.partial(step, "PyTorch file", folder, reader, pattern="*", checked=True)
+    reader = partial(_read_one, read=load_torch, name="a.pt")
+    yield "PyTorch file", partial(step, "PyTorch file", folder, reader, pattern="*", checked=True)
     task = child.write_small_task(place / "task")
     options = ["--workers", "1", "-q", "--licence", "none", "--name", "discs"]
     prepare = ["prepare", str(task / "support"), "-o", str(place / "corpus"), *options]
@@ -166,10 +170,14 @@ def damage(place: Path, arguments: argparse.Namespace) -> Steps:
 
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     for pattern in ("*.array_record*", "index.npz"):
-        yield functools.partial(step, f"corpus {pattern}", place / "corpus", read_corpus, pattern=pattern, checked=True)
+        yield (
+            f"corpus {pattern}",
+            partial(step, f"corpus {pattern}", place / "corpus", read_corpus, pattern=pattern, checked=True),
+        )
     for pattern in ("dataset.json", "features.json", "dataset_info.json"):
-        yield functools.partial(
-            step, f"corpus {pattern}", place / "corpus", read_corpus, pattern=pattern, checked=False
+        yield (
+            f"corpus {pattern}",
+            partial(step, f"corpus {pattern}", place / "corpus", read_corpus, pattern=pattern, checked=False),
         )
 
 
@@ -191,7 +199,7 @@ def disks(place: Path, arguments: argparse.Namespace) -> Steps:
         "evaluate": ["evaluate", str(task / "support"), "-w", weights, "--support", "2", "--draws", "1", "-q"],
     }
     for name, command in commands.items():
-        yield functools.partial(_filled, name, command, _folder(place, name))
+        yield name, partial(_filled, name, command, _folder(place, name))
 
 
 def _filled(name: str, command: list[str], place: Path) -> Tries:
@@ -219,7 +227,7 @@ def servers(place: Path, arguments: argparse.Namespace) -> Steps:
 
     fetch.PATIENCE = 2.0
     for tries in module.hostile(place, times=3):
-        yield functools.partial(lambda found: found, tries)
+        yield tries.fault, partial(lambda found: found, tries)
 
 
 GROUPS = {"servers": servers, "damage": damage, "kills": kills, "disks": disks}
