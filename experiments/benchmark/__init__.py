@@ -1,1 +1,1 @@
-"""Speed and memory beside the official PyTorch code: `python -m experiments.benchmark --help`."""
+"""Speed and memory compared with the official PyTorch code: `python -m experiments.benchmark --help`."""

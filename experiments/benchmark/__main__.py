@@ -1,12 +1,12 @@
-"""Speed and memory beside the official PyTorch code.
+"""Measure speed and memory, compared with the official PyTorch code.
 
     PYTHONPATH=/path/to/UniverSeg python -m experiments.benchmark --out experiments/results
 
-The official repository (github.com/JJGO/UniverSeg) and PyTorch are needed for the comparison; without them ours is
-measured alone, as it is where the official code would need more memory than there is (14 GB at 256 support entries). On
-a quiet machine of two cores it takes about fifteen minutes; --quick takes two.
+The comparison needs the official repository (github.com/JJGO/UniverSeg) and PyTorch. Without them, or where the
+official code would need too much memory (14 GB at 256 support entries), ours is measured alone. A quiet machine of two
+cores takes about fifteen minutes; --quick takes two.
 
-What models learn from is measured by `python -m experiments.input_pipeline` (throughput), by
+Training data is measured by `python -m experiments.input_pipeline` (throughput), by
 `python -m experiments.augmentation` (cost of each operation) and by `python -m experiments.synthetic picture`.
 """
 

@@ -1,9 +1,9 @@
-"""On a GPU: bfloat16, many support entries, beside PyTorch eager and compiled, and the limit of the chip.
+"""Measure inference on a GPU: bfloat16, many support entries, PyTorch eager and compiled, the limit of the chip.
 
     PYTHONPATH=/path/to/UniverSeg python -m experiments.benchmark.accelerator --peak-tflops 989 --out DIR
 
-A minute or two on an H200 (989 TFLOP/s in dense bfloat16, NVIDIA's data sheet). Without an accelerator it says what it
-would measure.
+It takes a minute or two on an H200 (989 TFLOP/s in dense bfloat16, NVIDIA's data sheet). Without an accelerator it
+lists what it would measure.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ENTRIES, TARGETS, SIZE, RUNS = 64, (1, 4, 16), 128, 20
 
 
 def median_seconds(run: Callable[[], None], wait: Callable[[], None]) -> float:
-    """Of RUNS calls after three that are not counted."""
+    """Measure the median seconds of RUNS calls, after three calls that are not counted."""
     times = []
     for index in range(RUNS + 3):
         wait()
@@ -47,7 +47,7 @@ def our_seconds(targets: int, dtype: jnp.dtype) -> float:
 
 
 def official_seconds(targets: int, dtype: str, *, compiled: bool) -> float:
-    """With the support repeated for each target: a batch is how an accelerator is kept busy."""
+    """Repeat the support for each target: a batch keeps an accelerator busy."""
     import torch
 
     model = load_official().to("cuda", getattr(torch, dtype)).to(memory_format=torch.channels_last)
@@ -65,7 +65,7 @@ def official_seconds(targets: int, dtype: str, *, compiled: bool) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peak-tflops", type=float, required=True, help="of the chip, dense bfloat16")
+    parser.add_argument("--peak-tflops", type=float, required=True, help="peak of the chip in dense bfloat16")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of accelerator.json")
     arguments = parser.parse_args()
     if jax.default_backend() == "cpu":

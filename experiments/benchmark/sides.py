@@ -11,7 +11,7 @@ SEED = 0
 
 
 def episode(targets: int, entries: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Targets (B,H,W,1) of one task and its support images and labels (1,S,H,W,1), of random pixels."""
+    """Make random targets (B,H,W,1) of one task, and its support images and labels (1,S,H,W,1)."""
     rng = np.random.default_rng(SEED)
     target = rng.random((targets, size, size, 1), np.float32)
     images = rng.random((1, entries, size, size, 1), np.float32)
@@ -20,7 +20,7 @@ def episode(targets: int, entries: int, size: int) -> tuple[np.ndarray, np.ndarr
 
 
 def ours(target: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Callable[[], np.ndarray]:
-    """A function that segments the targets with random weights."""
+    """Make a function that segments the targets with random weights."""
     import jax.numpy as jnp
 
     import universeg_jax as uj
@@ -31,10 +31,9 @@ def ours(target: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Callable
 
 
 def official(target: np.ndarray, images: np.ndarray, labels: np.ndarray, *, threads: int) -> Callable[[], np.ndarray]:
-    """The same with the official code: eager, inference mode, one target at a time.
+    """Make the same function with the official code: eager, inference mode, one target at a time.
 
-    One at a time because it has no support shared by targets: a batch would repeat the support for each, with the same
-    work and a multiple of the memory.
+    The official code shares no support between targets: a batch would need a multiple of the memory for the same work.
     """
     import torch
 
@@ -51,7 +50,7 @@ def official(target: np.ndarray, images: np.ndarray, labels: np.ndarray, *, thre
 
 
 def load_official():
-    """The official PyTorch model with the same random weights."""
+    """Load the official PyTorch model with the same random weights."""
     import torch
 
     import universeg_jax as uj
@@ -63,7 +62,7 @@ def load_official():
 
 
 def official_is_here() -> bool:
-    """Whether the official repository, github.com/JJGO/UniverSeg, and PyTorch can be imported."""
+    """Tell whether the official repository, github.com/JJGO/UniverSeg, and PyTorch can be imported."""
     try:
         import torch  # noqa: F401
 
@@ -74,5 +73,5 @@ def official_is_here() -> bool:
 
 
 def processors() -> int:
-    """Cores this process may use; both sides use all of them."""
+    """Count the cores of this process; both sides use all of them."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Time of one call, ours and the official code's, in turn in one process."""
+"""Measure the time of one call, ours and the official code's, in turn in one process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LARGEST_DIFFERENCE = 1e-4  # of logits, relative to their standard deviation
 
 
 def available_memory() -> float:
-    """Bytes that can be had without swapping; 8e9 where the system does not tell."""
+    """Estimate the free memory in bytes; 8e9 if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -27,7 +27,7 @@ def available_memory() -> float:
 
 @dataclass(frozen=True)
 class Case:
-    """What is segmented: `targets` of one task with `entries` support images, all of `size` pixels."""
+    """A case: `targets` of one task with `entries` support images, all of `size` pixels."""
 
     targets: int
     entries: int
@@ -44,7 +44,7 @@ QUICK_CASES = tuple(case for case in CASES if case.targets == 1 and case.entries
 
 
 def measure(case: Case, *, runs: int, beside_official: bool) -> dict:
-    """Median seconds of each side, and the median of the ratios of runs that follow each other."""
+    """Measure median seconds of each side, and the median ratio of consecutive runs."""
     arrays = episode(case.targets, case.entries, case.size)
     beside_official &= OFFICIAL_BYTES * case.entries * case.size**2 < available_memory()
     sides: dict[str, Callable[[], np.ndarray]] = {"ours": ours(*arrays)}

@@ -1,4 +1,4 @@
-"""Time of a training step beside the official PyTorch model: forward, backward and update.
+"""Compare the time of a training step with the official PyTorch model: forward, backward and update.
 
     PYTHONPATH=/path/to/UniverSeg python -m experiments.benchmark.training --out experiments/results
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def measure(episodes: int, entries: int, size: int, *, runs: int, beside_official: bool) -> dict:
-    """Median seconds of a step of each side, and the median of the ratios of steps that follow each other."""
+    """Measure median seconds of a step of each side, and the median ratio of consecutive steps."""
     batch = random_batch(episodes, entries, size)
     sides: dict[str, Callable[[], tuple[float, float]]] = {"ours": ours(batch)}
     if beside_official:
@@ -75,7 +75,7 @@ def measure(episodes: int, entries: int, size: int, *, runs: int, beside_officia
 
 
 def random_batch(episodes: int, entries: int, size: int) -> Episode:
-    """Episodes of random pixels, each with a support set of its own."""
+    """Make episodes of random pixels, each with its own support set."""
     rng = np.random.default_rng(0)
     images = rng.random((episodes, 1 + entries, size, size, 1), np.float32)
     labels = (rng.random(images.shape) > 0.5).astype(np.float32)
@@ -84,10 +84,10 @@ def random_batch(episodes: int, entries: int, size: int) -> Episode:
 
 
 def ours(batch: Episode, **options) -> Callable[[], tuple[float, float]]:
-    """A function that takes a step, from where the last one ended, and returns the loss and the norm of its gradient.
+    """Make a function that takes the next step and returns the loss and the norm of its gradient.
 
     Args:
-        options: of the `TrainConfig`.
+        options: fields of the `TrainConfig`.
     """
     size, (episodes, entries) = batch.target.shape[1], batch.support_mask.shape
     stage = Stage(size=size, steps=10**6, batch_size=episodes, support_size=entries, learning_rate=RATE)
@@ -108,7 +108,7 @@ def ours(batch: Episode, **options) -> Callable[[], tuple[float, float]]:
 def official(
     batch: Episode, *, threads: int, device: str = "cpu", dtype: str = "float32", compiled: bool = False
 ) -> Callable[[], tuple[float, float]]:
-    """The same with the official model; bfloat16 by autocast."""
+    """Make the same function with the official model; bfloat16 uses autocast."""
     import torch
 
     torch.set_num_threads(threads)
@@ -132,7 +132,7 @@ def official(
 
 
 def torch_loss(logits, labels):
-    """Soft Dice and half of the cross-entropy, of PyTorch tensors (B,1,H,W)."""
+    """Compute soft Dice plus half the cross-entropy of PyTorch tensors (B,1,H,W)."""
     import torch
 
     probabilities, axes = torch.sigmoid(logits), (1, 2, 3)
@@ -145,7 +145,7 @@ def _table(results: dict) -> str:
     place = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items() if version)
     lines = [
-        "# Training steps beside the official PyTorch model",
+        "# Training steps compared with the official PyTorch model",
         "",
         f"`{results['command']}`",
         "",

@@ -1,4 +1,4 @@
-"""Sides of a comparison, timed in turn in one process: what else the machine does meets all of them alike."""
+"""Time the sides of a comparison in turn in one process, so that other work affects all alike."""
 
 import statistics
 import time
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Taken(NamedTuple):
-    """Seconds of one run: of the clock, and of all threads' processor time, which other work changes less."""
+    """Seconds of one run: by the clock, and processor time of all threads, which other work changes less."""
 
     wall: float
     processor: float
 
 
 def in_turn(sides: Mapping[str, Callable[[], object]], *, runs: int) -> dict[str, list[Taken]]:
-    """Run each side once, then each again, `runs` times in all. A side returns when it is done, and is warm already."""
+    """Run all sides in turn, `runs` times. A side must be warm and return when it is done."""
     taken: dict[str, list[Taken]] = {name: [] for name in sides}
     for _ in range(runs):
         for name, run in sides.items():
@@ -25,7 +25,7 @@ def in_turn(sides: Mapping[str, Callable[[], object]], *, runs: int) -> dict[str
 
 
 def medians(taken: Mapping[str, Sequence[Taken]]) -> dict[str, float | None]:
-    """{side}_seconds and {side}_processor_seconds; None where nothing was run."""
+    """Compute {side}_seconds and {side}_processor_seconds; None without runs."""
     row = {}
     for name, times in taken.items():
         wall, processor = (statistics.median(column) for column in zip(*times, strict=True)) if times else (None, None)
@@ -34,6 +34,6 @@ def medians(taken: Mapping[str, Sequence[Taken]]) -> dict[str, float | None]:
 
 
 def ratio(taken: Mapping[str, Sequence[Taken]], *, ours: str, theirs: str) -> dict:
-    """How many times longer theirs takes: median and range of the ratios of runs that follow each other."""
+    """Compute how many times longer theirs takes: median and range of the ratios of consecutive runs."""
     ratios = [b.wall / a.wall for a, b in zip(taken[ours], taken[theirs], strict=True)]
     return {"ratio": statistics.median(ratios), "ratio_range": (min(ratios), max(ratios))}

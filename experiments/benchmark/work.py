@@ -1,4 +1,4 @@
-"""How much arithmetic a call takes, and how much this machine can do."""
+"""Count the arithmetic of a call, and measure the speed of this machine."""
 
 import time
 
@@ -9,7 +9,7 @@ from universeg_jax.models.universeg import UniverSegConfig
 
 
 def multiply_adds(config: UniverSegConfig, *, entries: int, size: int) -> float:
-    """Multiply-adds of the convolutions for one target, as `UniverSeg.__call__` computes them."""
+    """Count multiply-adds of the convolutions for one target in `UniverSeg.__call__`."""
     pixels = [size**2 / 4**stage for stage in range(len(config.encoder_features))]
     (cross, out), *middle = config.encoder_features
     # First block: both streams as 5x5 convolutions, from (image, 1) for both, the support mean, and the support.
@@ -28,7 +28,7 @@ def multiply_adds(config: UniverSegConfig, *, entries: int, size: int) -> float:
 
 
 def official_multiply_adds(config: UniverSegConfig, *, entries: int, size: int) -> float:
-    """The same for the official code: every convolution on every entry, the dead one of the last block included."""
+    """Count the same for the official code: every convolution on every entry, including the unused last one."""
     total, below, skips = 0.0, (1, 2), []
     for stage, (cross, out) in enumerate(config.encoder_features):
         area = size**2 / 4**stage
@@ -44,7 +44,7 @@ def official_multiply_adds(config: UniverSegConfig, *, entries: int, size: int) 
 
 
 def matmul_flops() -> float:
-    """Floating-point operations a second in a large float32 matrix product, the best of several."""
+    """Measure operations a second in a large float32 matrix product, the best of several."""
     size = 2048
     matrix = jnp.ones((size, size))
     product = jax.jit(jnp.matmul)

@@ -1,1 +1,1 @@
-"""Segmenting by one labelled image: ProtoSAM beside UniverSeg."""
+"""Segmentation from one labelled image: ProtoSAM and UniverSeg."""

@@ -1,13 +1,13 @@
-"""Segmenting by one labelled image: ProtoSAM (refined and coarse only) beside UniverSeg with one and with sixteen.
+"""Segment from one labelled image: ProtoSAM (refined and coarse only), and UniverSeg from one and sixteen.
 
     python -m experiments.protosam --corpus HELDOUT --corpus TRAIN --out experiments/results
 
-The corpora are made by `universeg-jax prepare` from public datasets; of the second only some datasets are taken, and
-of these the first task. A run that was stopped goes on where it was; other weights or configurations measure their own
-columns anew, other draws everything.
+`universeg-jax prepare` makes the corpora from public datasets. Of the second corpus, the first task of some datasets is
+used. A stopped run resumes. Other weights or configurations measure only their own columns again, other draws
+everything.
 
-Nothing is trained. ProtoSAM's defaults were chosen on images of the second corpus, none of the first, so its figures
-on the second are on the bright side. The picture shows images that may be shown: BBBC038 (CC0), HC18 (CC BY 4.0),
+Nothing is trained. ProtoSAM's defaults were chosen on images of the second corpus, none of the first, so its figures on
+the second are slightly too good. The licences of the pictured images allow it: BBBC038 (CC0), HC18 (CC BY 4.0),
 Medical Decathlon's hippocampus (CC BY-SA 4.0), CHASE_DB1 (CC BY 4.0) and the Shenzhen X-rays (CC0).
 """
 
@@ -61,7 +61,7 @@ PLAIN = ProtoSAMConfig(
     prompts=PromptsConfig(box_margin=0.0),
     refinement=RefinementConfig.always(),
 )
-"""Prototypes without positions, and whatever the decoder draws for the box of the most confident component."""
+"""Prototypes without positions, and the decoder's mask for the box of the most confident component."""
 
 
 def main() -> None:
@@ -132,11 +132,11 @@ def main() -> None:
 
 
 def known_columns(done: dict, identities: dict[str, dict[str, str]]) -> dict[str, dict[str, dict[str, dict]]]:
-    """By corpus, task and contender what is known already, of those that are the same as before.
+    """List the known results by corpus, task and contender, of contenders that have not changed.
 
     Args:
-        done: an earlier run's results with the same draws.
-        identities: what each contender is now.
+        done: results of an earlier run with the same draws.
+        identities: identity of each contender.
     """
     same = {name for name, identity in done["contenders"].items() if identities.get(name) == identity}
     return {
@@ -148,7 +148,7 @@ def known_columns(done: dict, identities: dict[str, dict[str, str]]) -> dict[str
 
 
 def _told(word: str) -> str:
-    """A word of the command; of a folder somewhere on this machine only its name."""
+    """Shorten a word of the command: a folder of this machine to its name."""
     return Path(word).name if Path(word).is_absolute() else word
 
 

@@ -1,12 +1,11 @@
-"""ProtoSAM's defaults beside other choices, one at a time, on sets that it may learn from.
+"""Compare ProtoSAM's defaults with other choices, one at a time, on training sets.
 
     python -m experiments.protosam.choices --corpus TRAIN --out experiments/results
 
-Each row changes one thing, of prototypes (compared by coarse masks) or of what the decoder is asked and when it is
-trusted (compared by refined ones). Of TRAIN, made by `universeg-jax prepare`, every fourth set with ten examples or
-more is taken, of it the first task, two random examples with four targets each: the same for all rows. None of the sets
-is a held-out one. A run that was stopped goes on where it was. Pictures of many small components take the decoder
-long: an hour or two on two quiet CPU cores.
+Each row changes one thing. Changes of prototypes are compared by coarse masks, changes of prompts and refinement by
+refined masks. `universeg-jax prepare` makes TRAIN, without held-out sets. Every fourth set with ten examples or more is
+used: its first task, two random examples and four targets each, the same for all rows. A stopped run resumes. It takes
+an hour or two on two quiet CPU cores, because pictures of many small components take the decoder long.
 """
 
 import argparse
@@ -136,14 +135,14 @@ def main() -> None:
 
 
 def chosen(corpus: Corpus) -> list[CorpusTask]:
-    """The first task of every fourth dataset with enough examples."""
+    """Choose the first task of every fourth dataset with enough examples."""
     first = [task for dataset in corpus.datasets for task in chosen_tasks(corpus, dataset, most=1)]
     enough = [task for task in first if len(corpus.examples(task, minimum_area=SMALLEST)) >= EXAMPLES]
     return enough[::4]
 
 
 def contenders(sam: RememberingSAM) -> dict[str, list[Contender]]:
-    """Everything that is compared, by what is compared of it."""
+    """List all choices by the masks that compare them."""
     rows = {
         half: [Contender(name, ProtoSAM(sam, config=config), 1) for name, config in configs.items()]
         for half, configs in CHOICES.items()
@@ -153,7 +152,7 @@ def contenders(sam: RememberingSAM) -> dict[str, list[Contender]]:
 
 
 def page(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Markdown of the mean Dice by task, half and choice."""
+    """Write a Markdown page of the mean Dice by task, half and choice."""
     lines = [
         "# What ProtoSAM's defaults were chosen from",
         "",
@@ -183,7 +182,7 @@ def page(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
 
 
 def _interval(values: list[float]) -> str:
-    """That of their mean; nothing for one value, of which there is none."""
+    """Compute the bootstrap interval of the mean; nothing for one value."""
     if len(values) < 2:
         return ""
     low, high = stats.bootstrap([values], np.mean, method="percentile", rng=0).confidence_interval

@@ -1,4 +1,4 @@
-"""One-shot Dice of ProtoSAM and UniverSeg on tasks of a corpus: the same support images and targets for all."""
+"""Measure one-shot Dice of ProtoSAM and UniverSeg on tasks of a corpus, with the same draws for all."""
 
 import re
 import warnings
@@ -21,13 +21,13 @@ from universeg_jax.util.random import generator
 
 SMALLEST = 1e-3  # fraction of the image that a label covers at least, 16 pixels at 128
 VOLUMES = ("sa_ct_liver", "sa_whole_heart_hvsmr_2_0", "sa_kits19_kidney_tumor", "sa_liver_tumor")
-"""Datasets of slices in whose names the first number is the volume's; sa_liver_tumor has mirrored copies under it."""
+"""Datasets of slices named after their volume by the first number; sa_liver_tumor has mirrored copies under it."""
 NUMBERED = (*VOLUMES, "chasedb1_vessel")
-"""Datasets with several images of a subject, which the first number in their names tells."""
+"""Datasets with several images of a subject, which the first number in their names identifies."""
 
 
 class RememberingSAM:
-    """A SAM that encodes no image twice, for one that is the target of several draws and models."""
+    """A SAM that encodes no image twice: an image can be the target of several draws and models."""
 
     def __init__(self, sam: SAM):
         self.config, self.decode, self._sam = sam.config, sam.decode, sam
@@ -47,7 +47,7 @@ class RememberingSAM:
 
 @dataclass(frozen=True)
 class Contender:
-    """A model, how many examples it is shown, and what it computes in."""
+    """A model, its number of examples, and its dtype."""
 
     name: str
     model: InContextModel
@@ -57,7 +57,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Draw:
-    """One support image and its targets; `more` are further examples, for those that are shown several."""
+    """One support image and its targets; `more` are further examples for contenders with several."""
 
     support: Example
     more: tuple[Example, ...]
@@ -65,7 +65,7 @@ class Draw:
 
 
 def chosen_tasks(corpus: Corpus, dataset: str, *, most: int) -> list[CorpusTask]:
-    """The tasks of a dataset with at least two images, by name, at most so many."""
+    """Choose the tasks of a dataset with at least two images, by name, up to a number."""
     tasks = [task for task in corpus.tasks if task.dataset == dataset]
     return [task for task in tasks if len(corpus.examples(task, minimum_area=SMALLEST)) > 1][:most]
 
@@ -73,15 +73,15 @@ def chosen_tasks(corpus: Corpus, dataset: str, *, most: int) -> list[CorpusTask]
 def draws(
     corpus: Corpus, task: CorpusTask, *, number: int, targets: int, more: int, among: int | None = None
 ) -> Iterator[Draw]:
-    """Random support images, each with random targets.
+    """Draw random support images, each with random targets.
 
-    Images are in an order that depends on the dataset alone, so that its tasks share them. No target is of a subject
-    that an example is of, as far as names tell (`NUMBERED`; those of ACDC's slices do not).
+    The order of images depends on the dataset alone, so that its tasks share them. Targets and examples show different
+    subjects, if names identify subjects (`NUMBERED`; names of ACDC's slices do not).
 
     Args:
-        number: of support images.
-        targets: of each, at most; where images are slices (`VOLUMES`), as many volumes, with all slices there are.
-        more: further examples beside each support image, or none where there are not so many.
+        number: number of support images.
+        targets: most targets of each; for slices (`VOLUMES`), number of volumes, with all their slices.
+        more: number of further examples for each support image, or none in smaller sets.
         among: the images that all are drawn from; targets are drawn anew for each support image. None takes the same
             few images, 4 more than there are targets, so that most targets are common to all.
     """
@@ -102,18 +102,18 @@ def draws(
             taken = [e for e in others if subject(task, e) in chosen]
         seen = {subject(task, target) for target in taken}
         spare = [e for e in [*rest, *others] if subject(task, e) not in seen]
-        if len(spare) < more:  # of small sets, all but those of the target's subject: see `segment`
+        if len(spare) < more:  # small sets use all images of other subjects: see `segment`
             spare = []
         yield Draw(support, tuple(spare[:more]), tuple(taken))
 
 
 def subject(task: CorpusTask, example: Example) -> str:
-    """The subject of an image; the image's own name where it tells none."""
+    """Find the subject of an image; without one, the image's own name."""
     return re.search(r"\d+", example.subject)[0] if task.dataset in NUMBERED else example.subject
 
 
 def segment(corpus: Corpus, task: CorpusTask, draw: Draw, contender: Contender) -> list[np.ndarray]:
-    """Masks (H,W) of a draw's targets."""
+    """Segment the targets of a draw into masks (H,W)."""
 
     def arrays(examples: list[Example]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         pairs = [corpus.read(task, example.image) for example in examples]
@@ -135,7 +135,7 @@ def segment(corpus: Corpus, task: CorpusTask, draw: Draw, contender: Contender) 
 
 
 def measure(corpus: Corpus, task: CorpusTask, made: list[Draw], contender: Contender) -> dict:
-    """Dice of a contender on a task: mean over images, of each draw and over draws; of volumes where there are some."""
+    """Measure the Dice of a contender on a task: mean over images and draws, and over volumes if there are any."""
     images, volumes = [], []
     for draw in made:
         masks = segment(corpus, task, draw, contender)

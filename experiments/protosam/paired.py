@@ -2,12 +2,12 @@
 
     python -m experiments.protosam.paired --corpus HELDOUT --corpus TRAIN --out experiments/results
 
-One random example and twelve random targets, the same for both, drawn fifteen times out of sixty images; on five
-held-out tasks and lungs in chest X-rays (a dataset that defaults were chosen on). The plain recipe is prototypes
-without positions, and whatever the decoder draws for the box of the most confident component. Its Dice of one draw may
-be anywhere in a wide range, and says something only beside ours by the same.
+One random example and twelve random targets are drawn fifteen times from sixty images, the same for both. The tasks are
+five held-out ones, and lungs in chest X-rays (a dataset that defaults were chosen on). The plain recipe is prototypes
+without positions, and the decoder's mask for the box of the most confident component. Its Dice varies widely between
+draws, so only a comparison on the same draws says something.
 
-A run that was stopped goes on where it was. Two quiet CPU cores take a quarter of an hour.
+A stopped run resumes. Two quiet CPU cores take a quarter of an hour.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def page(found: dict[str, dict[str, list[list[float]]]]) -> str:
-    """Markdown of the Dice of every draw, [ours, plain] by task and half."""
+    """Write a Markdown page of the Dice of every draw, [ours, plain] by task and half."""
     lines = [
         "# ProtoSAM and its plain recipe, by the same examples",
         "",

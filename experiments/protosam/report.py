@@ -1,4 +1,4 @@
-"""The table and the picture of what was measured."""
+"""Write the table and the picture of the results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def write_table(file: Path, results: dict) -> None:
         "support images. Dice is the mean over images; where these are slices of volumes, the second line of a task is "
         "the mean over volumes (at most as many as there are targets elsewhere), of each all slices with the structure "
         "that the set has, together. In sets of fewer than about 30 images, the several examples are the one and "
-        "the other targets, without those of the target's subject. Names of ACDC's slices tell no patients: example "
+        "the other targets, without the target's subject. Names of ACDC's slices identify no patients: example "
         "and target may share one. The shipped weights have learned from sets of train, none of heldout.",
         "",
     ]
@@ -54,7 +54,7 @@ def write_table(file: Path, results: dict) -> None:
 def write_picture(
     file: Path, chosen: Sequence[tuple[Corpus, CorpusTask, Draw]], contenders: Sequence[Contender]
 ) -> None:
-    """One row for each task: the support image, and one target as each contender segments it."""
+    """Draw one row for each task: the support image, and one target segmented by each contender."""
     columns = 1 + len(contenders)
     figure = Figure(figsize=(2.1 * columns, 2.3 * len(chosen) + 0.5), layout="constrained", dpi=110)
     axes = figure.subplots(len(chosen), columns, squeeze=False)
