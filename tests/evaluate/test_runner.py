@@ -15,7 +15,7 @@ PROTOCOL = EvaluationProtocol(support_sizes=(1, 4), draws=2, targets=3)
 
 
 def lines(out):
-    """What the records say, without the time they took."""
+    """Read the records, without their times."""
     found = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k != "seconds"} for line in found]
 

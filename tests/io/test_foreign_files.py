@@ -36,7 +36,7 @@ def expected_pixels(file):
 
 
 def attempt(read, file):
-    """What reading a file gives, and the message if it is refused."""
+    """Read a file, and return the result and the message of a refusal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the libraries comment on every odd header
         try:

@@ -1,4 +1,4 @@
-"""What a DINOv2 takes and refuses, beyond the golden files."""
+"""Input that a DINOv2 takes and refuses, beyond the golden files."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Attention of one head after the other is that of all heads at once."""
+"""Attention of one head after the other equals attention of all heads at once."""
 
 import jax
 import numpy as np

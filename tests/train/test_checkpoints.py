@@ -72,9 +72,9 @@ def test_an_empty_folder_holds_none(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut off", "flipped", "gone"])
 def test_no_damage_goes_unseen(copied, damage):
-    """Of any file of a checkpoint: it is of no account, or is told and the checkpoint before is taken."""
+    """Damage of any file changes nothing, or causes a warning and the use of the checkpoint before."""
     files = sorted(path for path in (copied / "3").rglob("*") if path.is_file())
-    told = 0
+    warned = 0
     for file in files:
         whole = file.read_bytes()
         middle = len(whole) // 2
@@ -88,10 +88,10 @@ def test_no_damage_goes_unseen(copied, damage):
         telling = [str(w.message) for w in warned if "is damaged, so it is left out" in str(w.message)]
         assert int(found.step) == (2 if telling else 3)
         assert_equal(found, state(int(found.step)))
-        told += len(telling)
+        warned += len(telling)
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(whole)
-    assert told >= 3
+    assert warned >= 3
     assert int(latest(copied)[0].step) == 3
 
 

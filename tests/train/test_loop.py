@@ -24,7 +24,7 @@ def done(run, out, *, devices=ONE, data=None, **options):
 
 
 def saved(run, out):
-    """The latest state, and what is kept beside it."""
+    """Restore the latest state, and its description."""
     like = ONE.replicate(initial_state(get_parameters(initial_model(run)), make_optimizer(run)))
     with Checkpoints(out / "checkpoints") as checkpoints:
         return checkpoints.restore(like, accept=lambda about: None)

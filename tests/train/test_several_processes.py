@@ -113,7 +113,7 @@ def test_two_processes_have_the_gradients_of_one_device(corpus, tmp_path, compil
     expected = gradient_on_one_device(config, corpus, 0, start)
     assert_close(jax.tree.map(lambda m: m / 0.1, moments), expected)
 
-    # They go on with a further stage, each support set on the two devices of a process.
+    # They resume with a further stage, each support set on the two devices of a process.
     launch(as_slurm_does, configs[1], corpus, out, compiled_code, "--support-devices", "2", "--set", "save_every", "1")
     after = optax.tree.get(latest(config, out).optimizer, "mu")
     expected = gradient_on_one_device(config, corpus, 1, first.parameters)

@@ -29,7 +29,7 @@ def network(name):
 
 
 def state_dict(name, table):
-    """Of a released network; its tensors are single zeros, repeated without memory."""
+    """Make the state dict of a released network; its tensors are single zeros, repeated without memory."""
     model = network(name)
     parameters, zero = get_parameters(model), np.zeros((), np.float32)
     return {entry.theirs: np.broadcast_to(zero, entry.shape(parameters)) for entry in table(model.config)}

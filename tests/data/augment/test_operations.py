@@ -1,4 +1,4 @@
-"""Each operation beside an independent implementation in scipy or Pillow."""
+"""Compare each operation with an independent implementation in scipy or Pillow."""
 
 import jax
 import jax.numpy as jnp

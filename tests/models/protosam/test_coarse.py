@@ -21,7 +21,7 @@ class StagedSAM(PaintingSAM):
 
 
 def cosine(maps):
-    """Of the first two features of a map (1,h,w,C)."""
+    """Compute the cosine of the first two features of a map (1,h,w,C)."""
     a, b = np.asarray(maps)[0, 0]
     return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 

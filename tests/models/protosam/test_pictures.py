@@ -104,7 +104,7 @@ def test_background_enclosed_by_a_class_stays_background():
 
 
 def test_the_decoder_may_add_to_each_of_several_classes():
-    """What the prototypes take for background is no background that outvotes the decoder."""
+    """Background found by prototypes does not outvote the decoder."""
     support = picture(32, 32, (4, 4, 12, 12, RED), (20, 20, 8, 8, BLUE))
     label = np.zeros((32, 32), np.uint8)
     label[4:16, 4:16], label[20:28, 20:28] = 1, 2

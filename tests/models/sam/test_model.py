@@ -1,4 +1,4 @@
-"""What a SAM takes and refuses, beyond the golden files."""
+"""Input that a SAM takes and refuses, beyond the golden files."""
 
 import jax
 import jax.numpy as jnp

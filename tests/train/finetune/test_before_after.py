@@ -8,7 +8,7 @@ from universeg_jax.train.finetune.before_after import Comparison, markdown
 
 
 def comparison(scores, *, held_out: bool = True) -> Comparison:
-    """Of classes, for each the Dice before and after of its images, each of a subject of its own."""
+    """Make a comparison from the Dice before and after of the images of each class, one image for each subject."""
     named = {name: {f"i{k}": pair for k, pair in enumerate(pairs)} for name, pairs in scores.items()}
     cells = {
         f"examples/{name}": {(image, image): np.array([a, b, b - a]) for image, (a, b) in of_class.items()}

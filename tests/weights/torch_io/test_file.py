@@ -1,4 +1,4 @@
-"""What is read from PyTorch files, and written to them. The files come from make_files.py."""
+"""Reading and writing of PyTorch files. make_files.py makes the files."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Pickles that want to run code, to read beside their storage or to fill the memory: nothing happens."""
+"""Pickles that try to run code, to read outside of their storage or to fill the memory are refused."""
 
 import functools
 import os
