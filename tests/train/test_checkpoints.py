@@ -74,7 +74,7 @@ def test_an_empty_folder_holds_none(tmp_path):
 def test_no_damage_goes_unseen(copied, damage):
     """Damage of any file changes nothing, or causes a warning and the use of the checkpoint before."""
     files = sorted(path for path in (copied / "3").rglob("*") if path.is_file())
-    warned = 0
+    messages = 0
     for file in files:
         whole = file.read_bytes()
         middle = len(whole) // 2
@@ -88,10 +88,10 @@ def test_no_damage_goes_unseen(copied, damage):
         telling = [str(w.message) for w in warned if "is damaged, so it is left out" in str(w.message)]
         assert int(found.step) == (2 if telling else 3)
         assert_equal(found, state(int(found.step)))
-        warned += len(telling)
+        messages += len(telling)
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(whole)
-    assert warned >= 3
+    assert messages >= 3
     assert int(latest(copied)[0].step) == 3
 
 
