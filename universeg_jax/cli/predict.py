@@ -14,7 +14,9 @@ Segment images of a new task from labelled examples; nothing is trained.
   SUPPORT/classes.json                optional names of classes, {"1": "nucleus"} or {"#ff0000": "nucleus"}
 
 Images and masks are PNG, JPEG, BMP or TIFF; images grey or colour, masks grey, palette or colour, every value
-a class, the smallest one the background. When all is complete, the command writes
+a class, the smallest one the background. Both may be volumes: NIfTI, NRRD, MetaImage, DICOM series, TIFF stacks; their
+masks are written with the shape and place of each scan, in its format (DICOM: .nii.gz). When all is complete, the
+command writes
 
   OUT/masks/NAME.png    masks with the class values, palette or colours of the support's masks
   OUT/overview.png      a sheet to look at

@@ -76,6 +76,8 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     for option in OPTIONS_FOR_PICTURES:
         if getattr(arguments, option) not in (1, False, None):
             raise InputError(f"--{option} is for pictures; leave it out for volumes")
+    if arguments.model == "auto":
+        raise InputError("--model auto is for pictures; for volumes pass --model universeg, protosam, or leave it out")
     size = {} if arguments.support_size is None else {"size": arguments.support_size}
     choice = SliceChoice(seed=arguments.seed, **size)
     cleaning = Cleaning(arguments.largest_component, arguments.islands)

@@ -84,8 +84,13 @@ def view_slice(
             window=window if window is None or window[0] < window[1] else None,
             padding=model.padding,
         )
-        for model in segmenter.blend.models
+        for model in models_of(segmenter)
     )
+
+
+def models_of(segmenter: Segmenter) -> tuple:
+    """List the models that segment volumes: UniverSeg alone for an automatic segmenter, which chooses for pictures."""
+    return segmenter.blend.models[:1] if segmenter.automatic else segmenter.blend.models
 
 
 class SlicePool:
@@ -112,7 +117,7 @@ class SlicePool:
     ):
         self.axis, self.choice, self._segmenter, self._per_slice = axis, choice, segmenter, per_slice
         maps = [_maps(one, values) for one in slices]
-        models = segmenter.blend.models
+        models = models_of(segmenter)
         self._supports = [Support.of([one.views[m] for one in slices], maps) for m in range(len(models))]
         self.candidates = Candidates(
             np.array([one.position for one in slices]),
@@ -167,9 +172,9 @@ class SlicePool:
         similarities = similarity(np.stack([of_models[0].pixels for of_models in views]), first).mean(axis=0)
         chosen = self.choice.entries(self.candidates, similarities, position, draw=draw)
         total = [0.0] * len(views)
-        blend = self._segmenter.blend
-        weights = blend.weights_for(len(chosen))
-        for m, (model, weight) in enumerate(zip(blend.models, weights, strict=True)):
+        models = models_of(self._segmenter)
+        weights = self._segmenter.blend.weights_for(len(chosen)) if len(models) > 1 else (1.0,)
+        for m, (model, weight) in enumerate(zip(models, weights, strict=True)):
             if weight == 0:
                 continue
             found = self._of_model(model, self._supports[m].take(chosen), [own[m] for own in views], batch)
