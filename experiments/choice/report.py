@@ -36,6 +36,16 @@ METHODS = (
     "blend",
     "auto",
 )
+ABOUT = (
+    "`python -m experiments.choice.measure --corpus CORPUS --encodings ENCODINGS --out MAPS --model MODEL` for each of",
+    "both models, then",
+    "`python -m experiments.choice.report --corpus CORPUS --maps MAPS --out experiments/results/choice.md`",
+    "",
+    "One draw of the examples, 8 targets (at most a third of a small set), images of 128 pixels, ProtoSAM without its",
+    "decoder. No subject is in an example and a target, as far as names tell subjects. The sets of `pool` are training",
+    "sets that open-v4 has not learned from; weights and margins were chosen on them. Nothing was chosen on `heldout`.",
+    "Blend is the mean with the weights of `universeg+protosam`. Auto chooses by leave-one-out from 4 examples on.",
+)
 COMPARED = ("UniverSeg", "ProtoSAM", "blend")
 
 
@@ -149,7 +159,7 @@ def evaluated_dices(corpus: str, task: str, size: int, known: dict, truths: list
 
 def page(found: list[Found]) -> str:
     """Markdown of all tables."""
-    lines = ["# Choosing between UniverSeg, ProtoSAM and their mean", "", "`python -m experiments.choice.report …`", ""]
+    lines = ["# Choosing between UniverSeg, ProtoSAM and their mean", "", *ABOUT, ""]
     for corpus in dict.fromkeys(f.corpus for f in found):
         own = [f for f in found if f.corpus == corpus]
         sizes = sorted({f.size for f in own})

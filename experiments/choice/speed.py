@@ -30,6 +30,7 @@ MANY = 16
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="SIDE", help="some sides, by their names in the result")
     parser.add_argument("--runs", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     arguments = parser.parse_args()
@@ -45,6 +46,7 @@ def main() -> None:
         f"universeg_{MANY}": (universeg, MANY),
         f"blend_{MANY}": ([universeg, ProtoSAM(sam, config=coarse)], MANY),
     }
+    models = {name: side for name, side in models.items() if not arguments.only or name in arguments.only}
     tasks = {
         name: Segmenter(model).fit(support.images[:number], support.labels[:number])
         for name, (model, number) in models.items()
