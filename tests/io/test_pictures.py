@@ -1,16 +1,20 @@
 import io
 import struct
+import tracemalloc
+import warnings
 import zlib
 from contextlib import suppress
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from universeg_jax.errors import InputError
 from universeg_jax.io import pictures
+from universeg_jax.io.masks import read_mask
 from universeg_jax.io.pictures import read_image
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -91,7 +95,20 @@ def encoded(file_format: str) -> bytes:
     return stream.getvalue()
 
 
-DAMAGEABLE = {name: encoded(name) for name in ("PNG", "TIFF", "JPEG", "BMP")}
+def tiff(array: np.ndarray, **options) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, array, **options)
+    return stream.getvalue()
+
+
+GREY = pixels(2, (24, 31), np.uint8, 256)
+DAMAGEABLE = {name: encoded(name) for name in ("PNG", "TIFF", "JPEG", "BMP")} | {
+    "half floats": tiff(GREY.astype(np.float16), compression="zlib"),
+    "white is 0": tiff(GREY, photometric="miniswhite", bigtiff=True),
+    "bits": tiff(GREY > 99),
+    "planes": tiff(np.stack([GREY] * 3), photometric="rgb", planarconfig="separate"),
+    "tiles": tiff(GREY.astype(np.uint32), tile=(16, 16), compression="zlib", predictor=True, byteorder=">"),
+}
 
 
 @settings(QUICK, max_examples=400)
@@ -111,6 +128,38 @@ def test_damaged_files_are_read_or_refused(place, file_format, cut, flips, near_
     place.write_bytes(content)
     with suppress(InputError):
         assert read_image(place).ndim in (2, 3)
+    with suppress(InputError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert read_mask(place).values.ndim == 2
+
+
+def test_rgb_with_one_channel_is_refused(place):
+    content = bytearray(DAMAGEABLE["planes"])
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        offset = file.pages[0].tags["SamplesPerPixel"].valueoffset
+    content[offset : offset + 2] = (1).to_bytes(2, "little")
+    place.write_bytes(content)
+    for read in (read_image, read_mask):
+        with pytest.raises(InputError, match="is RGB by its header, but has 1 channels"):
+            read(place)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "half floats", "white is 0"])
+def test_a_header_that_promises_more_than_the_file_holds_takes_no_memory(place, kind):
+    content = bytearray(DAMAGEABLE[kind])
+    if kind == "PNG":
+        content = png(7900, 8000)
+    else:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            tags = {name: file.pages[0].tags[name].valueoffset for name in ("ImageLength", "ImageWidth")}
+        for offset in tags.values():
+            content[offset : offset + 2] = (7900).to_bytes(2, "little")
+    place.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"its header promises .* more than the file can hold"):
+        read_image(place)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 def png(width: int, height: int, depth: int = 8, colour: int = 0, data: bytes = b"") -> bytes:
