@@ -33,9 +33,12 @@ def main() -> None:
         "--slices",
         type=int,
         nargs="+",
-        default=[0, 5],
+        default=[0],
         metavar="N",
-        help="support slices: 0 for one of each third, N for the N nearest in height (default: 0 5)",
+        help="support slices of ProtoSAM: 0 for one of each third, N for the N nearest in height (default: 0)",
+    )
+    parser.add_argument(
+        "--universeg-slices", type=int, nargs="+", default=[5], metavar="N", help="those of UniverSeg (default: 5)"
     )
     parser.add_argument("--scan-names", nargs="+", metavar="NAME", help="only these scans (default: all)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices (default: 1)")
@@ -68,14 +71,16 @@ def methods(arguments: argparse.Namespace) -> list:
     )
     from universeg_jax.weights import load
 
-    choices = [PartOfOrgan() if number == 0 else NearestInHeight(number) for number in arguments.slices]
+    def choices(numbers: list[int]) -> list:
+        return [PartOfOrgan() if number == 0 else NearestInHeight(number) for number in numbers]
+
     found = []
     if "protosam" in arguments.models:
         protosam, digest = _protosam(arguments)
-        found += [InContextSlices(protosam, "ProtoSAM", choice, digest) for choice in choices]
+        found += [InContextSlices(protosam, "ProtoSAM", choice, digest) for choice in choices(arguments.slices)]
     if "universeg" in arguments.models:
         universeg = load(arguments.universeg)
-        found += [InContextSlices(universeg, "UniverSeg", choice) for choice in choices]
+        found += [InContextSlices(universeg, "UniverSeg", choice) for choice in choices(arguments.universeg_slices)]
     if len(arguments.models) == len(MODELS):
         found.append(Blend((found[0], found[-1]), (1.0, 1.0)))
     return [*found, *(WholeVolume(method) for method in found)]
@@ -92,7 +97,7 @@ def _protosam(arguments: argparse.Namespace) -> tuple:
     features = None if arguments.features is None else extractor_of(load(arguments.features))
     protosam = ProtoSAM(load(arguments.sam), features=features)
     found = digest(protosam)
-    store_encodings(protosam, arguments.encodings, capacity=2**31)
+    store_encodings(protosam, arguments.encodings, capacity=2**29)
     return protosam, found
 
 

@@ -100,7 +100,7 @@ def test_the_same_command_again_gives_the_same(place, run, capsys):
     assert finetune(place, "--out", str(run)) == 0
     assert contents(run / "best") == before
     said = capsys.readouterr().out
-    assert "examples: 6 to learn from, 2 to decide when to stop, 2 kept to measure on" in said
+    assert "examples: 6 for training, 2 to decide when to stop, 2 to measure the result" in said
     assert (run / "before_after.md").read_text(encoding="utf-8") in said
 
 

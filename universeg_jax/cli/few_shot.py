@@ -146,6 +146,7 @@ def _first_method(arguments: argparse.Namespace):
     if arguments.adapt is None:
         model = _model(arguments.weights, arguments.features)
         return _method(model, arguments.weights, arguments.nearest, arguments.encodings)
+    arguments.extra = "train"  # the extra that an error names
     from universeg_jax.models.sam.model import SAM
     from universeg_jax.train.config import Stage
     from universeg_jax.train.encoder.config import EncoderTrainConfig
