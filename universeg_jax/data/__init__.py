@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from universeg_jax.data.episodes.superpixels import SuperpixelEpisodes as SuperpixelEpisodes
     from universeg_jax.data.episodes.synthetic import SyntheticEpisodes as SyntheticEpisodes
     from universeg_jax.data.readers.detect import find_sources as find_sources
+    from universeg_jax.data.stacks import SliceStack as SliceStack
+    from universeg_jax.data.stacks import read_stacks as read_stacks
 else:
     __all__, __getattr__, __dir__ = lazy_names(
         __name__,
@@ -29,5 +31,6 @@ else:
             "episodes.superpixels": ("SuperpixelEpisodes",),
             "episodes.synthetic": ("SyntheticEpisodes",),
             "readers.detect": ("find_sources",),
+            "stacks": ("SliceStack", "read_stacks"),
         },
     )

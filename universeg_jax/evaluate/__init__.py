@@ -7,6 +7,8 @@ from universeg_jax.util.lazy import lazy_names
 # Editors and type checkers read the first branch, Python the second. A test compares them.
 if TYPE_CHECKING:
     from universeg_jax.evaluate.data import CorpusData as CorpusData
+    from universeg_jax.evaluate.few_shot.runner import FewShotProtocol as FewShotProtocol
+    from universeg_jax.evaluate.few_shot.runner import run_few_shot as run_few_shot
     from universeg_jax.evaluate.folder_data import FolderData as FolderData
     from universeg_jax.evaluate.folder_data import read_folder as read_folder
     from universeg_jax.evaluate.methods import Ensemble as Ensemble
@@ -32,5 +34,6 @@ else:
             "metrics": ("Scores", "dice", "iou", "score", "soft_dice"),
             "protocol": ("EvaluationProtocol",),
             "runner": ("Evaluation", "evaluate"),
+            "few_shot.runner": ("FewShotProtocol", "run_few_shot"),
         },
     )

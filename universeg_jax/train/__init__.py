@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from universeg_jax.train.config import TrainConfig as TrainConfig
     from universeg_jax.train.config_file import read_config as read_config
     from universeg_jax.train.devices import Devices as Devices
+    from universeg_jax.train.encoder.config import EncoderTrainConfig as EncoderTrainConfig
     from universeg_jax.train.finetune.run import FineTuning as FineTuning
     from universeg_jax.train.finetune.run import FineTuningRun as FineTuningRun
     from universeg_jax.train.loop import train as train
@@ -22,5 +23,6 @@ else:
             "devices": ("Devices",),
             "finetune.run": ("FineTuning", "FineTuningRun"),
             "loop": ("train",),
+            "encoder.config": ("EncoderTrainConfig",),
         },
     )
