@@ -162,7 +162,8 @@ def _load(model: str, weights: str, features: str | None):
         InputError: for weights of another model, and features where none are taken.
     """
     from universeg_jax.errors import InputError
-    from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.models.blend import Blend
+    from universeg_jax.models.universeg import UniverSeg
     from universeg_jax.segment.model import load_in_context
     from universeg_jax.weights.loading import protosam
 
@@ -176,6 +177,6 @@ def _load(model: str, weights: str, features: str | None):
     if features is not None:
         raise InputError(f"--features {features} is for --model protosam; the model is {model}")
     loaded = load_in_context(weights)
-    if isinstance(loaded, ProtoSAM):
+    if not isinstance(loaded, UniverSeg | Blend):
         raise InputError(f"--weights {weights} are weights of a SAM: pass --model protosam")
     return loaded

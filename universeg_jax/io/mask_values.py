@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from scipy import ndimage
 
 from universeg_jax.errors import InputError, SegmentationWarning, listing
 
@@ -117,6 +116,8 @@ def check_same_marks(found: Mapping[str, Collection[int]]) -> None:
 
 def _on_border(values: np.ndarray) -> np.ndarray:
     """Find pixels between a darker and a brighter neighbour, with at most two neighbours of their own value."""
+    from scipy import ndimage  # slow to import, and most masks have no blurred borders
+
     between = (ndimage.minimum_filter(values, 3) < values) & (values < ndimage.maximum_filter(values, 3))
     padded = np.pad(values, 1, mode="edge").astype(np.int64)
     height, width = values.shape

@@ -15,7 +15,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
 from PIL import Image
-from scipy import ndimage
 
 # Okabe and Ito's colours, which people with colour blindness can distinguish; the best visible on grey come first.
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
@@ -250,6 +249,8 @@ def _sample(length: int, most: int) -> np.ndarray:
 
 def _paint(axes: Axes, mask: np.ndarray, colours: Mapping[int, str], *, fill: float) -> None:
     """Paint each class in its colour: an opaque edge inside the class, and its area with the opacity `fill`."""
+    from scipy import ndimage
+
     small = mask[np.ix_(*(_sample(length, LONGEST_SIDE) for length in mask.shape))]
     times = max(1, LONGEST_SIDE // max(small.shape))  # small masks are enlarged, so that edges are thin on the sheet
     large = small.repeat(times, axis=0).repeat(times, axis=1)

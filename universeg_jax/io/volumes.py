@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from universeg_jax.errors import InputError
@@ -45,7 +44,9 @@ class Volume:
         Raises:
             InputError: an affine that gives voxels no size.
         """
-        sizes = nibabel.affines.voxel_sizes(self.affine)
+        from nibabel.affines import voxel_sizes
+
+        sizes = voxel_sizes(self.affine)
         if not (np.isfinite(self.affine).all() and sizes.min() > 0 and abs(np.linalg.det(self.affine[:3, :3])) > 0):
             raise InputError(f"{self.name}: its header gives voxels the sizes {sizes.tolist()} mm; repair the header")
         return tuple(sizes.tolist())
@@ -54,12 +55,16 @@ class Volume:
     def orientation(self) -> np.ndarray:
         """(3,2) axis and direction of each voxel axis, as nibabel's `io_orientation` gives them."""
         _ = self.spacing  # refuses affines that have no orientation
-        return nibabel.orientations.io_orientation(self.affine)
+        from nibabel.orientations import io_orientation
+
+        return io_orientation(self.affine)
 
     def turned(self, orientation: np.ndarray) -> "Volume":
         """Permute and flip axes; the voxels keep their places."""
-        voxels = nibabel.orientations.apply_orientation(self.voxels, orientation)
-        turn = nibabel.orientations.inv_ornt_aff(orientation, self.shape)
+        from nibabel.orientations import apply_orientation, inv_ornt_aff
+
+        voxels = apply_orientation(self.voxels, orientation)
+        turn = inv_ornt_aff(orientation, self.shape)
         return replace(self, voxels=voxels, affine=self.affine @ turn)
 
     def upright(self) -> "Volume":

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 SLOPE = 1.0  # change of Dice with certainty
 
@@ -43,6 +42,8 @@ class Forecast:
         mean = float(dices[known].mean())
         low, high = 0.0, 1.0
         if number > 1:
+            from scipy import stats  # slow to import, and most predictions make no forecast
+
             half = float(stats.t.ppf(0.975, number - 1) * dices[known].std(ddof=1) / sqrt(number))
             low, high = max(0.0, mean - half), min(1.0, mean + half)
         return cls(mean, low, high, number, float(certainties[known].mean()))

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.model_task import BATCH_SIZES
 from universeg_jax.segment.preprocess import resize_square
@@ -50,6 +49,8 @@ class LeaveOneOut:
             model: index of the model.
             similar: number of most similar examples to use; None uses all others.
         """
+        from universeg_jax.models.protosam.pipeline import ProtoSAM
+
         member, number = self._task.members[model], len(self._task.labels)
         if similar is not None and isinstance(member.model, ProtoSAM):
             nearest = member.model.config.nearest

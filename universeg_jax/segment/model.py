@@ -5,7 +5,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 from universeg_jax.errors import InputError
 from universeg_jax.models.blend import Blend
-from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.shapes import Array
 
@@ -70,7 +69,11 @@ def load_in_context(weights: str | os.PathLike) -> InContextModel | Blend:
     network = load(weights)
     if isinstance(network, Blend):
         return network
-    model = ProtoSAM(network) if isinstance(network, SAM) else network
+    model = network
+    if isinstance(network, SAM):
+        from universeg_jax.models.protosam.pipeline import ProtoSAM
+
+        model = ProtoSAM(network)
     if not isinstance(model, InContextModel):
         raise InputError(
             f"{weights}: these are weights of a {type(network).__name__}, which segments nothing by examples alone; "

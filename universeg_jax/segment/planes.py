@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import nibabel
 import numpy as np
 
 from universeg_jax.errors import InputError
@@ -48,7 +47,9 @@ class Planes:
 
         Rows run from head to foot (or front to back), columns from right to left (or front to back).
         """
-        upright = nibabel.orientations.apply_orientation(voxels, np.array(self.orientation))
+        from nibabel.orientations import apply_orientation  # slow to import, and images need none of it
+
+        upright = apply_orientation(voxels, np.array(self.orientation))
         return np.moveaxis(upright, AXES.index(self.axis), 0).swapaxes(1, 2)[:, ::-1, ::-1]
 
 

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flax import nnx
 
@@ -10,9 +11,6 @@ from universeg_jax.cache import cache_folder
 from universeg_jax.errors import InputError, WeightsError
 from universeg_jax.models.blend import Blend
 from universeg_jax.models.dinov2 import DINOv2
-from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.models.protosam.encoder import DINOv2Features
-from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import shipped, store
@@ -21,6 +19,10 @@ from universeg_jax.weights.checkpoint import read_checkpoint
 from universeg_jax.weights.install import load_release
 from universeg_jax.weights.lora import is_lora, load_lora
 from universeg_jax.weights.networks import Model, model_from
+
+if TYPE_CHECKING:
+    from universeg_jax.models.protosam.config import ProtoSAMConfig
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
 
 PROTOSAM = LITE_MEDSAM.name
 """Default weights of ProtoSAM."""
@@ -151,8 +153,8 @@ def protosam(
     sam: str | os.PathLike = PROTOSAM,
     *,
     features: str | os.PathLike | None = None,
-    config: ProtoSAMConfig | None = None,
-) -> ProtoSAM:
+    config: "ProtoSAMConfig | None" = None,
+) -> "ProtoSAM":
     """A ProtoSAM of trained networks.
 
     Args:
@@ -163,6 +165,11 @@ def protosam(
     Raises:
         WeightsError: as `load`, and for weights of another kind of network.
     """
+    # Imported here so that a prediction with UniverSeg need not wait for it.
+    from universeg_jax.models.protosam.config import ProtoSAMConfig
+    from universeg_jax.models.protosam.encoder import DINOv2Features
+    from universeg_jax.models.protosam.pipeline import ProtoSAM
+
     network = load(sam)
     if not isinstance(network, SAM):
         raise WeightsError(f"{sam} is a {type(network).__name__}; ProtoSAM refines with a SAM, such as {PROTOSAM}")
