@@ -60,12 +60,21 @@ def paint(page, centre, radius=12):
     page.wait_for_timeout(500)
 
 
+def confirm(page):
+    """Press Confirm until it is done: while the image is being drawn, the page asks to wait."""
+    for _ in range(20):
+        page.click("#confirm")
+        page.wait_for_timeout(3000)
+        if "confirmed" in page.locator("#state").inner_text():
+            return
+    raise AssertionError(page.locator("#state").inner_text())
+
+
 def test_paint_propose_correct_confirm_and_restart(folder):
     with serve(folder) as app, browser_page(width=1100) as page:
         open_page(page, app.url)
         paint(page, CENTRES[0])
-        page.click("#confirm")
-        page.wait_for_function("document.querySelector('#state').innerText.includes('confirmed')")
+        confirm(page)
         painted = read_mask(folder / "masks" / "s0.png").values
         assert set(np.unique(painted)) == {0, 1}
         assert dice(painted == 1, disc(CENTRES[0])) > 0.7
@@ -86,8 +95,7 @@ def test_paint_propose_correct_confirm_and_restart(folder):
         name = page.locator("#state strong").inner_text()
         assert name in ("s1", "s2", "s3")
         assert not (folder / "masks" / f"{name}.png").exists()
-        page.click("#confirm")
-        page.wait_for_function("document.querySelector('#state').innerText.includes('confirmed')")
+        confirm(page)
         truth = disc(CENTRES[int(name[1])])
         assert (
             dice(read_mask(folder / "masks" / f"{name}.png").values == 1, truth) > 0.85

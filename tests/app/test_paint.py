@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universeg_jax.app.paint import Style, draw_layer, read_layer
+from universeg_jax.app.paint import VISIBLE, Style, draw_layer, read_layer
 
 COLOURS = {1: "#E69F00", 2: "#56B4E9", 5: "#009E73"}
 RGB = {1: (230, 159, 0), 2: (86, 180, 233), 5: (0, 158, 115)}
@@ -61,4 +61,18 @@ def test_an_outline_leaves_the_inside_nearly_clear():
     alpha = draw_layer(values, COLOURS, style=Style.OUTLINE).pixels[..., 3]
     assert alpha[4, 4] < 40
     assert (alpha[2, 2:7] == 255).all()
-    assert (alpha[values == 0] == 0).all()
+    assert (alpha[values == 0] < VISIBLE).all()
+
+
+def test_a_layer_of_another_moment_is_not_taken_for_this_one():
+    layer = draw_layer(np.zeros((8, 8), int), COLOURS)
+    clear, other = np.zeros((8, 8, 4), np.uint8), layer.pixels.copy()
+    other[[0, 0, -1], [0, -1, 0], 3] = layer.pixels[[0, 0, -1], [0, -1, 0], 3] % 16 + 5
+    assert layer.is_shown(layer.pixels)
+    for pixels in (clear, other, np.zeros((9, 8, 4), np.uint8)):
+        assert not layer.is_shown(pixels)
+    everything = np.ones((8, 8), bool)
+    assert layer.is_shown(brush(layer.pixels, everything, 1, 1.0))
+    whole = draw_layer(np.ones((8, 8), int), COLOURS)
+    assert whole.is_shown(whole.pixels)
+    assert not whole.is_shown(clear)

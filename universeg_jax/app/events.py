@@ -121,13 +121,11 @@ class Events:
         return self._editor_value(self.workspace.picture(opened.name), opened.layer) if opened.name else gr.skip()
 
     def _painted(self, opened: Opened, value: dict | None) -> np.ndarray | None:
-        """Read the class values that the editor shows; None before it shows any."""
+        """Read the class values that the editor shows; None while it does not show the opened image."""
         if opened.layer is None or not value or not value.get("layers"):
             return None
         painted = np.asarray(value["layers"][0])
-        if painted.shape != opened.layer.pixels.shape:
-            return None  # the browser has not drawn this image yet
-        return read_layer(painted, opened.layer, self.workspace.colours)
+        return read_layer(painted, opened.layer, self.workspace.colours) if opened.layer.is_shown(painted) else None
 
     def leave(self, opened: Opened, value: dict | None) -> Opened:
         """Save what was painted on an image before another one is opened."""
@@ -145,7 +143,7 @@ class Events:
     def save(self, opened: Opened, value: dict | None, *drawing, confirm: bool = False) -> tuple:
         values = self._painted(opened, value)
         if values is None:
-            raise gr.Error("Open an image first.")
+            raise gr.Error("The image is still being drawn. Wait a second, then try again.")
         try:
             self.workspace.save(opened.name, values, seen=opened.token, confirm=confirm)
         except InputError as error:

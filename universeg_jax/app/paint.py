@@ -1,5 +1,6 @@
 """Masks as painted layers and back: class values (H,W) to RGBA pixels, and RGBA pixels to class values."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -7,6 +8,8 @@ from enum import Enum
 import numpy as np
 from matplotlib.colors import to_rgb
 
+CORNERS = ((0, 0), (0, -1), (-1, 0), (-1, -1))
+MARKS = (4, 20)  # opacities of marks, from and to, of 255: invisible, and below VISIBLE
 VISIBLE = 24  # alpha from which a pixel counts as painted; the soft edge of a brush stays below
 OUTLINE_INSIDE = 0.12  # opacity inside an outline: enough to be read back, too little to hide the image
 NEAR = 40.0  # largest distance of colours, in 0..255, at which a pixel keeps its class
@@ -26,10 +29,26 @@ class Layer:
     Attributes:
         pixels: (H,W,4) uint8 RGBA.
         values: (H,W) int32 class values that the pixels were drawn from; 0 is not painted.
+        mark: faint opacity of each corner that is not painted, different in every layer.
     """
 
     pixels: np.ndarray
     values: np.ndarray
+    mark: tuple[int, int, int, int]
+
+    def is_shown(self, painted: np.ndarray) -> bool:
+        """Return whether an edited layer began from this one, and not from one that was shown before.
+
+        A browser draws a layer a moment after it got it. A mask that is saved in between would be another image's, or
+        empty; the faint marks in the corners tell.
+        """
+        if painted.shape != self.pixels.shape:
+            return False
+        found = [(int(painted[c][3]), int(self.pixels[c][3])) for c in CORNERS if self.values[c] == 0]
+        kept = sum(alpha == mark for alpha, mark in found)
+        wrong = sum(0 < alpha < VISIBLE and alpha != mark for alpha, mark in found)
+        covered = all(alpha >= VISIBLE for alpha, _ in found)
+        return kept > wrong or (covered and bool(painted[..., 3].any()))
 
 
 def draw_layer(
@@ -52,7 +71,11 @@ def draw_layer(
         alpha = np.where(values != 0, round(255 * OUTLINE_INSIDE), 0)
         alpha[_borders(values)] = 255
     pixels[..., 3] = alpha
-    return Layer(pixels, values)
+    mark = tuple(secrets.randbelow(MARKS[1] - MARKS[0] + 1) + MARKS[0] for _ in CORNERS)
+    for corner, opacity in zip(CORNERS, mark, strict=True):
+        if values[corner] == 0:
+            pixels[corner] = (0, 0, 0, opacity)
+    return Layer(pixels, values, mark)
 
 
 def read_layer(painted: np.ndarray, drawn: Layer, colours: Mapping[int, str]) -> np.ndarray:
@@ -70,11 +93,12 @@ def read_layer(painted: np.ndarray, drawn: Layer, colours: Mapping[int, str]) ->
         (H,W) int32 class values; 0 where the layer is clear.
     """
     values = drawn.values.copy()
-    same = (painted == drawn.pixels).all(axis=-1) | ((painted[..., 3] < VISIBLE) & (drawn.pixels[..., 3] == 0))
+    same = (painted == drawn.pixels).all(axis=-1) | ((painted[..., 3] < VISIBLE) & (drawn.values == 0))
     changed = np.nonzero(~same)
     if not len(changed[0]):
         return values
     new, old = painted[changed].astype(np.float64), drawn.pixels[changed].astype(np.float64)
+    old[drawn.values[changed] == 0] = 0  # a mark is no colour
     codes = np.array(list(colours), np.int32)
     brushes = np.array([_rgb(colour) for colour in colours.values()], np.float64)
     distances = np.stack([_distance_to_segment(new[:, :3], old, brush) for brush in brushes], axis=1)
