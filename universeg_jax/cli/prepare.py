@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     with warnings_on_stderr():
         sources = _sources(arguments)
+        workers: Processes | Beam
         if arguments.runner:
             workers = Beam(arguments.runner, tuple(shlex.split(arguments.runner_options)))
         else:

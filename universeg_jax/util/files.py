@@ -16,7 +16,7 @@ from universeg_jax.errors import InputError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _KINDS = {
     stat.S_IFDIR: "a folder",

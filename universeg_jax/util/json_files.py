@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,7 @@ def write_json(path: str | os.PathLike, value: Any, *, indent: int = 2) -> None:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        seen = set()
-        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))
+        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the key {repeated[:40]!r} occurs twice")
     return values
 

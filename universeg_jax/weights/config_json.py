@@ -59,7 +59,11 @@ def read_field(hint: Any, name: str, value: Any) -> Any:
         return _tuple(arguments, name, value)
     if origin in (Union, UnionType):
         for each in arguments:
-            if isinstance(value, each) if is_dataclass(each) else (value is None) == (each is type(None)):
+            if (
+                isinstance(value, each)
+                if isinstance(each, type) and is_dataclass(each)
+                else (value is None) == (each is type(None))
+            ):
                 return read_field(each, name, value)
     if is_dataclass(hint) and isinstance(hint, type):
         return value if isinstance(value, hint) else config_from_json(hint, value)

@@ -142,7 +142,7 @@ def import_tensors(
     problems = _problems(state_dict, {entry.theirs: entry.shape(parameters) for entry in table})
     if problems:
         raise WeightsError("\n  ".join(["the weights do not fit the model:", *problems]))
-    values = {}
+    values: dict[str, np.ndarray] = {}
     for entry in table:
         values |= entry.split(_float32(state_dict[entry.theirs]), parameters)
     set_parameters(model, values)

@@ -11,7 +11,7 @@ from typing import Any
 
 from universeg_jax.errors import WeightsError
 from universeg_jax.models.sam.image_encoder import ImageEncoderConfig
-from universeg_jax.models.sam.model import SAM, SAMConfig
+from universeg_jax.models.sam.model import SAM, SAM_DEVIATION, SAM_MEAN, SAMConfig
 from universeg_jax.models.sam.tiny_vit import TinyViTConfig
 from universeg_jax.weights.catalogue import release_of
 from universeg_jax.weights.config_json import config_from_json
@@ -38,17 +38,17 @@ def infer_config(state_dict: Tensors, *, medsam: bool = False) -> SAMConfig:
     try:
         encoder = _tiny_vit(state_dict) if tiny else _image_encoder(state_dict)
         grid = 64 if tiny else state_dict[f"{ENCODER}.pos_embed"].shape[1]
-        plain = medsam or (tiny and encoder.stem_stride == 1)
-        intensities = dict(mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0)) if plain else {}
+        plain = medsam or (isinstance(encoder, TinyViTConfig) and encoder.stem_stride == 1)
         return SAMConfig(
             encoder=encoder,
+            mean=(0.0, 0.0, 0.0) if plain else SAM_MEAN,
+            deviation=(1.0, 1.0, 1.0) if plain else SAM_DEVIATION,
             input_size=grid * encoder.stride,
             features=state_dict["mask_decoder.iou_token.weight"].shape[1],
             mask_features=state_dict["prompt_encoder.mask_downscaling.3.weight"].shape[0],
             decoder_depth=_count(state_dict, "mask_decoder.transformer.layers.{}.mlp.lin1.weight"),
             decoder_mlp=state_dict["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
             iou_hidden=state_dict["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
-            **intensities,
         )
     except KeyError as error:
         raise WeightsError(f"these are not the weights of a SAM: {error.args[0]} is missing") from None
@@ -195,10 +195,10 @@ def _decoder_table(depth: int) -> list[Entry]:
         *norm(f"{theirs}.transformer.norm_final_attn", f"{ours}.transformer.norm"),
         *norm(f"{theirs}.output_upscaling.1", f"{ours}.upscale_norm"),
     ]
-    for i, layer in enumerate((0, 3)):
+    for i, place in enumerate((0, 3)):
         table += [
-            Entry(f"{theirs}.output_upscaling.{layer}.weight", (f"{ours}.upscale.{i}.kernel",), UPSCALE),
-            Entry(f"{theirs}.output_upscaling.{layer}.bias", (f"{ours}.upscale.{i}.bias",), VECTOR),
+            Entry(f"{theirs}.output_upscaling.{place}.weight", (f"{ours}.upscale.{i}.kernel",), UPSCALE),
+            Entry(f"{theirs}.output_upscaling.{place}.bias", (f"{ours}.upscale.{i}.bias",), VECTOR),
         ]
     heads = {f"output_hypernetworks_mlps.{i}": f"mask_heads.{i}" for i in range(4)}
     for their, our in {**heads, "iou_prediction_head": "iou_head"}.items():
@@ -227,7 +227,7 @@ def is_medsam(file: str | os.PathLike, state_dict: Tensors, *, medsam: bool | No
             gives no answer; or it is not of a SAM.
     """
     alike = SAM_NETWORK.releases_like(infer_config(state_dict))
-    doubtful = len({release.config.mean for release in alike}) > 1
+    doubtful = len({_mean(release.config) for release in alike}) > 1
     if medsam is None and not doubtful:
         return False
     known = release_of(file) if alike else None
@@ -240,10 +240,14 @@ def is_medsam(file: str | os.PathLike, state_dict: Tensors, *, medsam: bool | No
         )
     if known is None:
         return bool(medsam)
-    found = known.config.mean == SAMConfig.medsam().mean
+    found = _mean(known.config) == SAMConfig.medsam().mean
     if medsam not in (None, found):
         raise WeightsError(f"this is the released file of {known.name}: leave out --{'' if medsam else 'no-'}medsam")
     return found
+
+
+def _mean(config: Any) -> tuple[float, ...]:
+    return config.mean
 
 
 def _read_options(file: Any, state_dict: Tensors, *, medsam: bool | None = None) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def infer_config(state_dict: Tensors, *, cross_activation: Activation | None = N
         return weight.shape[0]
 
     def stages(name: str) -> tuple[tuple[int, int], ...]:
-        found = []
+        found: list[tuple[int, int]] = []
         while f"{name}.{len(found)}.cross.cross_conv.weight" in state_dict:
             stage = f"{name}.{len(found)}"
             found.append(
@@ -63,10 +63,9 @@ def infer_config(state_dict: Tensors, *, cross_activation: Activation | None = N
         return tuple(found)
 
     encoder, decoder = stages("enc_blocks"), stages("dec_blocks")
-    if decoder == encoder[-2::-1]:
-        decoder = None
+    mirrored = decoder == encoder[-2::-1]
     try:
-        return UniverSegConfig(encoder, decoder, cross_activation)
+        return UniverSegConfig(encoder, None if mirrored else decoder, cross_activation)
     except ValueError as error:
         raise WeightsError(f"these are not the weights of a UniverSeg: {error}") from None
 

@@ -197,7 +197,7 @@ def load_pickle(stream: BinaryIO, storages: dict[str, Storage] | None = None) ->
 def _interpret(stream: BinaryIO, storages: dict[str, Storage]) -> Any:
     stack: list[Any] = []
     marks: list[int] = []
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
 
     def pop_to_mark() -> list[Any]:
         start = marks.pop()
@@ -249,7 +249,7 @@ def _interpret(stream: BinaryIO, storages: dict[str, Storage]) -> Any:
             case "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
             case "GLOBAL":
-                stack.append(find_global(*argument.split(" ", 1)))
+                stack.append(find_global(*str(argument).split(" ", 1)))
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
                 stack.append(find_global(module, name))
