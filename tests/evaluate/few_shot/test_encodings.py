@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
 
+from tests.helpers.painting_sam import PaintingSAM
+from tests.helpers.stacks import stack
 from universeg_jax.errors import InputError
-from universeg_jax.evaluate.few_shot.encodings import StoredEncoder
+from universeg_jax.evaluate.few_shot.encodings import StoredEncoder, store_encodings
+from universeg_jax.evaluate.few_shot.methods import InContextSlices, PartOfOrgan
+from universeg_jax.evaluate.metrics import dice
 from universeg_jax.models.protosam.encoder import Encoded
+from universeg_jax.models.protosam.pipeline import ProtoSAM
 
 IMAGES = np.random.default_rng(0).random((3, 4, 4, 3)).astype(np.float32)
 
@@ -34,6 +39,20 @@ def test_every_image_is_encoded_once(tmp_path):
     again = StoredEncoder(other, tmp_path / "folder", capacity=10**6)(IMAGES[:2], embedding=True)
     np.testing.assert_array_equal(again.embedding, 3 * IMAGES[:2])
     assert other.encoded == 0
+
+
+def test_protosam_gives_the_same_with_stored_encodings(tmp_path):
+    support, query = (stack(name, seed=seed, size=32).organ("ball") for name, seed in (("a", 1), ("b", 2)))
+    stored, sam = ProtoSAM(PaintingSAM()), PaintingSAM()
+    store_encodings(stored, tmp_path, capacity=10**8)
+    masks = [
+        InContextSlices(model, "ProtoSAM", PartOfOrgan()).segment(support, query) > 0.5
+        for model in (ProtoSAM(sam), stored, stored)
+    ]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    np.testing.assert_array_equal(masks[1], masks[2])
+    assert dice(masks[0], query.masks) > 0.8
+    assert sum(stored.sam.encoded) <= 3 + len(query) + 1  # and what fills up a support set
 
 
 def test_memory_is_bounded():

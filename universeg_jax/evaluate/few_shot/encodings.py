@@ -9,7 +9,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.methods import digest
-from universeg_jax.models.protosam.encoder import Encoded, Encoder
+from universeg_jax.models.protosam.encoder import Encoded, Encoder, FeatureExtractor
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.util.files import whole_file
@@ -37,6 +37,11 @@ class StoredEncoder:
     def sam(self) -> SAM:
         """The network that refines."""
         return self._encoder.sam
+
+    @property
+    def extractor(self) -> FeatureExtractor | None:
+        """The network of the features, if it is not the SAM."""
+        return self._encoder.extractor
 
     def __call__(self, images: np.ndarray, *, embedding: bool) -> Encoded:
         """Encode images (B,H,W,3), with or without the embedding. The store always holds both."""
