@@ -6,7 +6,8 @@ import pytest
 from tests.helpers.app_server import serve
 from tests.helpers.browser import browser_page
 from tests.helpers.stand_in import save
-from universeg_jax.app.workspace import State, Workspace
+from universeg_jax.app.states import State
+from universeg_jax.app.workspace import Workspace
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.masks import read_mask
 from universeg_jax.io.task_folder import read_support

@@ -2,7 +2,8 @@ import pytest
 
 from tests.helpers.stand_in import Brightness, bright_disc, save
 from universeg_jax.app.propose import Proposer
-from universeg_jax.app.workspace import State, Workspace
+from universeg_jax.app.states import State
+from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.segment.segmenter import Segmenter

@@ -7,7 +7,8 @@ from PIL import Image
 
 from tests.helpers.stand_in import bright_disc, save
 from universeg_jax.app.proposal import Proposal
-from universeg_jax.app.workspace import MaskChanged, State, Workspace
+from universeg_jax.app.states import State
+from universeg_jax.app.workspace import MaskChanged, Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.io.task_folder import LABELLING, read_support
 

@@ -14,7 +14,8 @@ import numpy as np
 from universeg_jax.app.export import export_zip
 from universeg_jax.app.paint import Layer, Style, draw_layer, read_layer
 from universeg_jax.app.propose import Prompter, Proposer
-from universeg_jax.app.workspace import State, Workspace
+from universeg_jax.app.states import State
+from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 
 PAGE = 24  # images in the list at once

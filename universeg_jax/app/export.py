@@ -4,7 +4,8 @@ import json
 import zipfile
 from pathlib import Path
 
-from universeg_jax.app.workspace import State, Workspace
+from universeg_jax.app.states import State
+from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.io.overview import Result, Section, write_overview
 

@@ -9,14 +9,14 @@ FOLDER/.universeg/             states, thumbnails and proposals; safe to delete,
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from enum import Enum
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from universeg_jax.app.proposal import Proposal, read_proposal, write_proposal
+from universeg_jax.app.states import Kept, State, read_states, write_states
 from universeg_jax.errors import InputError
 from universeg_jax.io.masks import ColourCoding, GreyCoding, MaskCoding, common_coding, read_mask, values_in, write_mask
 from universeg_jax.io.overview import CLASS_COLOURS
@@ -27,15 +27,6 @@ from universeg_jax.util.json_files import read_json, write_json
 
 THUMBNAIL = 128  # pixels of the longer side
 LONGEST_NAME = 40  # characters of a class name
-
-
-class State(Enum):
-    """State of an image."""
-
-    EMPTY = "empty"
-    PROPOSED = "proposed"
-    EDITED = "edited"
-    CONFIRMED = "confirmed"
 
 
 class MaskChanged(InputError):
@@ -65,10 +56,9 @@ class Workspace:
         self._states: dict[str, State] = {}
         self._forecasts: dict[str, float] = {}
         self._proposals: dict[str, Proposal] = {}
-        kept = self._kept()
-        self._seen_masks = kept["masks"]
+        kept, self._seen_masks = read_states(self._states_file)
         self._open_masks()
-        self._load_states(kept["images"])
+        self._find_states(kept)
 
     @property
     def names(self) -> list[str]:
@@ -311,38 +301,25 @@ class Workspace:
         code = self._coding.name(value)
         return names.get(code, code if isinstance(self._coding, ColourCoding) else f"class {code}")
 
-    def _kept(self) -> dict[str, dict]:
-        """Read states.json of an earlier session. A damaged file counts as none: masks tell the states again."""
-        kept = {}
-        with suppress(InputError):
-            kept = read_json(self.folder / LABELLING / "states.json")
-        kept = kept if isinstance(kept, dict) else {}
-        images, masks = kept.get("images"), kept.get("masks")
-        numbers = isinstance(masks, dict) and all(
-            isinstance(about, list) and all(isinstance(number, int) for number in about) for about in masks.values()
-        )
-        return {"images": images if isinstance(images, dict) else {}, "masks": masks if numbers else {}}
-
-    def _load_states(self, images: Mapping[str, object]) -> None:
-        known = {state.value: state for state in State}
+    def _find_states(self, kept: Mapping[str, Kept]) -> None:
+        """Take over the states of an earlier session, as far as masks and proposals bear them out."""
         for name in self.names:
-            about = images.get(name)
-            state = known.get(about.get("state")) if isinstance(about, dict) else None
+            about = kept.get(name, Kept(State.EMPTY, None))
+            proposed = self._proposal_file(name).is_file()
             if name in self._mask_files:
-                self._states[name] = State.EDITED if state is State.EDITED else State.CONFIRMED
-            elif state is State.PROPOSED and self._proposal_file(name).is_file():
+                self._states[name] = State.EDITED if about.state is State.EDITED else State.CONFIRMED
+            elif about.state is State.PROPOSED and proposed:
                 self._states[name] = State.PROPOSED
-            forecast = about.get("forecast") if isinstance(about, dict) else None
-            if isinstance(forecast, int | float) and 0 <= forecast <= 1 and self._proposal_file(name).is_file():
-                self._forecasts[name] = float(forecast)
+            if about.forecast is not None and proposed:
+                self._forecasts[name] = about.forecast
 
     def _save_states(self) -> None:
-        images = {
-            name: {"state": state.value, "forecast": self._forecasts.get(name)} for name, state in self._states.items()
-        }
-        file = self.folder / LABELLING / "states.json"
-        file.parent.mkdir(exist_ok=True)
-        write_json(file, {"version": 1, "images": images, "masks": self._seen_masks})
+        images = {name: Kept(state, self._forecasts.get(name)) for name, state in self._states.items()}
+        write_states(self._states_file, images, self._seen_masks)
+
+    @property
+    def _states_file(self) -> Path:
+        return self.folder / LABELLING / "states.json"
 
     def _save_classes(self) -> None:
         names = {self._coding.name(value): name for value, name in self._classes.items()}
