@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from universeg_jax.errors import InputError, listing
-from universeg_jax.util.files import locked, temporary_folder
+from universeg_jax.util.files import locked, remove_left, temporary_folder
 
 UNFINISHED = "unfinished-results"
 """Folder in OUT of complete results that a killed run was moving to their places. The next run finishes it."""
@@ -72,6 +72,7 @@ def own_output(out: Path) -> Iterator[None]:
             stack.enter_context(locked(out, again=True))
             stack.callback(_remove_empty, absent)
             _finish(out)
+            remove_left(out)
         except OSError as error:
             raise InputError(f"{out}: cannot write there ({error.strerror}); choose another --out") from None
         yield
