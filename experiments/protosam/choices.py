@@ -20,9 +20,10 @@ from scipy import stats
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
+from experiments.held_out import HELD_OUT
 from experiments.protosam.measure import SMALLEST, Contender, RememberingSAM, chosen_tasks, draws, measure
 from universeg_jax.data.corpus.read import Corpus, CorpusTask
-from universeg_jax.data.corpus.select import HELD_OUT, refuse_held_out
+from universeg_jax.data.corpus.select import refuse_held_out
 from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from sybil import Document, Example
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
 
 from universeg_jax.cli.main import main
 
@@ -40,13 +41,41 @@ class Parsed(Exception):
 def blocks(page: Path, folder: Path) -> Iterator[Example]:
     """All shell and Python blocks of a page in order; each `evaluate()` runs one in `folder`."""
 
-    def shell(example: Example) -> None:
-        only_parse = NOT_RUN.search(example.document.text[: example.region.start])
-        for words in commands(example.parsed):
-            check_command(words) if only_parse else run_command(words, folder)
+    def only_parsed(example: Example) -> bool:
+        return bool(NOT_RUN.search(example.document.text[: example.region.start]))
 
-    parsers = [PythonCodeBlockParser(), CodeBlockParser("sh", shell)]
+    def shell(example: Example) -> None:
+        for words in commands(example.parsed):
+            check_command(words) if only_parsed(example) else run_command(words, folder)
+
+    def python(example: Example) -> None:
+        if only_parsed(example):
+            compile(example.parsed, str(page), "exec")
+        else:
+            PythonEvaluator()(example)
+
+    parsers = [CodeBlockParser("python", python), CodeBlockParser("sh", shell)]
     return iter(Document.parse(str(page), *parsers).examples())
+
+
+def check_blocks(page: Path) -> None:
+    """Let the real parsers read all commands of a page, and compile its Python.
+
+    Raises:
+        AssertionError: for a command that does not exist.
+        SyntaxError: for code that is not Python.
+    """
+
+    def shell(example: Example) -> None:
+        for words in commands(example.parsed):
+            check_command(words)
+
+    def python(example: Example) -> None:
+        compile(example.parsed, str(page), "exec")
+
+    parsers = [CodeBlockParser("python", python), CodeBlockParser("sh", shell)]
+    for example in Document.parse(str(page), *parsers).examples():
+        example.evaluate()
 
 
 def commands(text: str) -> Iterator[list[str]]:
