@@ -11,7 +11,7 @@ from universeg_jax.evaluate.runner import evaluate
 def measured(discs, threshold, tmp_path):
     """Measure a method and an ensemble of it."""
     methods = [threshold, Ensemble(threshold, 3)]
-    return lambda **options: evaluate(discs(), methods, EvaluationProtocol(draws=1, **options), tmp_path)
+    return lambda **options: evaluate(discs(per_subject=1), methods, EvaluationProtocol(draws=1, **options), tmp_path)
 
 
 def legend_of(figure):
@@ -63,5 +63,7 @@ def test_bars_leave_out_ensembles_of_whole_pools(measured, discs, threshold, tmp
     monkeypatch.setattr(report.plots, "dataset_bars", lambda named: shown.extend(named) or dataset_bars(named))
     evaluation = measured(support_sizes=(2, 4), pools=(4,))
     methods = [threshold, Ensemble(threshold, 3)]
-    report.write_report(tmp_path, evaluation, discs(), methods, EvaluationProtocol(), about={}, with_pictures=False)
+    report.write_report(
+        tmp_path, evaluation, discs(per_subject=1), methods, EvaluationProtocol(), about={}, with_pictures=False
+    )
     assert shown == ["threshold, support 4, pool of 4", "threshold, ensemble of 3, support 2, pool of 4"]

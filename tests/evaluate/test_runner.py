@@ -7,6 +7,7 @@ import pytest
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.methods import Ensemble
 from universeg_jax.evaluate.metrics import METRICS, score
+from universeg_jax.evaluate.plots import picture_sections
 from universeg_jax.evaluate.protocol import EvaluationProtocol, make_plan
 from universeg_jax.evaluate.report import notes, write_report
 from universeg_jax.evaluate.runner import evaluate, merged
@@ -126,7 +127,7 @@ def test_volumes_are_scored_in_three_dimensions(discs, threshold, tmp_path):
 
 
 def test_everything_is_written(discs, threshold, tmp_path):
-    methods, data = [threshold, Ensemble(threshold, 3)], discs()
+    methods, data = [threshold, Ensemble(threshold, 3)], discs(per_subject=1)
     evaluation = evaluate(data, methods, PROTOCOL, tmp_path)
     write_report(tmp_path, evaluation, data, methods, PROTOCOL, about={"command": "the command"})
     written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*"))
@@ -246,3 +247,27 @@ def test_cases_that_are_left_out_are_counted(discs, threshold, tmp_path):
 def test_options_out_of_range(options, message):
     with pytest.raises(InputError, match=message):
         EvaluationProtocol(**options)
+
+
+def test_tasks_with_few_subjects_are_named(discs, threshold, tmp_path):
+    data = discs(per_subject=5)  # a single subject to measure on
+    evaluation = evaluate(data, [threshold], PROTOCOL, tmp_path)
+    said = " ".join(notes(data, evaluation, PROTOCOL))
+    assert "3 of 3 tasks have fewer than 3 subjects. They have no interval" in said
+    summary = next(iter(evaluation.summaries.values()))
+    assert summary.over_tasks.low is summary.datasets["cells"].low is None
+
+
+def test_sheets_have_a_section_per_fold_with_its_own_examples(discs, threshold, tmp_path):
+    data, protocol = discs(), EvaluationProtocol(support_sizes=(4,), draws=1, folds=3)
+    evaluation = evaluate(data, [threshold], protocol, tmp_path, tasks=data.tasks[:1])
+    [(task, folds)] = evaluation.plan.folds.items()
+    [record] = evaluation.records.values()
+    sections = picture_sections(data, task, folds, threshold, record, protocol)
+    assert [section.title.rpartition(", ")[2] for section in sections] == [f"fold {k} of 3" for k in (1, 2, 3)]
+    for fold, section in zip(folds, sections, strict=True):
+        targets = {result.name.rpartition(": ")[2] for result in section.results}
+        examples = {example.name for example in section.support}
+        assert targets <= {case.name for case in fold.cases}
+        assert examples <= {data.name(example.image) for example in fold.support}
+        assert not targets & examples

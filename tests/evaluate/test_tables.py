@@ -33,7 +33,7 @@ def test_numbers():
 
 def test_rows_of_results():
     cells = {
-        task: {("s", "c"): np.full(5, value), ("t", "d"): np.full(5, value)}
+        task: {(subject, "c"): np.full(5, value) for subject in "stu"}
         for task, value in (("a/x/y/1", 0.2), ("a/x/y/2", 0.4), ("b/x/y/1", 0.9))
     }
     condition = Condition("m", 16, None)
