@@ -134,3 +134,13 @@ def test_volumes_and_labels_must_match():
         segmenter.fit(list(images), [0 * label for label in labels], axis=2)
     with pytest.raises(InputError, match="axis='up': pass one of sagittal, coronal, axial"):
         fit_volumes(segmenter, labelled(0), axis="up")
+
+
+def test_values_that_are_no_classes_of_one_task_are_refused():
+    images, labels = zip(*(scene(i) for i in range(2)), strict=True)
+    segmenter = Segmenter(Intensities())
+    with pytest.raises(InputError, match=r"marks the structure by 1.* by 255: use one value in all masks"):
+        segmenter.fit(list(images), [1 * (labels[0] > 0), 255 * (labels[1] > 0)], axis=2)
+    instances = np.arange(labels[0].size).reshape(labels[0].shape) % 90
+    with pytest.raises(InputError, match="90 different values"):
+        segmenter.fit(list(images[:1]), [instances], axis=2)

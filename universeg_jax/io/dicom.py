@@ -65,7 +65,7 @@ class DicomSlice:
 
     @property
     def inverted(self) -> bool:
-        """Whether low values are shown white, and the values have no unit that forbids to invert them."""
+        """True where low values are shown white, except for Hounsfield units, which keep their meaning."""
         units = str(self.get("RescaleType", "")) == "HU" or self.get("Modality") == "CT"
         return self.get("PhotometricInterpretation") == "MONOCHROME1" and not units
 

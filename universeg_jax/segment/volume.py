@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from universeg_jax.errors import InputError
+from universeg_jax.io.mask_values import check_class_count, check_same_marks
 from universeg_jax.io.volume_folder import LabelledVolume
 from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, values_of
 from universeg_jax.segment.planes import Planes, SquarePixels, coarsest_axis
@@ -228,7 +229,10 @@ def _axes(axis: str | None, volume: Volume) -> list[str]:
 
 
 def _values(slices: Sequence[LabelledSlice]) -> np.ndarray:
-    values = sorted(set().union(*(values_of(one.labels) for one in slices)))
+    found = {one.views[0].name: values_of(one.labels) for one in slices}
+    values = sorted(set().union(*found.values()))
+    check_class_count(values, "the labels of the support volumes")
+    check_same_marks(found)
     if len(values) < 2:
         raise InputError(
             f"every label is {values[0] if values else 'empty'}, so there is nothing to segment: mark a structure by a "

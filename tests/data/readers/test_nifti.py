@@ -1,8 +1,10 @@
+import dataclasses
 from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 
 from tests.helpers.make_sources import ball, nifti, nifti_pairs
 from universeg_jax.data.readers.nifti import find
@@ -165,3 +167,24 @@ def test_masks_with_a_prefix_or_suffix_belong_to_their_images(tmp_path, image, m
     assert [item.problem for item in source.items] == ["", ""]
     assert [item.name for item in source.items] == [image.format(f"{i:04d}") for i in range(2)]
     assert source.scans(source.items[1])[0].classes == [1, 2]
+
+
+def test_instances_of_a_volume_become_one_class(tmp_path):
+    ids = np.arange(729).reshape(9, 9, 9).astype(np.uint16) % 90
+    nifti(tmp_path / "images" / "a.nii.gz", np.ones((9, 9, 9), np.float32))
+    nifti(tmp_path / "masks" / "a.nii.gz", ids)
+    [source] = find(tmp_path, "CT")
+    with pytest.raises(InputError, match=r"a\.nii\.gz.* 90|a\.nii\.gz.* 89"):
+        source.scans(source.items[0])
+    [scan] = dataclasses.replace(source, one_class="cell").scans(source.items[0])
+    np.testing.assert_array_equal(scan.labels, ids > 0)
+
+
+def test_volumes_of_other_formats_are_pairs_too(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        voxels = np.ones((5, 6, 7), np.int16 if folder == "images" else np.uint8)
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(voxels), str(tmp_path / folder / "a.nrrd"))
+    [source] = find(tmp_path, "CT")
+    [scan] = source.scans(source.items[0])
+    assert scan.image.shape == scan.labels.shape == (7, 6, 5)
