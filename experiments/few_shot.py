@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--sam", default="lite-medsam", metavar="WEIGHTS", help="SAM of ProtoSAM (default: %(default)s)"
     )
-    parser.add_argument("--features", metavar="WEIGHTS", help="encoder of the features (default: that of the SAM)")
+    parser.add_argument("--features", metavar="WEIGHTS", help="encoder of the features (default: the SAM's)")
     parser.add_argument("--universeg", default="open-v4", metavar="WEIGHTS", help="UniverSeg (default: %(default)s)")
     parser.add_argument(
         "--models", nargs="+", choices=MODELS, default=MODELS, help="models to measure (default: both, and their mean)"
@@ -38,7 +38,12 @@ def main() -> None:
         help="support slices of ProtoSAM: 0 for one of each third, N for the N nearest in height (default: 0)",
     )
     parser.add_argument(
-        "--universeg-slices", type=int, nargs="+", default=[5], metavar="N", help="those of UniverSeg (default: 5)"
+        "--universeg-slices",
+        type=int,
+        nargs="+",
+        default=[5],
+        metavar="N",
+        help="support slices of UniverSeg (default: 5)",
     )
     parser.add_argument("--scan-names", nargs="+", metavar="NAME", help="only these scans (default: all)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices (default: 1)")

@@ -6,7 +6,7 @@ from pathlib import Path
 from universeg_jax.cli.shared import resumable
 
 CACHE = 2**31
-"""Bytes of encoded slices that are kept: those of the support scan and of one query scan."""
+"""Largest number of bytes of encoded slices in memory: about the support scan and one query scan."""
 
 FEW_SHOT = {
     "organs": None,
@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--blend-weight", type=float, default=1.0, metavar="W", help="weight of --blend in the mean (default: 1)"
     )
     group.add_argument(
-        "--features", metavar="WEIGHTS", help="encoder of the features of ProtoSAM (default: that of --weights)"
+        "--features", metavar="WEIGHTS", help="encoder of the features of ProtoSAM (default: the encoder of --weights)"
     )
     group.add_argument(
         "--adapt", type=int, metavar="N", help="train the encoder N steps on superpixels of each query scan first"

@@ -27,7 +27,7 @@ class EvaluationProtocol:
         draws: number of random draws of the support.
         targets: largest number of cases of a task; None for all.
         folds: number of folds for cross-validation, or None for the splits of the data; see `make_folds`.
-        minimum_area: smallest area of a label, as a fraction of the image. The default is that of training.
+        minimum_area: smallest area of a label, as a fraction of the image. Training has the same default.
         threshold: threshold of the probabilities.
         tolerance: tolerance of surface Dice, in pixels, or in millimetres for volumes.
         seed: of all random draws.

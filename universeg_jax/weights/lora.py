@@ -27,7 +27,7 @@ FORMAT = 1
 DESCRIPTION = "lora.json"
 ADAPTERS = "adapters.npz"
 LAYERS = ("qkv", "out", "widen", "narrow")
-"""Linear layers that get adapters: those of attention and of the MLP."""
+"""Linear layers that get adapters: two of attention, two of the MLP."""
 
 SCALE = 1.0
 DOWN, UP = ".lora_down", ".lora_up"

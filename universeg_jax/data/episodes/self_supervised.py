@@ -1,7 +1,7 @@
 """Draw episodes without annotations: one slice, one of its superpixels, and two augmented copies of both.
 
 The first copy is the support and the second the target (Ouyang et al., ECCV 2020). The ranges of the augmentation are
-those of SSL-ALPNet.
+SSL-ALPNet's.
 """
 
 import operator

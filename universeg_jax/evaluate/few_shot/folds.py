@@ -1,6 +1,6 @@
 """Split scans into folds, choose support scans, and match slices by their height in an organ.
 
-The rules are those of SSL-ALPNet (Ouyang et al., ECCV 2020): folds are runs of consecutive scans, the scan that follows
+The rules follow SSL-ALPNet (Ouyang et al., ECCV 2020): folds are runs of consecutive scans, the scan that follows
 a fold supports it, and an organ is divided into parts along the axis.
 """
 

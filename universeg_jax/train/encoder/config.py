@@ -64,7 +64,7 @@ class EncoderTrainConfig(RunConfig):
 
     Attributes:
         weights: a SAM or a DINOv2, by name or path.
-        optimizer: SGD (ALPNet) or AdamW. The learning rate is that of the stage.
+        optimizer: SGD (ALPNet) or AdamW. The stage gives the learning rate.
         lora_rank: rank of LoRA adapters; None trains all parameters of the encoder.
         pseudo_labels: options of the superpixels.
         copies: random changes of support and query.

@@ -134,7 +134,7 @@ class EncoderLearner:
 
 
 def learning_rates(config: EncoderTrainConfig) -> optax.Schedule:
-    """Return the learning rate of every step: that of the stage, times the decay of SGD, with a linear warmup."""
+    """Return the learning rate of every step: the stage's rate with its linear warmup, times the decay of SGD."""
     schedules, ends, first = [], [], 0
     for stage in config.stages:
         schedules.append(_stage_rates(config, stage.learning_rate, stage.warmup_steps, first))
