@@ -45,6 +45,7 @@ def test_the_command_resumes(scans, capsys):
     [
         (("--draws", "2"), "--draws: is no option of --protocol few-shot"),
         (("--blend-nearest", "2"), "need --blend WEIGHTS"),
+        (("--window", "5", "5"), "window=(5, 5): pass two finite intensities"),
         (("--nearest", "0"), "--nearest 0: pass 1 or more"),
         (("--features", "open-v4"), "--features open-v4: pass a SAM or a DINOv2, and a SAM as --weights"),
         (("--organs", "heart"), "organs heart: shown by no scan; there are 1, 2"),

@@ -29,6 +29,17 @@ def test_an_organ_is_its_slices_and_masks():
     assert len(one.organ("heart")) == 0
 
 
+def test_a_window_and_a_crop_are_applied(tmp_path):
+    one = stack("1", size=20)
+    write_alpnet(tmp_path / "scans", [one])
+    (read,) = read_stacks(tmp_path / "scans", modality="MR", window=(200.0, 700.0), crop=2)
+    expected = (np.clip(np.round(1000 * one.images), 200, 700) - 200) / 500
+    np.testing.assert_allclose(read.images, expected[:, 2:-2, 2:-2], atol=1e-6)
+    np.testing.assert_array_equal(read.labels, one.labels[:, 2:-2, 2:-2])
+    with pytest.raises(InputError, match="crop=10"):
+        read_stacks(tmp_path / "scans", modality="MR", crop=10)
+
+
 def test_the_modality_must_be_known(tmp_path):
     write_alpnet(tmp_path / "scans", [stack("1")])
     with pytest.raises(InputError, match="pass --modality CT, or MR"):

@@ -10,6 +10,8 @@ CACHE = 2**31
 
 FEW_SHOT = {
     "organs": None,
+    "window": None,
+    "crop": 0,
     "seeds": 1,
     "nearest": None,
     "blend": None,
@@ -41,6 +43,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the few-shot protocol."""
     group = parser.add_argument_group("few-shot protocol")
     group.add_argument("--organs", nargs="+", metavar="NAME", help="organs to measure, as a label set (default: all)")
+    group.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="intensities that become 0 and 1, such as -125 275 for abdominal CT (default: as in a corpus)",
+    )
+    group.add_argument(
+        "--crop", type=int, default=0, metavar="N", help="cut off N pixels at each border of a slice (default: 0)"
+    )
     group.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices to average (default: 1)")
     group.add_argument(
         "--nearest",
@@ -112,7 +124,12 @@ def run(arguments: argparse.Namespace) -> None:
         check_outputs(out, OUTPUTS, overwrite=arguments.overwrite or (out / MEASUREMENTS).is_file())
         methods = _methods(arguments)
         stacks = read_stacks(
-            arguments.source, axis=arguments.axis or "axial", modality=arguments.modality, progress=progress
+            arguments.source,
+            axis=arguments.axis or "axial",
+            modality=arguments.modality,
+            window=None if arguments.window is None else tuple(arguments.window),
+            crop=arguments.crop,
+            progress=progress,
         )
         with resumable("measurements are kept"):
             scores, skipped = run_few_shot(

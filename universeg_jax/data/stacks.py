@@ -13,7 +13,9 @@ from universeg_jax.data.corpus.slices import class_values, cut, unit_range
 from universeg_jax.data.readers.detect import find_sources
 from universeg_jax.data.readers.source import AXES, Scan
 from universeg_jax.errors import InputError, listing
+from universeg_jax.segment.preprocess import checked_window, to_unit_range
 from universeg_jax.shapes import Bool, Float, Int
+from universeg_jax.util.checks import check_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,13 @@ class SliceStack:
 
 
 def read_stacks(
-    folder: Path, *, axis: str = "axial", modality: str | None = None, progress: bool = False
+    folder: Path,
+    *,
+    axis: str = "axial",
+    modality: str | None = None,
+    window: tuple[float, float] | None = None,
+    crop: int = 0,
+    progress: bool = False,
 ) -> list[SliceStack]:
     """Read all labelled volumes of a folder, in any layout that `universeg-jax prepare` reads.
 
@@ -84,10 +92,12 @@ def read_stacks(
         folder: the volumes.
         axis: axis to cut along: "axial", "coronal" or "sagittal".
         modality: "CT" or "MR", if the files do not say. It decides on the scaling of intensities.
+        window: intensities that become 0 and 1; None takes the window of the modality.
+        crop: pixels to cut off at each border of a slice.
         progress: show a progress bar.
 
     Raises:
-        InputError: the folder holds pictures or several datasets, or a volume is unreadable.
+        InputError: the folder holds pictures or several datasets, a volume is unreadable, or `crop` leaves nothing.
     """
     if axis not in AXES:
         raise InputError(f"axis={axis!r}: pass one of {', '.join(AXES)}")
@@ -101,26 +111,34 @@ def read_stacks(
         scans = sources[0].scans(item)
         if len(scans) > 1:
             raise InputError(f"{item.name}: has {len(scans)} channels; pass volumes with one channel")
-        stacks.append(stack_of(scans[0], item.name, axis=axis))
+        stacks.append(stack_of(scans[0], item.name, axis=axis, window=window, crop=crop))
     return stacks
 
 
-def stack_of(scan: Scan, name: str, *, axis: str = "axial") -> SliceStack:
-    """Cut a volume into slices in radiological orientation.
+def stack_of(
+    scan: Scan, name: str, *, axis: str = "axial", window: tuple[float, float] | None = None, crop: int = 0
+) -> SliceStack:
+    """Cut a volume into slices in radiological orientation. Arguments are those of `read_stacks`.
 
     Raises:
-        InputError: the scan is a picture.
+        InputError: the scan is a picture, or `crop` leaves nothing of a slice.
     """
     if scan.spacing is None:
         raise InputError(f"{name}: is a picture; pass volumes")
-    along, unit, values = AXES.index(axis), unit_range(scan, name), class_values(scan)
+    window = checked_window(window)
+    unit = unit_range(scan, name) if window is None else to_unit_range(scan.image, name, window=window)
+    along, values = AXES.index(axis), class_values(scan)
     images, labels = [], []
     for index in range(scan.image.shape[along]):
         planes, (rows, columns) = cut(scan, unit, axis, index, values)
         images.append(planes[..., 0])
         labels.append(planes[..., 1:] @ np.array(values, np.float32) if values else np.zeros(planes.shape[:2]))
     spacing = (float(scan.spacing[along]), float(rows), float(columns))
-    return SliceStack(name, np.stack(images), np.stack(labels).astype(np.int32), dict(scan.class_names), spacing)
+    height, width = images[0].shape
+    check_number("crop", crop, least=0, below=min(height, width) / 2, whole=True)
+    inside = np.s_[:, crop : height - crop, crop : width - crop]
+    images, labels = np.stack(images)[inside], np.stack(labels).astype(np.int32)[inside]
+    return SliceStack(name, images, labels, dict(scan.class_names), spacing)
 
 
 def check_organs(stacks: Sequence[SliceStack], organs: Sequence[str] | None) -> list[str]:
