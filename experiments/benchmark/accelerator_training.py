@@ -64,7 +64,8 @@ def measure(side: str, precision: str, episodes: int, entries: int) -> dict[str,
     if side == "ours":
         with jax.default_matmul_precision(products):
             seconds = _median(ours(batch, dtype=dtype, checkpoint_activations=entries > 16))
-        return {"episodes_per_second": episodes / seconds, "peak": jax.devices()[0].memory_stats()["peak_bytes_in_use"]}
+        memory = jax.devices()[0].memory_stats() or {}  # a CPU device has none
+        return {"episodes_per_second": episodes / seconds, "peak": memory.get("peak_bytes_in_use")}
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "TF32"

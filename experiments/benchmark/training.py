@@ -92,7 +92,7 @@ def ours(batch: Episode, **options) -> Callable[[], tuple[float, float]]:
     size, (episodes, entries) = batch.target.shape[1], batch.support_mask.shape
     stage = Stage(size=size, steps=10**6, batch_size=episodes, support_size=entries, learning_rate=RATE)
     config = TrainConfig(stages=(stage,), **options)
-    model, learner = uj.universeg(), UniverSegLearner(config)
+    model, learner = uj.universeg(config=config.model), UniverSegLearner(config)
     optimizer = learner.optimizer()
     state: list[TrainState] = [initial_state(get_parameters(model), optimizer)]
     take_step = on_one_device(TrainStep(learner.loss, optimizer, config.ema), Augmentation(Policy.none(), 0))
