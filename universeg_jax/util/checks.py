@@ -18,7 +18,7 @@ def check_number(
     below: float | None = None,
     whole: bool = False,
 ) -> None:
-    """A finite number, whole if asked for, within bounds that are themselves allowed (least, most) or not."""
+    """Check a finite number, whole if asked for. The bounds least and most are allowed, above and below are not."""
     inside = isinstance(value, Integral if whole else Real) and not isinstance(value, bool) and math.isfinite(value)
     if inside:
         inside = (
@@ -34,13 +34,13 @@ def check_number(
 
 
 def check_numbers(config: Any, *names: str, **bounds: Any) -> None:
-    """Fields of a configuration, as `check_number`."""
+    """Check fields of a configuration, as `check_number`."""
     for name in names:
         check_number(f"{type(config).__name__}.{name}", getattr(config, name), **bounds)
 
 
 def check_tuple(config: Any, name: str, *, length: int | None = None, **bounds: Any) -> None:
-    """A field that is a tuple of numbers, as `check_number`; of so many."""
+    """Check a field that is a tuple of `length` numbers, each as `check_number`."""
     values, full_name = getattr(config, name), f"{type(config).__name__}.{name}"
     if not isinstance(values, tuple) or len(values) != (len(values) if length is None else length):
         raise InputError(f"{full_name}={values!r}: pass a tuple of {'' if length is None else f'{length} '}numbers")
@@ -49,7 +49,7 @@ def check_tuple(config: Any, name: str, *, length: int | None = None, **bounds: 
 
 
 def check_kind(config: Any, name: str, kind: type) -> None:
-    """A field that is one of the values of an enumeration, or an instance of a class."""
+    """Check a field that is a value of an enumeration, or an instance of a class."""
     value = getattr(config, name)
     if not isinstance(value, kind):
         wanted = "one of " + ", ".join(map(str, kind)) if issubclass(kind, Enum) else f"an instance of {kind.__name__}"

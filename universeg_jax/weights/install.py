@@ -14,16 +14,16 @@ from universeg_jax.weights.torch_io.file import load_torch
 
 
 def load_release(release: Release) -> Model:
-    """The model of a release, which is downloaded and converted if it is not in the cache folder.
+    """Load the model of a release; download and convert it if it is not in the cache folder.
 
     The folder holds `release.file_name`, as downloaded or put there by hand, and `release.name`, converted.
 
     Raises:
-        WeightsError: it cannot be downloaded (then saying how to do it by hand), is not of this network, or the cache
-            folder cannot be used or is damaged.
+        WeightsError: it cannot be downloaded (the message says how to do it by hand), does not fit this network, or
+            the cache folder cannot be used or is damaged.
 
     Warns:
-        UserWarning: where the file is another than expected.
+        UserWarning: the file differs from the released one.
     """
     folder = cache_folder() / release.name
     if not folder.exists():

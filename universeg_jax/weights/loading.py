@@ -37,7 +37,7 @@ sets: experiments/results/choice.md."""
 
 @dataclass(frozen=True)
 class NamedWeights:
-    """A named set of weights and where it stands."""
+    """A named set of weights, and its state: shipped, in a folder, or to be downloaded."""
 
     name: str
     state: str
@@ -45,7 +45,7 @@ class NamedWeights:
 
 
 def known_weights() -> list[NamedWeights]:
-    """All weights that have a name; those that are shipped come first."""
+    """List all weights that have a name; shipped ones come first."""
     listed = [
         NamedWeights(name, "shipped", store.read_description(shipped.FOLDER / name)["provenance"]["licence"])
         for name in shipped.NAMES
@@ -59,7 +59,7 @@ def known_weights() -> list[NamedWeights]:
 
 
 def card(name: str) -> str:
-    """The model card of a named set of weights, in Markdown.
+    """Return the model card of a named set of weights, in Markdown.
 
     Raises:
         WeightsError: for an unknown name.

@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=nnx.Module)
 
 
 def get_parameters(model: nnx.Module) -> dict[str, Array | jax.ShapeDtypeStruct]:
-    """Names -> arrays; shapes and dtypes where the model is a `blueprint`."""
+    """Return names -> arrays; shapes and dtypes where the model is a `blueprint`."""
     return {".".join(map(str, path)): value for path, value in _by_path(model).items()}
 
 
@@ -34,10 +34,10 @@ def trainable_names(model: nnx.Module) -> list[str]:
 
 
 def set_parameters(model: nnx.Module, values: Mapping[str, Array]) -> None:
-    """Give every parameter a value, in place.
+    """Set the value of every parameter, in place.
 
     Raises:
-        ValueError: where names and shapes are not exactly those of the parameters; nothing is changed then.
+        ValueError: names or shapes differ from the parameters; nothing is changed then.
     """
     parameters = _by_path(model)
     paths = {".".join(map(str, path)): path for path in parameters}
@@ -51,7 +51,7 @@ def set_parameters(model: nnx.Module, values: Mapping[str, Array]) -> None:
 
 
 def blueprint(kind: type[Model], *args) -> Model:
-    """A model whose parameters are only shapes: `kind(*args, rngs=...)` without the work of random weights."""
+    """Make a model whose parameters are only shapes: `kind(*args, rngs=...)` without random weights."""
     return nnx.eval_shape(lambda: kind(*args, rngs=nnx.Rngs(0)))
 
 
@@ -67,12 +67,12 @@ CONV = (2, 3, 1, 0)  # (out,in,kh,kw) -> (kh,kw,in,out)
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of the state dict and what it is here.
+    """One tensor of the state dict and its parameters here.
 
     Attributes:
-        theirs: its name in PyTorch.
-        ours: names of the parameter, or of several that PyTorch holds joined in this order.
-        axes: the order of PyTorch's axes that makes them ours, as `np.transpose` takes it.
+        theirs: name in PyTorch.
+        ours: name of the parameter, or names of several that PyTorch joins in this order.
+        axes: order of PyTorch's axes that makes ours, as for `np.transpose`.
         join: PyTorch's axis along which several are joined.
     """
 
@@ -82,23 +82,23 @@ class Entry:
     join: int = 0
 
     def shapes(self, parameters: Mapping) -> list[tuple[int, ...]]:
-        """The shapes, in PyTorch's layout, of the pieces that `ours` names."""
+        """Return the shapes, in PyTorch's layout, of the pieces that `ours` names."""
         return [tuple(parameters[name].shape[axis] for axis in self._axes_back) for name in self.ours]
 
     def shape(self, parameters: Mapping) -> tuple[int, ...]:
-        """The shape PyTorch's tensor must have."""
+        """Return the shape that PyTorch's tensor must have."""
         pieces = self.shapes(parameters)
         joined = sum(piece[self.join] for piece in pieces)
         return (*pieces[0][: self.join], joined, *pieces[0][self.join + 1 :])
 
     def split(self, tensor: np.ndarray, parameters: Mapping) -> dict[str, np.ndarray]:
-        """PyTorch's tensor as our parameters."""
+        """Split PyTorch's tensor into our parameters."""
         ends = np.cumsum([piece[self.join] for piece in self.shapes(parameters)])
         pieces = np.split(tensor, ends[:-1], axis=self.join)
         return {name: piece.transpose(self.axes) for name, piece in zip(self.ours, pieces, strict=True)}
 
     def joined(self, parameters: Mapping) -> np.ndarray:
-        """Our parameters as PyTorch's tensor."""
+        """Join our parameters to PyTorch's tensor."""
         pieces = [np.asarray(parameters[name]).transpose(self._axes_back) for name in self.ours]
         return np.concatenate(pieces, axis=self.join)
 
@@ -149,7 +149,7 @@ def import_tensors(
 
 
 def export_tensors(model: nnx.Module, table: Sequence[Entry]) -> dict[str, np.ndarray]:
-    """The model's parameters under PyTorch's names and in its layout, in the table's order."""
+    """Export the parameters under PyTorch's names and in its layout, in the table's order."""
     parameters = get_parameters(model)
     return {entry.theirs: entry.joined(parameters) for entry in table}
 

@@ -7,7 +7,7 @@ PREFIX = "image_encoder"
 
 
 def tiny_vit_table(config: TinyViTConfig) -> list[Entry]:
-    """The tensors of the encoder but for its neck."""
+    """Make the table of tensors of the encoder, without its neck."""
     table = [entry for theirs, ours in _normed(config) for entry in _normed_table(theirs, ours)]
     for theirs, ours in _window_blocks(config):
         table += [
@@ -23,7 +23,7 @@ def tiny_vit_table(config: TinyViTConfig) -> list[Entry]:
 
 
 def tiny_vit_unused(config: TinyViTConfig) -> set[str]:
-    """What a file may hold beside them: counters of batch norms, tables of indices, and the classifier's end."""
+    """Return tensors that a file may hold in addition: counters of batch norms, tables of indices, the classifier."""
     counters = {f"{theirs}.bn.num_batches_tracked" for theirs, _ in _normed(config)}
     indices = {f"{theirs}.attn.attention_bias_idxs" for theirs, _ in _window_blocks(config)}
     classifier = {f"{PREFIX}.{layer}.{part}" for layer in ("norm_head", "head") for part in ("weight", "bias")}
@@ -31,7 +31,7 @@ def tiny_vit_unused(config: TinyViTConfig) -> set[str]:
 
 
 def _normed(config: TinyViTConfig) -> list[tuple[str, str]]:
-    """Every convolution with its batch norm, by their name and ours."""
+    """List every convolution with its batch norm, by their name and ours."""
     names = {"patch_embed.seq.0": "stem.0", "patch_embed.seq.2": "stem.1"}
     for i in range(config.depths[0]):
         for their, our in (("conv1", "widen"), ("conv2", "depthwise"), ("conv3", "narrow")):

@@ -31,7 +31,7 @@ LEGACY_PROTOCOL = 1001
 BIG_ENDIAN = "was written on a big-endian machine (or is damaged): save it again on a little-endian one"
 
 DAMAGE = (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, OverflowError, struct.error)
-"""What zipfile raises on damaged archives."""
+"""Errors that zipfile raises for damaged archives."""
 
 # What people mistake for a weight file: where it begins, how, and what it is.
 OTHER_FORMATS = (

@@ -118,7 +118,7 @@ GLOBALS = {
 
 
 def find_global(module, name):
-    """What stands for a class or function of the file; WeightsError names what does not belong there."""
+    """Return the stand-in for a class or function of the file; raise a WeightsError for any other."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise WeightsError("asks for a function whose name is not a string")
     full_name = f"{module}.{name}"
