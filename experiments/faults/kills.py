@@ -24,14 +24,14 @@ def killed_and_resumed(command: Command, place: Path, *, name: str, kills: int, 
         name: name of the command.
         again: the next run, where it needs other options.
     """
-    whole = place / "whole"
+    whole, out = place / "whole", place / "out"
     began = time.monotonic()
-    code = run(command(whole), place / "log")
+    code = run(command(out), place / "log")
+    out.rename(whole)  # all runs have one output folder, because results name it
     if code:
         return Tries.of("kills", name, "runs", [f"exit code {code}: {_last_line(place / 'log')}"])
     seconds, rng, outcomes = time.monotonic() - began, random.Random(0), []
     for _ in range(kills):
-        out = place / "killed"
         shutil.rmtree(out, ignore_errors=True)
         run_and_kill(command(out), place / "log", rng.uniform(0, seconds))
         code = run((again or command)(out), place / "log")
