@@ -61,6 +61,8 @@ def main() -> None:
     runs = {"encoder": lambda: np.asarray(sam.encode(encoder.view(new_image()).pixels[None]).early)}
     for name, task in tasks.items():
         runs[name] = lambda task=task: task.predict([new_image()])
+    for task in tasks.values():
+        task.predict(support.images)  # so that every example is encoded
     for call in itertools.chain(runs.values(), runs.values()):
         call()  # so that everything is compiled and prepared
     found = medians(in_turn(runs, runs=arguments.runs))
