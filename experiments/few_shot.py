@@ -47,19 +47,25 @@ def main() -> None:
     )
     parser.add_argument("--scan-names", nargs="+", metavar="NAME", help="only these scans (default: all)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices (default: 1)")
+    parser.add_argument(
+        "--so-far", action="store_true", help="write tables of the measurements in OUT, measure nothing"
+    )
     arguments = parser.parse_args()
     keep_compiled_code()
 
     from universeg_jax.data.stacks import read_stacks
     from universeg_jax.evaluate.few_shot.report import write_report
-    from universeg_jax.evaluate.few_shot.runner import FewShotProtocol, run_few_shot
+    from universeg_jax.evaluate.few_shot.runner import FewShotProtocol, read_scores, run_few_shot
     from universeg_jax.segment.report import environment
 
-    stacks = read_stacks(arguments.scans, modality=arguments.modality, progress=True)
-    if arguments.scan_names:
-        stacks = [stack for stack in stacks if stack.name in arguments.scan_names]
     protocol = FewShotProtocol(seeds=arguments.seeds)
-    scores, skipped = run_few_shot(stacks, methods(arguments), protocol, arguments.out, progress=True)
+    if arguments.so_far:
+        scores, skipped = read_scores(arguments.out), []
+    else:
+        stacks = read_stacks(arguments.scans, modality=arguments.modality, progress=True)
+        if arguments.scan_names:
+            stacks = [stack for stack in stacks if stack.name in arguments.scan_names]
+        scores, skipped = run_few_shot(stacks, methods(arguments), protocol, arguments.out, progress=True)
     command = shlex.join(["python", "-m", "experiments.few_shot", *sys.argv[1:]])
     tables = write_report(arguments.out, scores, skipped, protocol, about={"command": command, **environment()})
     print(*(f"{table.text()}\n" for table in tables[:2]), sep="\n")

@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.stacks import Intensity, stack
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.few_shot.report import fold_means, tables, write_report
-from universeg_jax.evaluate.few_shot.runner import MEASUREMENTS, FewShotProtocol, run_few_shot
+from universeg_jax.evaluate.few_shot.runner import MEASUREMENTS, FewShotProtocol, read_scores, run_few_shot
 from universeg_jax.evaluate.metrics import dice
 
 STACKS = [stack(f"scan{i}", seed=i) for i in range(6)]
@@ -52,6 +52,16 @@ def test_a_killed_run_resumes_and_gives_the_same(scores, tmp_path):
     assert run_few_shot(STACKS, [method], PROTOCOL, tmp_path / "killed")[0] == scores
     assert 0 < method.calls < 12
     assert (tmp_path / "killed" / MEASUREMENTS).read_bytes() == content
+
+
+def test_measurements_so_far_can_be_read(scores, tmp_path):
+    run_few_shot(STACKS, [Intensity()], PROTOCOL, tmp_path)
+    lines = (tmp_path / MEASUREMENTS).read_bytes().splitlines(keepends=True)
+    (tmp_path / MEASUREMENTS).write_bytes(b"".join(lines[:5]) + lines[5][:10])
+    assert read_scores(tmp_path) == scores[:4]
+    (tmp_path / MEASUREMENTS).write_bytes(lines[0])
+    with pytest.raises(InputError, match="holds no measurements"):
+        read_scores(tmp_path)
 
 
 def test_another_run_is_refused(tmp_path):

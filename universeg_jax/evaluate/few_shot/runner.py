@@ -203,14 +203,14 @@ class MeasurementFile:
             if not isinstance(lines[0], dict) or lines[0].get(name) != about[name]:
                 raise InputError(f"{file}: belongs to a run with other {name}; pass another --out, or --overwrite")
         for line in lines[1:]:
-            key = FewShotKey(*line["key"])
+            score = _score_of(line)
+            key = score.key
             if (now := identities.get(key.method)) not in (None, line["identity"]):
                 raise InputError(
                     f"{file}: the method {key.method} was {line['identity']}, now it is {now}; pass another --out, or "
                     "--overwrite"
                 )
-            scores = FewShotScore(key, line["support"], line["dice_3d"], tuple(line["dice_2d"]), tuple(line["slices"]))
-            self._scores[key] = scores
+            self._scores[key] = score
 
     def __contains__(self, key: FewShotKey) -> bool:
         return key in self._scores
@@ -225,3 +225,24 @@ class MeasurementFile:
         """Add a measurement. The file holds it when this returns."""
         self._file.append({**asdict(score), "key": list(score.key), "identity": self._identities[score.key.method]})
         self._scores[score.key] = score
+
+
+def read_scores(out: Path) -> list[FewShotScore]:
+    """Return the measurements of a folder so far, of a run that may be unfinished.
+
+    Raises:
+        InputError: the folder holds no measurements.
+    """
+    file = out / MEASUREMENTS
+    try:
+        lines = LineFile(file).read()
+    except ValueError as error:
+        raise InputError(f"{file}: holds no measurements ({error}); pass another folder") from None
+    if len(lines) < 2:
+        raise InputError(f"{file}: holds no measurements; pass another folder")
+    return [_score_of(line) for line in lines[1:]]
+
+
+def _score_of(line: Mapping) -> FewShotScore:
+    key = FewShotKey(*line["key"])
+    return FewShotScore(key, line["support"], line["dice_3d"], tuple(line["dice_2d"]), tuple(line["slices"]))
