@@ -1,10 +1,10 @@
-"""The code blocks and commands of README and docs parse."""
+"""The code blocks of README and docs run, on small images and networks; all commands parse."""
 
 import re
 
 import pytest
 
-from tests.helpers.pages import PAGES, ROOT, Parsed, check_blocks, check_command, commands
+from tests.helpers.pages import PAGES, ROOT, Parsed, blocks, check_blocks, check_command, commands
 
 INLINE = re.compile(r"`((?:PYTHONPATH=\S+ )?(?:universeg-jax|python -m) [^`]+)`")
 """A command within a sentence or a table."""
@@ -13,6 +13,17 @@ INLINE = re.compile(r"`((?:PYTHONPATH=\S+ )?(?:universeg-jax|python -m) [^`]+)`"
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_blocks_parse(page):
     check_blocks(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.filterwarnings("ignore::universeg_jax.errors.SegmentationWarning")
+def test_code_blocks_run(page, folder, names, monkeypatch):
+    monkeypatch.chdir(folder)
+    for example in blocks(page, folder):
+        example.namespace.update({"__name__": "__main__", **names})
+        names = example.namespace
+        example.evaluate()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
