@@ -28,10 +28,15 @@ install_import_hook(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share compiled code between the workers of pytest-xdist, the commands that tests start, and the next run."""
+    """Share compiled code between the workers of pytest-xdist, the commands that tests start, and the next run.
+
+    A folder of the user's own is left as it is. The folder has no limit of size: with one, an entry that a killed process
+    left unfinished would keep all others from being written.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
     options = {
-        "jax_compilation_cache_dir": os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(config.cache.mkdir("jax")),
-        "jax_compilation_cache_max_size": 2**29,  # a limit makes JAX lock the folder
+        "jax_compilation_cache_dir": str(config.cache.mkdir("jax")),
         "jax_persistent_cache_min_compile_time_secs": 0.1,
     }
     for name, value in options.items():

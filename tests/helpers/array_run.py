@@ -25,7 +25,6 @@ def compiling(folder: Path) -> dict[str, Any]:
     """List options of JAX that keep compiled code in a folder and compile quickly."""
     return {
         "jax_compilation_cache_dir": str(folder),
-        "jax_compilation_cache_max_size": -1,  # a limit needs entries that are complete
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_disable_most_optimizations": True,
     }
