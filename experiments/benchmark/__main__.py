@@ -33,12 +33,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="up to 64 support entries, 128 px, one target")
     arguments = parser.parse_args()
 
-    beside_official = official_is_here()
-    if not beside_official:
+    with_official = official_is_here()
+    if not with_official:
         print("PyTorch or the official code (its repository on PYTHONPATH) is not here: ours alone is measured")
-    sides = ["ours", "official"] if beside_official else ["ours"]
+    sides = ["ours", "official"] if with_official else ["ours"]
     cases = QUICK_CASES if arguments.quick else CASES
-    speed = [_told(measure(case, runs=arguments.runs, beside_official=beside_official)) for case in cases]
+    speed = [_printed(measure(case, runs=arguments.runs, with_official=with_official)) for case in cases]
     memory = [peak_memory(side, entries=64) for side in sides]
     if not arguments.quick:
         memory.append(peak_memory("ours", entries=1024))
@@ -47,9 +47,9 @@ def main() -> None:
         "machine": machine(),
         "matmul_flops": matmul_flops(),
         "speed": speed,
-        "first": [_told(row) for row in first_results(sides, entries=16)],
-        "memory": [_told(row) for row in memory],
-        "artifacts": [_told(row) for row in measure_artifacts(runs=arguments.runs)],
+        "first": [_printed(row) for row in first_results(sides, entries=16)],
+        "memory": [_printed(row) for row in memory],
+        "artifacts": [_printed(row) for row in measure_artifacts(runs=arguments.runs)],
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "inference.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -57,7 +57,7 @@ def main() -> None:
     write_plot(arguments.out / "inference.png", speed)
 
 
-def _told(row: dict) -> dict:
+def _printed(row: dict) -> dict:
     print(json.dumps(row), flush=True)
     return row
 

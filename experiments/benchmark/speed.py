@@ -43,12 +43,12 @@ CASES = (
 QUICK_CASES = tuple(case for case in CASES if case.targets == 1 and case.entries <= 64 and case.size == 128)
 
 
-def measure(case: Case, *, runs: int, beside_official: bool) -> dict:
+def measure(case: Case, *, runs: int, with_official: bool) -> dict:
     """Measure median seconds of each side, and the median ratio of consecutive runs."""
     arrays = episode(case.targets, case.entries, case.size)
-    beside_official &= OFFICIAL_BYTES * case.entries * case.size**2 < available_memory()
+    with_official &= OFFICIAL_BYTES * case.entries * case.size**2 < available_memory()
     sides: dict[str, Callable[[], np.ndarray]] = {"ours": ours(*arrays)}
-    if beside_official:
+    if with_official:
         sides["official"] = official(*arrays, threads=processors())
     outputs = {name: run() for name, run in sides.items()}  # compiles, and warms up
     work = {"entries": case.entries, "size": case.size}
@@ -57,7 +57,7 @@ def measure(case: Case, *, runs: int, beside_official: bool) -> dict:
         "multiply_adds": case.targets * multiply_adds(UniverSegConfig.v1(), **work),
         "official_multiply_adds": case.targets * official_multiply_adds(UniverSegConfig.v1(), **work),
     }
-    if beside_official:
+    if with_official:
         difference = np.abs(outputs["ours"] - outputs["official"]).max() / outputs["official"].std()
         if not difference < LARGEST_DIFFERENCE:
             raise AssertionError(f"{case}: logits differ by {difference:.1e} of their standard deviation")
@@ -67,6 +67,6 @@ def measure(case: Case, *, runs: int, beside_official: bool) -> dict:
     result["runs"] = runs
     taken = in_turn(sides, runs=runs)
     result |= medians(taken)
-    if beside_official:
+    if with_official:
         result |= ratio(taken, ours="ours", theirs="official")
     return result

@@ -40,12 +40,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of training_speed.{json,md}")
     parser.add_argument("--runs", type=int, default=9, help="steps of each side (default: %(default)s)")
     arguments = parser.parse_args()
-    beside_official = official_is_here()
-    if not beside_official:
+    with_official = official_is_here()
+    if not with_official:
         print("PyTorch or the official code (its repository on PYTHONPATH) is not here: ours alone is measured")
     rows = []
     for case in CASES:
-        rows.append(measure(*case, runs=arguments.runs, beside_official=beside_official))
+        rows.append(measure(*case, runs=arguments.runs, with_official=with_official))
         print(json.dumps(rows[-1]), flush=True)
     command = shlex.join(["python", "-m", "experiments.benchmark.training", *sys.argv[1:]])
     results = {"command": command, "machine": machine(), "rows": rows}
@@ -54,22 +54,22 @@ def main() -> None:
     (arguments.out / "training_speed.md").write_text(_table(results), encoding="utf-8")
 
 
-def measure(episodes: int, entries: int, size: int, *, runs: int, beside_official: bool) -> dict:
+def measure(episodes: int, entries: int, size: int, *, runs: int, with_official: bool) -> dict:
     """Measure median seconds of a step of each side, and the median ratio of consecutive steps."""
     batch = random_batch(episodes, entries, size)
     sides: dict[str, Callable[[], tuple[float, float]]] = {"ours": ours(batch)}
-    if beside_official:
+    if with_official:
         sides["official"] = official(batch, threads=processors())
     first = {name: np.array(step()) for name, step in sides.items()}  # compiles, and warms up
     result = {"episodes": episodes, "entries": entries, "size": size, "runs": runs}
-    if beside_official:
+    if with_official:
         difference = np.abs(first["ours"] / first["official"] - 1).max()
         if not difference < LARGEST_DIFFERENCE:
             raise AssertionError(f"{result}: loss and norm of the gradient are {first}")
         result["difference"] = float(difference)
     taken = in_turn(sides, runs=runs)
     result |= medians(taken)
-    if beside_official:
+    if with_official:
         result |= ratio(taken, ours="ours", theirs="official")
     return result
 

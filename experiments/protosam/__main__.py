@@ -99,7 +99,7 @@ def main() -> None:
         }
         for contender in contenders
     }
-    command = shlex.join(["python", "-m", "experiments.protosam", *map(_told, sys.argv[1:])])
+    command = shlex.join(["python", "-m", "experiments.protosam", *map(_printed, sys.argv[1:])])
     results = {"command": command, "machine": machine(), **settings, "contenders": identities}
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "protosam.json"
@@ -147,7 +147,7 @@ def known_columns(done: dict, identities: dict[str, dict[str, str]]) -> dict[str
     }
 
 
-def _told(word: str) -> str:
+def _printed(word: str) -> str:
     """Shorten a word of the command: a folder of this machine to its name."""
     return Path(word).name if Path(word).is_absolute() else word
 
