@@ -30,8 +30,8 @@ install_import_hook(
 def pytest_configure(config: pytest.Config) -> None:
     """Share compiled code between the workers of pytest-xdist, the commands that tests start, and the next run.
 
-    A folder of the user's own is left as it is. The folder has no limit of size: with one, an entry that a killed process
-    left unfinished would keep all others from being written.
+    A folder that the user chose stays as it is. The folder has no limit of size: with a limit, an entry that a killed
+    process left unfinished would keep all others from being written.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
