@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.mask_values import check_class_count, check_colours, check_same_marks, class_values
@@ -138,3 +139,20 @@ def test_masks_of_unlike_coding_are_refused(one, other, message):
 )
 def test_masks_of_like_coding_pass(found):
     check_same_marks(found)
+
+
+@pytest.mark.parametrize("factors", [(1.7, 1.7, 1.7), (2.4, 2.4, 1), (1, 1, 2.6)])
+def test_smoothly_resampled_volumes_are_cut_in_the_middle(factors):
+    place = np.indices((24, 26, 18)) - np.array([11.0, 13.0, 9.0])[:, None, None, None]
+    ball = np.where(np.sqrt((place**2).sum(0)) <= 7, 255.0, 0.0)
+    blurred = np.rint(ndimage.zoom(ball, factors, order=1)).astype(np.uint8)
+    with pytest.warns(SegmentationWarning, match="blurred borders"):
+        np.testing.assert_array_equal(class_values(blurred, "m.nii"), np.where(blurred >= 128, 255, 0))
+
+
+def test_classes_of_volumes_stay_as_they_are():
+    layers = np.broadcast_to(np.repeat(np.arange(0, 256, 51, dtype=np.uint8), 5)[:, None, None], (30, 20, 20))
+    np.testing.assert_array_equal(silent(layers), layers)
+    nested = np.zeros((30, 30, 30), np.uint8)
+    nested[4:26, 4:26, 4:26], nested[8:22, 8:22, 8:22], nested[12:18, 12:18, 12:18] = 85, 170, 255
+    np.testing.assert_array_equal(silent(nested), nested)

@@ -28,7 +28,7 @@ def class_values(values: np.ndarray, name: str) -> np.ndarray:
     neighbours share their value.
 
     Args:
-        values: (H,W) whole numbers of 0 or more.
+        values: (H,W) or (X,Y,Z), whole numbers of 0 or more.
         name: of the mask, for messages.
 
     Returns:
@@ -51,11 +51,11 @@ def class_values(values: np.ndarray, name: str) -> np.ndarray:
         return _cut(values, full, name)  # nobody numbers classes by 254 and 255
     if not shades.size:
         return values
-    on_border = shaded & _on_border(values)
-    if on_border.sum() <= shaded.sum() / 2:
+    on_border = _part_on_borders(values, shaded)
+    if on_border <= 0.5:
         return values
     if len(shades) < LEAST_SHADES:
-        if on_border.sum() > 0.9 * shaded.sum():
+        if on_border > 0.9:
             _warn(
                 f"{name}: the values {listing(list(map(str, shades)))} occur on borders only; they are read as classes"
             )
@@ -74,13 +74,11 @@ def check_colours(colours: np.ndarray, name: str) -> None:
     """Refuse a colour mask (H,W,3) uint8 whose colours blend along borders."""
     for channel in np.moveaxis(colours, -1, 0):
         shaded = (channel > 0) & (channel < 255)
-        if len(np.unique(channel[shaded])) >= LEAST_SHADES:
-            on_border = shaded & _on_border(channel)
-            if on_border.sum() > shaded.sum() / 2:
-                raise InputError(
-                    f"{name}: its colours blend along borders, so that it holds more colours than classes: "
-                    "save the mask without smoothing (no antialiasing, resized by nearest neighbour)"
-                )
+        if len(np.unique(channel[shaded])) >= LEAST_SHADES and _part_on_borders(channel, shaded) > 0.5:
+            raise InputError(
+                f"{name}: its colours blend along borders, so that it holds more colours than classes: "
+                "save the mask without smoothing (no antialiasing, resized by nearest neighbour)"
+            )
 
 
 def check_class_count(values: Collection[int], name: str) -> None:
@@ -112,6 +110,17 @@ def check_same_marks(found: Mapping[str, Collection[int]]) -> None:
                     f"{name} marks the structure by {listing(list(map(str, unlike)))}, {alone[0]} by {full}: "
                     "use one value in all masks"
                 )
+
+
+def _part_on_borders(values: np.ndarray, shaded: np.ndarray) -> float:
+    """Part of the shaded pixels that lie on borders; of a volume, in the slices with most of them along each axis."""
+    if values.ndim == 2:
+        return float(_on_border(values)[shaded].mean())
+    parts = []
+    for axis in range(values.ndim):
+        index = int(shaded.sum(tuple(other for other in range(values.ndim) if other != axis)).argmax())
+        parts.append(_part_on_borders(values.take(index, axis), shaded.take(index, axis)))
+    return max(parts)
 
 
 def _on_border(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.errors import InputError
+from universeg_jax.io.mask_values import class_values
 
 AXES = ("sagittal", "coronal", "axial")
 """Names of the slices across x, y and z of a volume whose axes run right, front and head."""
@@ -128,7 +129,10 @@ def class_labels(mask: Volume) -> Volume:
     """Read the voxels of a mask as classes: whole numbers from 0, as the smallest integers that hold them.
 
     Raises:
-        InputError: channels, values that are not whole, negative or very large.
+        InputError: channels, values that are not whole, negative or very large, or values that are no classes.
+
+    Warns:
+        SegmentationWarning: a blurred mask that was cut into two values (see `mask_values`).
     """
     voxels = mask.voxels
     if voxels.ndim != 3:
@@ -144,6 +148,8 @@ def class_labels(mask: Volume) -> Volume:
     if low < 0 or high > 65535:
         raise InputError(f"{mask.name}: mask values run from {low:g} to {high:g}; classes lie between 0 and 65535")
     labels = voxels.astype(np.uint8 if high < 256 else np.uint16, copy=False)
+    if len(values_of(labels)) > 2:
+        labels = class_values(labels, mask.name)
     return replace(mask, voxels=labels)
 
 
