@@ -56,7 +56,16 @@ def test_logits_loss_and_every_gradient_are_the_official_ones(name):
     check(golden, loss, logits, gradients)
 
 
+@pytest.fixture
+def compiled_quickly():
+    """Compile in half of the time. (The tests above compile as users do.)"""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("compiled_quickly")
 def test_the_same_with_the_support_spread_over_four_devices(name):
     golden = load_golden(name)
     batch, size = golden.support_images.shape[:2]
