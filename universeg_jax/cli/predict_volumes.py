@@ -1,4 +1,4 @@
-"""The part of `universeg-jax predict` that is for volumes."""
+"""Options and run of `universeg-jax predict` for volumes."""
 
 import argparse
 import hashlib

@@ -1,4 +1,4 @@
-"""Slices of DICOM files: a file holds one, or as a multi-frame object many."""
+"""Slices of DICOM files: a file holds one slice, or many in a multi-frame object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

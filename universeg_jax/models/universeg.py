@@ -2,7 +2,7 @@
 
 The network is a U-Net of two streams, the features of the target and the features of every support entry. Each block
 is a `CrossBlock`. `UniverSeg.definition` is the network as the paper writes it. `UniverSeg.__call__` computes the same
-with fewer multiplications, in memory that hardly grows with the support set. The cross-convolution is linear, so:
+with fewer multiplications and less memory. The cross-convolution is linear, so:
 
 1. The target half of a cross-convolution is computed once, not for each support entry (`CrossBlock.in_chunks`).
 2. The mean over the support moves before a convolution (`CrossBlock.from_means`).

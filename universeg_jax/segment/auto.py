@@ -1,4 +1,4 @@
-"""Choose how to segment a task: by leave-one-out over its examples, or by the experience with training sets."""
+"""Choose how to segment a task: by leave-one-out over its examples, or by what was best on training sets."""
 
 import warnings
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Support set as arrays of few different shapes, and random draws from it."""
+"""Support set as arrays, padded to a few sizes, and random draws from it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

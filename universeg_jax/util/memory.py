@@ -1,4 +1,4 @@
-"""Choose how much work is done at once by the memory of the machine."""
+"""Choose how much work to do at once from the memory of the machine."""
 
 import os
 from collections.abc import Iterable

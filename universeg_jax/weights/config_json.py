@@ -1,4 +1,4 @@
-"""Read configurations from JSON: every field is there, has its type and lies within bounds."""
+"""Read configurations from JSON: each field must be present, of its type and within bounds."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Prepare a dataset of a corpus from a source: stage every item, store all, then show the complete dataset."""
+"""Prepare a dataset of a corpus from a source: stage every item, store all, then publish the complete dataset."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The names of TinyViT's parameters in the files of MobileSAM and LiteMedSAM, and here."""
+"""TinyViT: names of its parameters in the files of MobileSAM and LiteMedSAM, and here."""
 
 from universeg_jax.models.sam.tiny_vit import TinyViTConfig
 from universeg_jax.weights.mapping import CONV, MATRIX, VECTOR, Entry, linear, norm
