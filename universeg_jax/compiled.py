@@ -1,4 +1,4 @@
-"""Decorator for methods that compile themselves."""
+"""Decorator that compiles a method with `jax.jit` when it is called, once for each combination of shapes."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, wraps

@@ -1,4 +1,4 @@
-"""Serve the page: which address, who may enter, what may be sent."""
+"""Serve the page: address, password, limits of what is sent and served."""
 
 import hmac
 import os

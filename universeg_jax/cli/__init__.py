@@ -1,0 +1,1 @@
+"""Subcommands of `universeg-jax`, one file each, and their shared options."""

@@ -1,4 +1,4 @@
-"""Options and endings that several subcommands share."""
+"""Options of the command line, and last lines of output, that several subcommands share."""
 
 import argparse
 import sys

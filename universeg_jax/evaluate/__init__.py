@@ -1,4 +1,4 @@
-"""Measure how well methods segment tasks that they are shown examples of."""
+"""Measure how well methods segment tasks from examples."""
 
 from typing import TYPE_CHECKING
 

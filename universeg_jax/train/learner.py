@@ -1,4 +1,4 @@
-"""Define what a run needs to know of the network that it trains, and provide it for UniverSeg."""
+"""Interface between a training run and its network, and the one of UniverSeg."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,1 @@
+"""Prepared datasets: prepare, store, describe, select and read them."""

@@ -1,0 +1,1 @@
+"""Episodes to learn from: drawn from a corpus, synthetic, from superpixels, and streams of batches."""

@@ -1,1 +1,1 @@
-
+"""ProtoSAM: features, prototypes, components, prompts, and the refinement by a SAM."""

@@ -1,0 +1,1 @@
+"""Fine-tune weights on the labelled examples of one task."""

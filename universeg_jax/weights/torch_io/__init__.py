@@ -1,0 +1,1 @@
+"""Read and write PyTorch weight files without PyTorch and without executing anything."""
