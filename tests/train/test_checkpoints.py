@@ -85,7 +85,7 @@ def test_no_damage_goes_unseen(copied, damage):
             file.write_bytes(whole[:middle] if damage == "cut off" else flipped)
         with warnings.catch_warnings(record=True, action="always") as warned:
             found, _ = latest(copied)
-        telling = [str(w.message) for w in warned if "is damaged, so it is left out" in str(w.message)]
+        telling = [str(w.message) for w in warned if "is damaged and skipped" in str(w.message)]
         assert int(found.step) == (2 if telling else 3)
         assert_equal(found, state(int(found.step)))
         messages += len(telling)

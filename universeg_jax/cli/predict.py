@@ -162,8 +162,6 @@ def _load(model: str, weights: str, features: str | None):
         InputError: for weights of another model, and features where none are taken.
     """
     from universeg_jax.errors import InputError
-    from universeg_jax.models.blend import Blend
-    from universeg_jax.models.universeg import UniverSeg
     from universeg_jax.segment.model import load_in_context
     from universeg_jax.weights.loading import protosam
 
@@ -177,6 +175,6 @@ def _load(model: str, weights: str, features: str | None):
     if features is not None:
         raise InputError(f"--features {features} is for --model protosam; the model is {model}")
     loaded = load_in_context(weights)
-    if not isinstance(loaded, UniverSeg | Blend):
+    if type(loaded).__name__ == "ProtoSAM":  # by name: a UniverSeg does not wait for ProtoSAM's imports
         raise InputError(f"--weights {weights} are weights of a SAM: pass --model protosam")
     return loaded

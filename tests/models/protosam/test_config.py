@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+import jaxtyping
 import pytest
 
 from universeg_jax.errors import InputError
@@ -18,6 +19,15 @@ from universeg_jax.models.protosam.config import (
 from universeg_jax.models.sam.image_encoder import ImageEncoderConfig
 from universeg_jax.models.sam.model import SAMConfig
 from universeg_jax.models.sam.tiny_vit import TinyViTConfig
+
+
+@pytest.fixture(autouse=True)
+def without_annotations():
+    """Test the checks of the configurations themselves; the hook of the tests would raise before them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
 
 KINDS = (
     ALPConfig,
