@@ -11,6 +11,7 @@ import pytest
 from tests.helpers.corpora import assert_same
 from tests.helpers.make_sources import nifti_pairs, npz, pictures
 from universeg_jax.cli.main import main
+from universeg_jax.data.corpus import store
 from universeg_jax.data.corpus.read import Corpus
 
 ROOT = Path(__file__).parents[2]
@@ -150,7 +151,7 @@ def test_interrupted(tmp_path, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("universeg_jax.data.corpus.store.resize", interrupt)
+    monkeypatch.setattr(store, "resize", interrupt)
     with pytest.raises(SystemExit) as exit_:
         prepare(pictures(tmp_path / "cells", 2), "--out", tmp_path / "corpus")
     assert exit_.value.code == 130

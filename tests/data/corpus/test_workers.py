@@ -55,5 +55,5 @@ def test_an_unknown_runner_is_refused():
 def test_without_beam_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "apache_beam", None)
     pictures(tmp_path, 1)
-    with pytest.raises(InputError, match=r"pip install universeg-jax\[beam\]"):
+    with pytest.raises(InputError, match=r"--runner needs Apache Beam: pip install .*\[beam\]"):
         Beam("DirectRunner")

@@ -35,7 +35,7 @@ def test_other_files_are_recognised(tmp_path, content, message):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(WeightsError, match=r"none\.pt: cannot be read: No such file"):
         load_torch(tmp_path / "none.pt")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="is a folder; pass a regular file"):
         load_torch(tmp_path)
 
 
