@@ -30,5 +30,5 @@ def test_a_wrong_translation_is_refused(network, monkeypatch):
         return translate(lambda *arrays: function(*arrays) + 0.1, *args, **options)
 
     monkeypatch.setattr(jax2onnx, "to_onnx", translate_wrongly)
-    with pytest.raises(InputError, match=r"off by .* do not fit"):
+    with pytest.raises(InputError, match=r"differ by .* does not fit"):
         formats.to_onnx(network(stages=2), size=16)

@@ -77,5 +77,5 @@ def fuzz(folder, name, tried, seed):
 def test_mutated_files(tmp_path, name):
     read, refused = fuzz(tmp_path, name, TRIED, seed=0)
     assert read + refused == TRIED
-    assert read > 0
+    assert read > 0 or name.endswith(".gz")  # a checksum refuses almost every change
     assert refused > 0
