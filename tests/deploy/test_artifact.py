@@ -62,5 +62,5 @@ def test_description_tells_weights_shapes_and_checksums(network, tmp_path):
 def test_missing_packages_are_named_with_the_way_to_get_them(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "jax2onnx" else object())
     artifact.check_installed([artifact.JAX])
-    with pytest.raises(InputError, match=r'universeg\.onnx .* without jax2onnx: pip install '):
+    with pytest.raises(InputError, match=r"universeg\.onnx .* without jax2onnx: pip install "):
         artifact.check_installed([artifact.JAX, artifact.ONNX])

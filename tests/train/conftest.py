@@ -5,7 +5,7 @@ from tests.helpers.corpora import prepare_all
 from tests.helpers.make_sources import npz
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def compiled_quickly():
     """Compile quickly rather than well: compiling is most of the time of these tests."""
     before = jax.config.values["jax_disable_most_optimizations"]
