@@ -21,7 +21,7 @@ def test_a_row_per_task_with_outlines(tmp_path):
 
 def test_many_tasks_and_long_names_fit(tmp_path):
     folder = pictures(tmp_path / "cells", 2, values=tuple(range(1, 60)), size=(60, 1200))
-    (folder / "classes.json").write_text('{"1": "%s"}' % ("a very long name " * 30))
+    (folder / "classes.json").write_text('{"1": "%s"}' % ("a very long name " * 11))
     [prepared] = prepare_all(folder, tmp_path / "corpus")
     width, height = Image.open(prepared.folder / "sheet.png").size
     assert width == 1060
