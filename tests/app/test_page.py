@@ -38,10 +38,17 @@ def open_page(page, url):
 
 
 def settle(page):
-    """Wait until no component waits for the server, and the editor has drawn."""
+    """Wait until no component waits for the server, and the editor looks the same twice in a row."""
     page.wait_for_timeout(700)
     page.wait_for_function("!document.querySelector('.wrap.generating, .wrap.translucent, .progress-text')")
-    page.wait_for_timeout(1500)
+    before = None
+    for _ in range(30):
+        page.wait_for_timeout(1000)
+        shown = page.locator("#editor").screenshot()
+        if shown == before:
+            return
+        before = shown
+    raise AssertionError("the editor does not come to rest")
 
 
 def paint(page, centre, radius=12):
@@ -52,7 +59,10 @@ def paint(page, centre, radius=12):
     zoom = float(page.locator("#editor").get_by_text("%").first.inner_text().rstrip("%")) / 100
     scale = zoom if zoom * SIDE <= max(box["width"], box["height"]) else scale
     middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    at = lambda y, x: (middle[0] + (x - SIDE / 2) * scale, middle[1] + (y - SIDE / 2) * scale)  # noqa: E731
+
+    def at(y, x):
+        return middle[0] + (x - SIDE / 2) * scale, middle[1] + (y - SIDE / 2) * scale
+
     for dy in range(-radius, radius + 1, 6):
         page.mouse.move(*at(centre[0] + dy, centre[1] - radius))
         page.mouse.down()
@@ -83,13 +93,13 @@ def test_paint_propose_correct_confirm_and_restart(folder):
         page.click("#propose-all")
         page.wait_for_function("document.querySelector('#progress').innerText.includes('1 of 4')")
         page.wait_for_function("document.querySelectorAll('#list .caption-label').length == 4")
-        deadline = [app.workspace.state(f"s{i}") for i in (1, 2, 3)]
+        states = [app.workspace.state(f"s{i}") for i in (1, 2, 3)]
         for _ in range(60):
-            deadline = [app.workspace.state(f"s{i}") for i in (1, 2, 3)]
-            if all(state is State.PROPOSED for state in deadline):
+            states = [app.workspace.state(f"s{i}") for i in (1, 2, 3)]
+            if all(state is State.PROPOSED for state in states):
                 break
             page.wait_for_timeout(500)
-        assert deadline == [State.PROPOSED] * 3
+        assert states == [State.PROPOSED] * 3
         settle(page)
         page.click("#next")
         settle(page)
