@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from universeg_jax.app import editor
 from universeg_jax.app.export import export_zip
 from universeg_jax.app.paint import Layer, Style, draw_layer, read_layer
 from universeg_jax.app.propose import Prompter, Proposer
@@ -96,6 +97,10 @@ class Events:
 
     # One image
 
+    def first_picture(self) -> np.ndarray:
+        """Return the picture (H,W,3) that the page opens with."""
+        return self.workspace.picture(self.workspace.order()[0])
+
     def _open(self, name: str, threshold: float, opacity: float, style: str) -> tuple:
         """Show an image with its mask, or with its proposal where it has no mask."""
         workspace = self.workspace
@@ -109,17 +114,17 @@ class Events:
         opened = Opened(name, workspace.token(name), layer, proposed)
         return (
             opened,
-            self._background(picture, opacity),
+            editor.background(picture, self.workspace.colours, opacity),
             self._state_line(name),
             self._about(proposal),
             [(workspace.thumbnail(n), n) for n in (proposal.examples if proposal else ())[:EXAMPLES_SHOWN]],
-            self._spread(proposal),
+            editor.heat_map(None if proposal is None else proposal.spread),
             picture,
         )
 
     def draw(self, opened: Opened, opacity: float):
         """Draw the mask of an opened image. Gradio places a layer rightly only once its background is there."""
-        return self._editor_value(self.workspace.picture(opened.name), opened.layer) if opened.name else gr.skip()
+        return editor.with_layer(self.workspace.picture(opened.name), opened.layer) if opened.name else gr.skip()
 
     def _painted(self, opened: Opened, value: dict | None) -> np.ndarray | None:
         """Read the class values that the editor shows; None while it does not show the opened image."""
@@ -193,8 +198,9 @@ class Events:
             values = np.where(values == proposed, new, values)
             proposed = new
         layer = draw_layer(values, self.workspace.colours, opacity=opacity, style=Style(style))
-        editor = self._editor_value(self.workspace.picture(opened.name), layer)
-        return replace(opened, layer=layer, proposed=proposed), {**editor, "brush": self._brush(opacity)}
+        shown = editor.with_layer(self.workspace.picture(opened.name), layer)
+        brush = editor.brush(self.workspace.colours, opacity)
+        return replace(opened, layer=layer, proposed=proposed), {**shown, "brush": brush}
 
     # Clicks
 
@@ -214,7 +220,7 @@ class Events:
             raise gr.Error("Open an image first.")
         points, box = (*opened.points, tuple(event.index)), kind == "Box"
         picture = self.workspace.picture(opened.name)
-        marked = self._with_points(picture, points)
+        marked = editor.with_points(picture, points)
         if box and len(points) < 2:
             gr.Info("Now click the opposite corner.")
             return replace(opened, points=points), *[gr.skip()] * 5, marked
@@ -227,18 +233,17 @@ class Events:
             raise gr.Error(str(error)) from None
         layer = draw_layer(values, self.workspace.colours, opacity=opacity, style=Style(style))
         opened = replace(opened, layer=layer, token=token, proposed=None, points=() if box else points)
-        return opened, self._background(picture, opacity), self._state_line(opened.name), *[gr.skip()] * 3, marked
+        return (
+            opened,
+            editor.background(picture, self.workspace.colours, opacity),
+            self._state_line(opened.name),
+            *[gr.skip()] * 3,
+            marked,
+        )
 
     def forget_clicks(self, opened: Opened) -> tuple:
         picture = self.workspace.picture(opened.name) if opened.name else None
         return replace(opened, points=()), picture
-
-    @staticmethod
-    def _with_points(picture: np.ndarray, points) -> np.ndarray:
-        marked, radius = picture.copy(), max(2, max(picture.shape) // 120)
-        for x, y in points:
-            marked[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = (255, 0, 80)
-        return marked
 
     # Classes
 
@@ -274,7 +279,7 @@ class Events:
         return self._classes_shown()
 
     def _classes_shown(self) -> tuple:
-        brush = gr.update(brush=self._brush(0.5))
+        brush = gr.update(brush=editor.brush(self.workspace.colours, 0.5))
         return self.class_rows(), self.legend(), gr.update(choices=self.class_choices()), brush
 
     def export(self):
@@ -285,44 +290,7 @@ class Events:
             raise gr.Error(str(error)) from None
         return gr.update(value=str(file), visible=True)
 
-    # What components show
-
-    def _brush(self, opacity: float, size: int = 12) -> gr.Brush:
-        colours = [(colour, opacity) for colour in self.workspace.colours.values()]
-        return gr.Brush(default_size=size, colors=colours, default_color=colours[0], color_mode="fixed")
-
-    def editor(self) -> gr.ImageEditor:
-        first = self.workspace.picture(self.workspace.order()[0])
-        clear = np.zeros((*first.shape[:2], 4), np.uint8)
-        return gr.ImageEditor(
-            {"background": first, "layers": [clear], "composite": None},  # an editor that began empty draws no layer
-            type="numpy",
-            format="png",
-            image_mode="RGBA",
-            sources=(),
-            transforms=(),
-            brush=self._brush(0.5),
-            eraser=gr.Eraser(),
-            canvas_size=first.shape[1::-1],
-            layers=gr.LayerOptions(allow_additional_layers=False, layers=["mask"]),
-            height=620,
-            show_label=False,
-            buttons=["fullscreen"],
-            elem_id="editor",
-        )
-
-    def _background(self, picture: np.ndarray, opacity: float):
-        clear = np.zeros((*picture.shape[:2], 4), np.uint8)
-        value = {"background": picture, "layers": [clear], "composite": None}
-        return gr.update(
-            value=value,
-            canvas_size=picture.shape[1::-1],
-            brush=self._brush(opacity, max(2, min(picture.shape[:2]) // 24)),
-        )
-
-    @staticmethod
-    def _editor_value(picture: np.ndarray, layer: Layer):
-        return gr.update(value={"background": picture, "layers": [layer.pixels], "composite": None})
+    # Lines of text
 
     def _state_line(self, name: str) -> str:
         return f"**{name}** · {MARKS[self.workspace.state(name)]}"
@@ -331,12 +299,3 @@ class Events:
         if proposal is None:
             return "No proposal yet. Confirm one image, then press Propose."
         return f"Expected Dice **{proposal.forecast:.2f}**, {proposal.note}"
-
-    @staticmethod
-    def _spread(proposal):
-        if proposal is None or proposal.spread is None:
-            return gr.update(visible=False, value=None)
-        from matplotlib import colormaps
-
-        spread = np.clip(proposal.spread.astype(np.float32) / 0.5, 0, 1)
-        return gr.update(visible=True, value=np.round(colormaps["magma"](spread)[..., :3] * 255).astype(np.uint8))

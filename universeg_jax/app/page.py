@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from universeg_jax.app.editor import make_editor
 from universeg_jax.app.events import SHOW, Events, Opened
 from universeg_jax.app.paint import Style
 
@@ -35,7 +36,7 @@ def build(events: Events) -> gr.Blocks:
                 exported = gr.File(label="Masks, names and overview", visible=False, elem_id="exported")
             with gr.Column(scale=8, min_width=480):
                 state = gr.Markdown("Choose an image on the left.", elem_id="state")
-                editor = events.editor()
+                editor = make_editor(events.first_picture(), events.workspace.colours)
                 with gr.Row():
                     propose = gr.Button("Propose", elem_id="propose")
                     save = gr.Button("Save", elem_id="save")

@@ -8,13 +8,13 @@ FOLDER/.universeg/             states, thumbnails and proposals; safe to delete,
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from universeg_jax.app.pictures import digest, for_screen, thumbnail, whole_in_new_folder
 from universeg_jax.app.proposal import Proposal, read_proposal, write_proposal
 from universeg_jax.app.states import Kept, State, read_states, write_states
 from universeg_jax.errors import InputError
@@ -22,10 +22,8 @@ from universeg_jax.io.masks import ColourCoding, GreyCoding, MaskCoding, common_
 from universeg_jax.io.overview import CLASS_COLOURS
 from universeg_jax.io.pictures import read_image
 from universeg_jax.io.task_folder import LABELLING, check_same_size, list_pictures, read_class_names
-from universeg_jax.util.files import whole_file
 from universeg_jax.util.json_files import read_json, write_json
 
-THUMBNAIL = 128  # pixels of the longer side
 LONGEST_NAME = 40  # characters of a class name
 
 
@@ -105,23 +103,12 @@ class Workspace:
 
     def picture(self, name: str) -> np.ndarray:
         """Read an image as (H,W,3) uint8 for the screen, scaled by its own minimum and maximum."""
-        return _for_screen(self.image(name))
+        return for_screen(self.image(name))
 
     def thumbnail(self, name: str) -> Image.Image:
         """Return a small picture of an image. It is made once and kept."""
         file = self.image_file(name)
-        stamp = file.stat()
-        kept = self.folder / LABELLING / "thumbnails" / f"{_digest(f'{name}-{stamp.st_size}-{stamp.st_mtime_ns}')}.png"
-        if kept.is_file():
-            try:
-                return Image.open(kept).convert("RGB")
-            except OSError:
-                pass  # damaged: make it again
-        small = Image.fromarray(self.picture(name))
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        with _whole(kept) as part:
-            small.save(part, format="PNG")
-        return small
+        return thumbnail(self.folder / LABELLING / "thumbnails", [name, *_stamp(file)], lambda: self.picture(name))
 
     def mask(self, name: str) -> np.ndarray | None:
         """Read the class values (H,W) of an image's mask; None where there is none."""
@@ -169,7 +156,7 @@ class Workspace:
                 coding = self._coding
                 if isinstance(coding, GreyCoding):
                     coding = GreyCoding(wide=coding.wide or bool(values.max(initial=0) > 255))
-                with _whole(file) as part:
+                with whole_in_new_folder(file) as part:
                     write_mask(part, values, coding)
                 self._mask_files[name] = file
                 if isinstance(coding, GreyCoding):
@@ -193,7 +180,7 @@ class Workspace:
             self._forecasts[name] = float(proposal.forecast)
             if self.state(name) is State.EMPTY:
                 self._states[name] = State.PROPOSED
-            with _whole(self._proposal_file(name)) as part:
+            with whole_in_new_folder(self._proposal_file(name)) as part:
                 write_proposal(part, proposal)
             self._save_states()
 
@@ -256,7 +243,7 @@ class Workspace:
         return self._mask_files.get(name, self.mask_folder / f"{name}.png")
 
     def _proposal_file(self, name: str) -> Path:
-        return self.folder / LABELLING / "proposals" / f"{_digest(name)}.npz"
+        return self.folder / LABELLING / "proposals" / f"{digest(name)}.npz"
 
     def _open_masks(self) -> None:
         """Find the masks that are there, their coding and their classes."""
@@ -341,23 +328,3 @@ def _pictures(folder: Path) -> dict[str, Path]:
 def _stamp(file: Path) -> list[int]:
     about = file.stat()
     return [about.st_size, about.st_mtime_ns]
-
-
-def _for_screen(image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image)
-    if image.dtype != np.uint8:
-        low, high = float(image.min()), float(image.max())
-        image = np.round((image.astype(np.float32) - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
-    return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image[..., :3]
-
-
-@contextmanager
-def _whole(file: Path) -> Iterator[Path]:
-    """Yield a path to write to, as `whole_file`; the folder is made."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(file) as part:
-        yield part
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
