@@ -34,7 +34,7 @@ class Work:
     Attributes:
         images: number of images.
         by_hand: foreground pixels of all images.
-        corrected: pixels that differed between proposals and truth, and those of images painted in full.
+        corrected: pixels that differed between proposals and truth, and the pixels of images painted in full.
         confirmed: images whose proposal was good as it was.
         halfway: part of `corrected` that the first half of the images cost.
     """

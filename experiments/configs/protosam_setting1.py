@@ -1,4 +1,4 @@
-"""ProtoSAM's image encoder, trained on superpixels of all scans but those of a fold (setting 1).
+"""ProtoSAM's image encoder, trained on superpixels of all scans outside one fold (setting 1).
 
 Claim: none yet. A whole run takes hours; experiments/results/few_shot/ says what was measured.
 

@@ -118,7 +118,7 @@ def read_stacks(
 def stack_of(
     scan: Scan, name: str, *, axis: str = "axial", window: tuple[float, float] | None = None, crop: int = 0
 ) -> SliceStack:
-    """Cut a volume into slices in radiological orientation. Arguments are those of `read_stacks`.
+    """Cut a volume into slices in radiological orientation. It takes the arguments of `read_stacks`.
 
     Raises:
         InputError: the scan is a picture, or `crop` leaves nothing of a slice.

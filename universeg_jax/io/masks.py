@@ -52,7 +52,7 @@ class PaletteCoding:
         return str(value)
 
     def colours(self, values: Sequence[int]) -> dict[int, str]:
-        """Colours of class values that a picture of the masks should show: those of the palette that are not grey."""
+        """Colours of class values for a picture of the masks: all colours of the palette that are not grey."""
         known = {value: self.palette[value] for value in values if value < len(self.palette)}
         return {value: _hex(colour) for value, colour in known.items() if len(set(colour)) > 1}
 

@@ -146,7 +146,7 @@ def read_label_volume(path: Path, image: Volume, *, structures: Sequence[str] = 
     Args:
         path: a volume of class values; a DICOM SEG; or a folder with one file per structure.
         image: the volume that the mask is of.
-        structures: names that number the classes of one file per structure from 1; by default those of this folder.
+        structures: names that number the classes of one file per structure from 1; by default the names in this folder.
             Masks of one task must be read by one list.
 
     Returns:

@@ -29,7 +29,7 @@ def split_subjects(subjects: Iterable[str], *, dataset: str) -> dict[str, str]:
 
 
 def split_items(items: Iterable[Item], *, dataset: str) -> dict[str, str]:
-    """Find the split of every subject: the dataset's own split where it has one, else that of `split_subjects`.
+    """Find the split of every subject: the dataset's own split where it has one, else by `split_subjects`.
 
     Raises:
         InputError: splits that are not known for all items, or a subject in two splits.

@@ -140,7 +140,7 @@ def pair_up(images: Mapping[str, tuple[Path, ...]], masks: Mapping[str, Path]) -
         masks: the file of each mask, by name.
 
     Returns:
-        One item per name. Its files are those of the image, then the mask.
+        One item per name. Its files are the files of the image, then the mask.
     """
     items = []
     for name in sorted(images.keys() | masks.keys()):
