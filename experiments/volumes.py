@@ -31,15 +31,17 @@ from universeg_jax.segment.volume import fit_volumes
 from universeg_jax.weights import shipped
 
 ORGANS = {1: "liver", 2: "right kidney", 3: "left kidney", 4: "spleen"}
-BASE = SliceChoice(size=16, share=0.0)
+BASE = SliceChoice(size=16, by="both", varied=0.0, share=0.0, negatives=1.0)
 CHOICES = {
-    "position and similarity, 16 slices": BASE,
-    "random, 16 slices": replace(BASE, by="random"),
-    "similarity, 16 slices": replace(BASE, by="similarity"),
-    "position, 16 slices": replace(BASE, by="position"),
-    "position and similarity, 16 slices, no empty slices": replace(BASE, negatives=False),
-    "position and similarity, 32 slices": replace(BASE, size=32),
-    "position and similarity, 8 slices": replace(BASE, size=8),
+    "nearest": BASE,
+    "random": replace(BASE, by="random"),
+    "half nearest, half by structure": replace(BASE, varied=0.5),
+    "half nearest, half by structure, at most half empty": replace(BASE, varied=0.5, negatives=0.5),
+    "half nearest, half spread": replace(BASE, varied=0.5, variety="spread"),
+    "nearest by position": replace(BASE, by="position"),
+    "nearest by similarity": replace(BASE, by="similarity"),
+    "random, at most half empty": replace(BASE, by="random", negatives=0.5),
+    "half nearest, half by structure, none empty": replace(BASE, varied=0.5, negatives=0.0),
 }
 
 
@@ -74,21 +76,36 @@ class Scans:
         return [part.tolist() for part in np.array_split(self.numbers, 5)]
 
 
-def measure(scans: Scans, fold: int, choice: SliceChoice, segmenter: Segmenter, *, support: int, step: int) -> dict:
-    """Segment every `step`-th slice of the first scan of a fold; the Dice of each organ."""
-    others = [number for other in scans.folds if other is not scans.folds[fold] for number in other]
-    drawn = np.random.default_rng(fold).choice(others, support, replace=False).tolist()
-    task = fit_volumes(segmenter, Scans(scans.folder, drawn), axis="axial", choice=choice, modality="MR")
-    target = Scans(scans.folder, scans.folds[fold])[0]
-    thinned = np.array(target.image.affine)
-    thinned[:, 2] *= step
-    began = time.perf_counter()
-    volume = Volume(target.image.name, target.image.voxels[..., step // 2 :: step], thinned, "MR")
-    mask = task.segment(volume).mask
-    truth = target.labels[..., step // 2 :: step]
-    dices = {name: round(float(dice(mask == value, truth == value)), 4) for value, name in ORGANS.items()}
-    seconds = round(time.perf_counter() - began, 1)
-    return {"target": scans.folds[fold][0], "drawn": drawn, "slices": mask.shape[2], "seconds": seconds, **dices}
+class Fold:
+    """A scan, and the task of labelled scans of the other folds, drawn at random.
+
+    Args:
+        scans: all scans.
+        number: of the fold; its first scan is segmented.
+        support: number of labelled scans.
+        step: distance of the slices that are segmented.
+    """
+
+    def __init__(self, scans: Scans, number: int, segmenter: Segmenter, *, support: int, step: int):
+        others = [scan for other in scans.folds if other is not scans.folds[number] for scan in other]
+        self.drawn = np.random.default_rng(number).choice(others, support, replace=False).tolist()
+        labelled = Scans(scans.folder, self.drawn)
+        self.task = fit_volumes(segmenter, labelled, axis="axial", choice=BASE, modality="MR")
+        self.scan = scans.folds[number][0]
+        target = Scans(scans.folder, [self.scan])[0]
+        thinned = np.array(target.image.affine)
+        thinned[:, 2] *= step
+        self.truth = target.labels[..., step // 2 :: step]
+        self.volume = Volume(target.image.name, target.image.voxels[..., step // 2 :: step], thinned, "MR")
+
+    def measure(self, choice: SliceChoice) -> dict:
+        """Segment the scan; the Dice of each organ."""
+        self.task.pools[0].choice = choice
+        began = time.perf_counter()
+        mask = self.task.segment(self.volume).mask
+        seconds = round(time.perf_counter() - began, 1)
+        dices = {name: round(float(dice(mask == v, self.truth == v)), 4) for v, name in ORGANS.items()}
+        return {"target": self.scan, "drawn": self.drawn, "slices": mask.shape[2], "seconds": seconds, **dices}
 
 
 def table(records: list[dict], about: dict) -> str:
@@ -133,13 +150,14 @@ def main() -> None:
     records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     about = {"weights": arguments.weights, **options, **environment()}
     about["command"] = f"python -m experiments.volumes SCANS OUT --support {arguments.support} --step {arguments.step}"
-    for fold in arguments.folds:  # a run that is stopped has measured all choices on the same scans
+    for number in arguments.folds:  # a run that is stopped has measured all choices on the same scans
+        fold = None
         for name, choice in CHOICES.items():
-            key = {"choice": name, "fold": fold, "weights": arguments.weights, **options}
+            key = {"choice": name, "fold": number, "weights": arguments.weights, **options, "options": asdict(choice)}
             if any(key.items() <= record.items() for record in records):
                 continue
-            found = measure(scans, fold, choice, segmenter, **options)
-            records.append({**key, **found, "options": asdict(choice)})
+            fold = fold or Fold(scans, number, segmenter, **options)
+            records.append({**key, **fold.measure(choice)})
             with file.open("a") as stream:
                 stream.write(json.dumps(records[-1]) + "\n")
             print(records[-1], flush=True)

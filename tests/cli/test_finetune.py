@@ -6,6 +6,7 @@ from flax import nnx
 
 import universeg_jax.train.finetune.run
 import universeg_jax.train.state
+from tests.helpers.make_volumes import write_volumes
 from tests.helpers.stand_in import bright_disc, refused, save
 from universeg_jax.cli.main import main
 from universeg_jax.data.augment import Policy
@@ -154,3 +155,26 @@ def test_empty_masks_and_weights_of_another_kind_are_refused(place, tmp_path, mo
     monkeypatch.setattr(universeg_jax.train.state, "load", lambda name: DINOv2.__new__(DINOv2))
     assert "belong to a DINOv2; pass weights of UniverSeg" in refused(capsys, main([*argv[:-1], "dinov2-vits14"]))
     assert not (place / "new").exists()
+
+
+def test_volumes_are_learned_from_by_slices(place, monkeypatch):
+    write_volumes(place / "scans", support=5, targets=0)
+    made = []
+
+    def stop(self, *given, **more):
+        made.append(self)
+        raise Stopped("before the first step")
+
+    monkeypatch.setattr(universeg_jax.train.finetune.run.FineTuningRun, "train", stop)
+    assert finetune(place, "--out", str(place / "none"), "--quiet", task="scans/support") == STOPPED
+    (work,) = made
+    assert len(work.examples.names) > 5
+    assert all(subject == name.split(",")[0] for subject, name in zip(work.subjects, work.examples.names, strict=True))
+    parts = [{work.subjects[i] for i in indices} for indices in (work.split.train, work.split.validation)]
+    assert parts[0].isdisjoint(parts[1])
+    assert parts[0] | parts[1] == {f"s{i}" for i in range(5)}
+
+
+def test_options_of_volumes_are_refused_for_pictures(place, capsys):
+    assert finetune(place, "--out", str(place / "none"), "--axis", "axial") == 2
+    assert "--axis is for volumes" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from universeg_jax.io.volume_files import (
     structure_names,
     write_label_volume,
 )
+from universeg_jax.io.volumes import Volume
 
 SHAPE = (4, 5, 6)
 VOXELS = np.arange(120).reshape(SHAPE).astype(np.int16)
@@ -143,6 +144,23 @@ def test_names_of_slicers_segments_are_read(tmp_path):
     found, names = read_label_volume(tmp_path / "a.seg.nrrd", read_volume(tmp_path / "a.seg.nrrd"))
     assert names == {2: "tumour"}
     np.testing.assert_array_equal(found.voxels, VOXELS % 3)
+
+
+def test_a_segmentation_that_slicer_cropped_is_filled_up(tmp_path):
+    image = Volume("scan", VOXELS, np.diag([-1.0, 2.0, 3.0, 1.0]))
+    box = np.ones((2, 3, 4), np.uint8)
+    corner = np.array(image.affine)
+    corner[:3, 3] += corner[:3, :3] @ (1, 2, 0)
+    write_label_volume(tmp_path / "a.seg.nrrd", box, Volume("box", box, corner))
+    expected = np.zeros(VOXELS.shape)
+    expected[1:3, 2:5, 0:4] = 1
+    np.testing.assert_array_equal(read_label_volume(tmp_path / "a.seg.nrrd", image)[0].voxels, expected)
+    corner[0, 3] += 0.4
+    write_label_volume(tmp_path / "b.seg.nrrd", box, Volume("box", box, corner))
+    write_label_volume(tmp_path / "c.nrrd", box, Volume("box", box, image.affine))
+    for name in ("b.seg.nrrd", "c.nrrd"):
+        with pytest.raises(InputError, match=r"is \(2, 3, 4\), but the image scan is \(4, 5, 6\)"):
+            read_label_volume(tmp_path / name, image)
 
 
 def test_series_in_folders_are_volumes(tmp_path):

@@ -15,7 +15,7 @@ SIMILARITY = np.array([0.1, 0.2, 0.3, 0.9, 0.4, 0.1, 0.2, 0.8])
 
 
 def entries(position=0.5, **options):
-    return SliceChoice(**options).entries(CANDIDATES, SIMILARITY, position).tolist()
+    return SliceChoice(**options).entries(CANDIDATES, SIMILARITY, position)[0].tolist()
 
 
 def test_the_nearest_slices_of_each_subject_are_shown():
@@ -30,7 +30,7 @@ def test_the_most_similar_slices_of_each_subject_are_shown():
 
 def test_both_weigh_similarity_and_position():
     assert entries(size=2, by="both", position=0.75) == [3, 7]
-    assert entries(size=2, by="both", position=0.0) == [0, 5]
+    assert entries(size=2, by="both", position=0.0) == [3, 5]  # 0.9 - 0.75 is above 0.1 - 0
     assert entries(size=2, by="both", position=None) == entries(size=2, by="similarity")
 
 
@@ -45,7 +45,7 @@ def test_random_slices_follow_the_seed():
 
 
 def test_without_negatives_every_slice_shows_a_structure():
-    assert entries(size=8, negatives=False) == [1, 2, 6]
+    assert entries(size=8, negatives=0) == [1, 2, 6]
 
 
 def test_slices_within_some_millimetres_share_their_set():

@@ -1,5 +1,6 @@
 """Volumes in memory, segmented slice by slice."""
 
+import warnings
 import weakref
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,7 +10,7 @@ import pytest
 
 from tests.helpers.intensities import Intensities
 from tests.helpers.make_volumes import affine, scene, turned
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.volumes import Volume
 from universeg_jax.segment.segmenter import Segmenter
@@ -75,6 +76,17 @@ def test_the_axis_of_the_thickest_slices_is_the_default():
     assert fit_volumes(Segmenter(Intensities()), [LabelledVolume(sagittal, labels)]).pools[0].axis == "sagittal"
 
 
+def test_a_scan_along_another_axis_warns():
+    task = fit_volumes(Segmenter(Intensities()), labelled(0))
+    image, _ = volume(10)
+    coronal = Volume("other.nii", image.voxels, np.diag([1.0, 5.0, 1.0, 1.0]))
+    with pytest.warns(SegmentationWarning, match="other.nii: was taken along the coronal axis, its slices are 5 mm"):
+        task.segment(coronal)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task.segment(Volume("even.nii", image.voxels, np.eye(4)))
+
+
 def test_empty_slices_are_part_of_the_support():
     model = Intensities()
     choice = SliceChoice(size=4, by="position", share=0)
@@ -84,7 +96,7 @@ def test_empty_slices_are_part_of_the_support():
     assert not first_slice[1].any()  # at the end of the scan no neighbour shows a structure
     assert first_slice[2].all()
     model.sets.clear()
-    choice = SliceChoice(size=4, by="position", share=0, negatives=False)
+    choice = SliceChoice(size=4, by="position", share=0, negatives=0)
     fit_volumes(Segmenter(model), labelled(0, 1), choice=choice).segment(volume(10)[0])
     for _, shown, mask in model.sets:
         assert shown[:, mask.any(axis=0)].any(axis=(0, 2, 3, 4)).all()

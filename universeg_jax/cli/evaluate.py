@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from universeg_jax.cli import few_shot
+from universeg_jax.cli import evaluate_volumes, few_shot
 from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights, resumable
 
 DESCRIPTION = """\
@@ -23,6 +23,9 @@ value is a separate task. The command writes
   OUT/pictures/           best, middle and worst predictions of every task
   OUT/records.jsonl       every score
 
+With --protocol volumes, each volume is segmented as a whole by `predict`'s choice of slices, from random draws of the
+labelled volumes of other subjects. Scores are in 3-D and in millimetres, in OUT/volumes.md, .tex and .json.
+
 The same command resumes an interrupted run, and may add support sizes, draws and ensembles.
 """
 
@@ -39,9 +42,10 @@ def add_parser(subparsers) -> None:
     add_weights(parser)
     parser.add_argument(
         "--protocol",
-        choices=("in-context", "few-shot"),
+        choices=("in-context", "volumes", "few-shot"),
         default="in-context",
-        help="few-shot: volumes by the protocol of SSL-ALPNet and ProtoSAM (default: %(default)s)",
+        help="volumes: whole volumes as `predict` segments them; few-shot: volumes by the protocol of SSL-ALPNet and "
+        "ProtoSAM (default: %(default)s)",
     )
     add_overwrite(parser, help="start again instead of resuming")
     what = parser.add_argument_group("what to measure on")
@@ -69,7 +73,7 @@ def add_parser(subparsers) -> None:
     )
     how = parser.add_argument_group("how to segment")
     how.add_argument(
-        "--support", type=int, nargs="+", default=[16], metavar="S", help="numbers of examples (default: 16)"
+        "--support", type=int, nargs="+", metavar="S", help="numbers of examples (default: 16; of volumes 3)"
     )
     how.add_argument(
         "--draws", type=int, default=3, metavar="R", help="random draws of the examples (default: %(default)s)"
@@ -88,6 +92,7 @@ def add_parser(subparsers) -> None:
         help="tolerance of surface Dice: pixels of 128x128, or millimetres for volumes (default: %(default)s)",
     )
     how.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: %(default)s)")
+    evaluate_volumes.add_options(parser)
     few_shot.add_options(parser)
     parser.add_argument("--no-pictures", action="store_true", help="skip the pictures of predictions")
     add_quiet(parser)
@@ -100,10 +105,15 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: unusable arguments; finished measurements stay.
     """
+    if arguments.protocol != "volumes":
+        evaluate_volumes.refuse_options(arguments)
     if arguments.protocol == "few-shot":
         few_shot.run(arguments)
         return
     few_shot.refuse_options(arguments)
+    if arguments.protocol == "volumes":
+        evaluate_volumes.run(arguments)
+        return
     # Imported here so that --help need not wait for JAX.
     from universeg_jax.evaluate.methods import Ensemble, InContext
     from universeg_jax.evaluate.protocol import EvaluationProtocol, with_defaults
@@ -114,7 +124,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing, own_output
 
     protocol = EvaluationProtocol(
-        support_sizes=tuple(arguments.support),
+        support_sizes=tuple(arguments.support or [16]),
         pools=tuple(arguments.pool or [None]),
         draws=arguments.draws,
         targets=arguments.targets,

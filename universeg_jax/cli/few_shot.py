@@ -29,7 +29,7 @@ IN_CONTEXT = {
     "targets": None,
     "minimum_area": 0.001,
     "subject_pattern": None,
-    "support": [16],
+    "support": None,
     "draws": 3,
     "ensemble": None,
     "pool": None,
@@ -85,10 +85,15 @@ def refuse_options(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: one of them was given.
     """
-    _refuse(arguments, FEW_SHOT, "needs --protocol few-shot; add that, or leave the option out")
+    refuse(arguments, FEW_SHOT, "needs --protocol few-shot; add that, or leave the option out")
 
 
-def _refuse(arguments: argparse.Namespace, options: dict, reason: str) -> None:
+def refuse(arguments: argparse.Namespace, options: dict, reason: str) -> None:
+    """Refuse options that differ from their defaults.
+
+    Raises:
+        InputError: one of them was given.
+    """
     from universeg_jax.errors import InputError
 
     for name, default in options.items():
@@ -109,7 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.segment.report import environment, warnings_on_stderr
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
 
-    _refuse(arguments, IN_CONTEXT, "is no option of --protocol few-shot; leave it out")
+    refuse(arguments, IN_CONTEXT, "is no option of --protocol few-shot; leave it out")
     if arguments.blend is None and (arguments.blend_nearest is not None or arguments.blend_weight != 1.0):
         raise InputError("--blend-nearest, --blend-weight: need --blend WEIGHTS; add that, or leave them out")
     protocol = FewShotProtocol(

@@ -6,10 +6,14 @@ from pathlib import Path
 
 from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights, resumable
 
+AXES = ("axial", "coronal", "sagittal")
+FOR_VOLUMES = ("axis", "channel", "modality")
+
 DESCRIPTION = """\
 Train weights further on the labelled images of one task, and report whether that helped.
 
-  TASK/images/*  TASK/masks/*    as for `predict --support`; at least five examples, better twenty
+  TASK/images/*  TASK/masks/*    as for `predict --support`; at least five examples, better twenty; or five volumes,
+                                 whose slices are the examples
 
 One part of the examples is for training, one decides when to stop. With ten examples or more, a third part measures
 the result. The command writes
@@ -66,6 +70,13 @@ def add_parser(subparsers) -> None:
         metavar="REGEX",
         help="pattern that finds the subject in file names; examples of one subject stay together",
     )
+    what.add_argument(
+        "--axis", choices=AXES, help="cut volumes along this axis (default: the axis of the thickest slices)"
+    )
+    what.add_argument("--channel", type=int, metavar="N", help="of volumes with several values per voxel, from 0")
+    what.add_argument(
+        "--modality", metavar="CT|MR", help="scales intensities of volumes (default: as DICOM says; else as MR)"
+    )
     add_quiet(parser)
     parser.set_defaults(run=run, extra="train")
 
@@ -79,15 +90,15 @@ def run(arguments: argparse.Namespace) -> None:
     # Imported here so that --help need not wait for JAX.
     from dataclasses import asdict
 
-    from universeg_jax.data.readers.detect import find_subjects
     from universeg_jax.io.overview import write_overview
-    from universeg_jax.io.task_folder import read_support
     from universeg_jax.segment.report import environment, warnings_on_stderr, write_report
     from universeg_jax.train.finetune.before_after import compare, markdown, model_card, section
     from universeg_jax.train.finetune.run import REPORTS, FineTuning, FineTuningRun
     from universeg_jax.train.loop import STOPPED, Stopped
     from universeg_jax.util.outputs import check_apart, complete_or_nothing
 
+    volumes = _volumes(arguments)
+    window = (0.0, 1.0) if volumes else arguments.window and tuple(arguments.window)  # slices of volumes are scaled
     options = FineTuning(
         weights=arguments.weights,
         steps=arguments.steps,
@@ -96,16 +107,13 @@ def run(arguments: argparse.Namespace) -> None:
         batch_size=arguments.batch_size,
         support_size=arguments.support,
         size=arguments.size,
-        window=arguments.window and tuple(arguments.window),
+        window=window,
         seed=arguments.seed,
     )
     out = arguments.out
     with warnings_on_stderr() as warned:
-        examples = read_support(arguments.task)
         check_apart(out, [arguments.task], [*REPORTS, "best/MODEL_CARD.md"])
-        subjects = None
-        if arguments.subject_pattern:
-            subjects = find_subjects(examples.names, arguments.subject_pattern, source=str(arguments.task))
+        examples, subjects = _examples(arguments, volumes)
         work = FineTuningRun(examples, options, subjects=subjects)
         if not arguments.quiet:
             print(_plan(work))
@@ -134,3 +142,39 @@ def _plan(work) -> str:
     split = work.split
     rest = f"{len(split.test)} to measure the result" if split.test else "too few to measure the result"
     return f"examples: {len(split.train)} for training, {len(split.validation)} to decide when to stop, {rest}"
+
+
+def _volumes(arguments: argparse.Namespace) -> bool:
+    """Tell whether the task holds volumes.
+
+    Raises:
+        InputError: an option of volumes for pictures.
+    """
+    from universeg_jax.errors import InputError
+    from universeg_jax.io.volume_folder import holds_volumes
+
+    volumes = holds_volumes(arguments.task)
+    for name in FOR_VOLUMES:
+        if not volumes and getattr(arguments, name) is not None:
+            raise InputError(f"--{name} is for volumes, and {arguments.task} holds none; leave it out")
+    return volumes
+
+
+def _examples(arguments: argparse.Namespace, volumes: bool):
+    """Read the labelled examples, and the subject of each or None."""
+    from universeg_jax.data.readers.detect import find_subjects
+    from universeg_jax.io.task_folder import read_support
+    from universeg_jax.io.volume_folder import open_volume_folder
+    from universeg_jax.segment.volume_examples import read_examples
+
+    pattern, source = arguments.subject_pattern, str(arguments.task)
+    if not volumes:
+        examples = read_support(arguments.task)
+        return examples, find_subjects(examples.names, pattern, source=source) if pattern else None
+    examples, subjects, _ = read_examples(
+        open_volume_folder(arguments.task, channel=arguments.channel),
+        axis=arguments.axis,
+        modality=arguments.modality or "",
+        window=arguments.window and tuple(arguments.window),
+    )
+    return examples, find_subjects(subjects, pattern, source=source) if pattern else subjects

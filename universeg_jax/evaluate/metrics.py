@@ -126,11 +126,20 @@ def surface_scores(
     if not (prediction.any() and truth.any()):
         diagonal = float(np.hypot.reduce(np.multiply(prediction.shape, spacing)))
         return (0.0, diagonal) if prediction.any() or truth.any() else (1.0, 0.0)
+    prediction, truth = _cropped(prediction, truth)
     surfaces = [_surface(mask) for mask in (prediction, truth)]
     to_prediction, to_truth = (distance_transform_edt(~surface, sampling=spacing) for surface in surfaces)
     distances = to_truth[surfaces[0]], to_prediction[surfaces[1]]
     overlap = float(np.mean(np.concatenate(distances) <= tolerance))
     return overlap, float(max(np.percentile(one, 95) for one in distances))
+
+
+def _cropped(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Crop both masks to the box that holds them: surfaces stay the same, and distances take less memory."""
+    from scipy.ndimage import find_objects
+
+    (box,) = find_objects((prediction | truth).astype(np.uint8))
+    return prediction[box], truth[box]
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:

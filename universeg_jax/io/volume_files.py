@@ -160,7 +160,9 @@ def read_label_volume(path: Path, image: Volume, *, structures: Sequence[str] = 
     if path.is_dir() or is_dicom(path):
         return read_series_masks(path, image)
     mask = class_labels(read_channels(path))
-    return place_on(mask, image), itk.segment_names(path) if path.name.lower().endswith(itk.ENDINGS) else {}
+    cropped = path.name.lower().endswith(".seg.nrrd")  # 3D Slicer stores the box around the segments
+    names = itk.segment_names(path) if path.name.lower().endswith(itk.ENDINGS) else {}
+    return place_on(mask, image, cropped=cropped), names
 
 
 def write_label_volume(file: Path, labels: np.ndarray, like: Volume) -> None:

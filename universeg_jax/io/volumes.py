@@ -163,11 +163,16 @@ def values_of(labels: np.ndarray) -> list[int]:
     return np.flatnonzero(counts).tolist()
 
 
-def place_on(mask: Volume, image: Volume) -> Volume:
+def place_on(mask: Volume, image: Volume, *, cropped: bool = False) -> Volume:
     """Turn a mask onto the voxels of its image, axis for axis.
 
     The two headers decide the turn together. Each on its own may be turned otherwise where rounding makes an oblique
     volume lean to another axis.
+
+    Args:
+        mask: its class values.
+        image: the volume that it is of.
+        cropped: fill up a mask that covers a box of the image's voxels, with the background.
 
     Raises:
         InputError: a mask whose voxels do not lie on the voxels of the image; it names the axis and the distance.
@@ -182,6 +187,8 @@ def place_on(mask: Volume, image: Volume) -> Volume:
         )
     directions = np.sign(move[nearest, range(3)])
     turned = mask.turned(np.stack([nearest, directions], axis=1))
+    if cropped:
+        turned = _filled(turned, image)
     if turned.shape != image.shape:
         raise InputError(
             f"{mask.name}: is {turned.shape}, but the image {image.name} is {image.shape}; "
@@ -199,3 +206,17 @@ def place_on(mask: Volume, image: Volume) -> Volume:
             f"{mask.name}: lies {distance:.3g} mm from the image {image.name} by their headers, {why}; {REMEDY}"
         )
     return replace(turned, affine=image.affine)
+
+
+def _filled(mask: Volume, image: Volume) -> Volume:
+    """Fill up a mask whose corner is a voxel of the image, and that lies inside; another mask comes back as it is."""
+    start = np.linalg.inv(image.affine) @ mask.affine[:, 3]
+    first = np.rint(start[:3]).astype(int)
+    inside = (first >= 0).all() and (first + mask.shape <= image.shape).all()
+    if not inside or np.abs(start[:3] - first).max() > OFF:
+        return mask
+    voxels = np.zeros(image.shape, mask.voxels.dtype)
+    voxels[tuple(slice(at, at + length) for at, length in zip(first, mask.shape, strict=True))] = mask.voxels
+    affine = np.array(mask.affine)
+    affine[:3, 3] -= affine[:3, :3] @ first
+    return replace(mask, voxels=voxels, affine=affine)

@@ -54,10 +54,15 @@ class Planes:
 
 
 def coarsest_axis(volume: Volume) -> str:
-    """Name the axis that a scan was taken along: the one with the largest spacing; axial where none stands out."""
+    """Name the axis that a scan was taken along, with the largest spacing; axial where none stands out."""
+    return thick_axis(volume) or "axial"
+
+
+def thick_axis(volume: Volume) -> str | None:
+    """Name the axis whose spacing stands out from the others; None of a volume of about equal spacings."""
     spacing = {axis: Planes.of(volume, axis).spacing[0] for axis in AXES}
     axis = max(spacing, key=spacing.get)
-    return axis if spacing[axis] > COARSER * sorted(spacing.values())[1] else "axial"
+    return axis if spacing[axis] > COARSER * sorted(spacing.values())[1] else None
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,18 @@ class SquarePixels:
     def back(self, maps: np.ndarray) -> np.ndarray:
         """Resample back to (H,W,...), float32."""
         return maps if self.shape == self.square else _resize(maps, self.square, self.shape)
+
+
+def square_slice(volume: Volume, labels: np.ndarray, axis: str, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return image (H,W) float32 and labels (H,W) of slice `k` with square pixels; labels take the nearest voxel."""
+    planes = Planes.of(volume, axis)
+    image, label = planes.view(volume.voxels)[k], planes.view(labels)[k]
+    pixels = SquarePixels.of(image.shape, planes.spacing[1:])
+    rows, columns = (
+        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
+        for old, new in zip(pixels.shape, pixels.square, strict=True)
+    )
+    return np.asarray(pixels.into(image), np.float32), label[np.ix_(rows, columns)]
 
 
 def _resize(maps: np.ndarray, before: tuple[int, int], after: tuple[int, int]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from universeg_jax.util.checks import check_number
 
 LARGEST_GROUP = 8  # target slices in a batch
 WAYS = ("both", "position", "similarity", "random")
-PER_LENGTH = 2.0  # correlation that weighs as much as a whole length of the axis, for "both"
+PER_LENGTH = 1.0  # correlation that weighs as much as a whole length of the axis, for "both"
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,22 @@ class SliceChoice:
     Attributes:
         size: slices shown at once.
         by: nearest in relative position along the axis, most similar, both together, or at random.
+        varied: part of the slices that is chosen for variety: the nearest slices that show each structure in turn, or
+            slices spread over the axis. The rest are the nearest.
+        variety: "structures" or "spread".
         share: millimetres of neighbouring target slices that share their labelled slices, which are then encoded once.
-        negatives: show slices without any structure too. Without them a structure is found in every slice.
+        negatives: largest part of slices without a structure among the slices that count for this structure. With 1 all
+            count; with 0 a structure is found in every slice.
         pool: slices kept of one labelled volume, evenly spread; the rest is not read.
         seed: seed of the random choice.
     """
 
     size: int = 32
     by: Literal["both", "position", "similarity", "random"] = "both"
+    varied: float = 0.0
+    variety: Literal["structures", "spread"] = "structures"
     share: float = 8.0
-    negatives: bool = True
+    negatives: float = 1.0
     pool: int = 64
     seed: int = 0
 
@@ -39,6 +46,8 @@ class SliceChoice:
             raise InputError(f"by={self.by!r}: pass one of {', '.join(WAYS)}")
         for name in ("size", "pool"):
             check_number(name, getattr(self, name), whole=True, least=1)
+        for name in ("varied", "negatives"):
+            check_number(name, getattr(self, name), least=0, most=1)
         check_number("share", self.share, least=0)
 
     def group(self, spacing: float) -> int:
@@ -52,7 +61,7 @@ class SliceChoice:
         position: float | None,
         *,
         draw: int = 0,
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Choose slices for one group of targets, as many of each subject.
 
         Args:
@@ -62,8 +71,32 @@ class SliceChoice:
             draw: number of the group, for the random choice.
 
         Returns:
-            Indices of at most `size` candidates, ascending.
+            Indices of at most `size` candidates, ascending, and (P,size), True where one counts for a structure.
         """
+        fair = _fair(self._ranked(candidates, similarity, position, draw), candidates.subjects)
+        if not self.negatives:
+            fair = [i for i in fair if candidates.shown[:, i].any()]
+        varied = round(self.varied * self.size)
+        chosen = fair[: self.size - varied]
+        ways = [[i for i in fair if shows[i]] for shows in candidates.shown]
+        variety = [candidates.spread(varied, set(chosen))] if self.variety == "spread" else ways
+        chosen = _in_turn(chosen, variety if varied else [], min(self.size, len(fair)))
+        chosen += [i for i in fair if i not in set(chosen)][: self.size - len(chosen)]
+        if not self.negatives:  # a structure without any slice would have no support
+            missing = [way[0] for way in ways if way and not set(way) & set(chosen)]
+            chosen = [*chosen[: max(0, self.size - len(missing))], *missing]
+        counts = np.ones((len(candidates.shown), len(chosen)), bool)
+        for own, shows in zip(counts, candidates.shown[:, chosen], strict=True):
+            if shows.any() and self.negatives < 1:
+                most = int(shows.sum() * self.negatives / (1 - self.negatives))
+                own[np.flatnonzero(~shows)[most:]] = False
+        order = np.argsort(chosen)
+        return np.array(chosen)[order], counts[:, order]
+
+    def _ranked(
+        self, candidates: "Candidates", similarity: np.ndarray, position: float | None, draw: int
+    ) -> np.ndarray:
+        """Order the candidates, the nearest first."""
         distance = np.abs(candidates.positions - (np.nan if position is None else position))
         distance = np.nan_to_num(distance, nan=0.0)
         if self.by == "random":
@@ -74,21 +107,7 @@ class SliceChoice:
             score = similarity
         else:
             score = similarity - PER_LENGTH * distance
-        usable = np.ones(len(score), bool) if self.negatives else candidates.shown.any(axis=0)
-        order = [i for i in np.argsort(-score, kind="stable") if usable[i]]
-        taken: dict[int, int] = {}
-        ranks = []
-        for i in order:
-            subject = int(candidates.subjects[i])
-            ranks.append(taken.get(subject, 0))
-            taken[subject] = ranks[-1] + 1
-        fair = [order[k] for k in np.argsort(ranks, kind="stable")]  # the best of each subject, then the second best
-        chosen = fair[: self.size]
-        if not self.negatives:  # each structure needs a slice that shows it
-            for shows in candidates.shown:
-                if shows.any() and not shows[chosen].any():
-                    chosen.append(next(i for i in fair if shows[i]))
-        return np.sort(np.array(chosen))
+        return np.argsort(-score, kind="stable")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +123,40 @@ class Candidates:
     positions: np.ndarray
     subjects: np.ndarray
     shown: np.ndarray
+
+    def spread(self, number: int, without: set[int]) -> list[int]:
+        """Choose candidates spread evenly over each subject."""
+        subjects = np.unique(self.subjects)
+        each, found = -(-number // len(subjects)), []
+        for subject in subjects:
+            own = [i for i in np.flatnonzero(self.subjects == subject).tolist() if i not in without]
+            places = np.linspace(0, len(own) - 1, min(each, len(own)) + 2).round().astype(int)[1:-1]
+            found.append([own[i] for i in places])
+        return [i for row in zip_longest(*found) for i in row if i is not None]
+
+
+def _fair(order: np.ndarray, subjects: np.ndarray) -> list[int]:
+    """Order the best of each subject first, then the second best, and so on."""
+    taken: dict[int, int] = {}
+    ranks = []
+    for i in order:
+        subject = int(subjects[i])
+        ranks.append(taken.get(subject, 0))
+        taken[subject] = ranks[-1] + 1
+    return [int(order[k]) for k in np.argsort(ranks, kind="stable")]
+
+
+def _in_turn(chosen: list[int], ways: list[list[int]], size: int) -> list[int]:
+    """Add the first entry of each list that is not chosen yet, list after list, up to a size."""
+    chosen, ways = list(chosen), [iter(way) for way in ways]
+    while len(chosen) < size and ways:
+        for way in list(ways):
+            new = next((i for i in way if i not in chosen), None)
+            if new is None:
+                ways.remove(way)
+            elif len(chosen) < size:
+                chosen.append(new)
+    return chosen
 
 
 def spread(length: int, most: int, needed: Sequence[int] = ()) -> list[int]:

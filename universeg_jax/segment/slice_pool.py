@@ -170,23 +170,22 @@ class SlicePool:
         """Probabilities (H,W,P) of slices that share their labelled slices; `batch` is the size to compile for."""
         first = self._supports[0].images
         similarities = similarity(np.stack([of_models[0].pixels for of_models in views]), first).mean(axis=0)
-        chosen = self.choice.entries(self.candidates, similarities, position, draw=draw)
+        chosen, counts = self.choice.entries(self.candidates, similarities, position, draw=draw)
         total = [0.0] * len(views)
         models = models_of(self._segmenter)
         weights = self._segmenter.blend.weights_for(len(chosen)) if len(models) > 1 else (1.0,)
         for m, (model, weight) in enumerate(zip(models, weights, strict=True)):
             if weight == 0:
                 continue
-            found = self._of_model(model, self._supports[m].take(chosen), [own[m] for own in views], batch)
+            found = self._of_model(model, self._supports[m].take(chosen), counts, [own[m] for own in views], batch)
             for k, (own, one) in enumerate(zip(views, found, strict=True)):
                 total[k] = total[k] + weight * own[m].frame.back(one)
         return total
 
-    def _of_model(self, model, support: Support, views: Sequence[View], batch: int) -> np.ndarray:
+    def _of_model(self, model, support: Support, mask: np.ndarray, views: Sequence[View], batch: int) -> np.ndarray:
         """Probabilities (B,size,size,P) by one model."""
         entries = len(support)
         size = next((size for size in SUPPORT_SIZES if size >= entries), entries)
-        mask = support.shown if not self.choice.negatives else np.ones_like(support.shown)
         arrays = pad(support.images, size, axis=0), pad(support.labels, size, axis=1), pad(mask, size, axis=1)
         dtype = self._segmenter.dtype
         predictor = model.prepare(arrays[0].astype(dtype), *arrays[1:])

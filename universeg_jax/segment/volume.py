@@ -1,15 +1,16 @@
 """Segment whole volumes, slice by slice, from labelled volumes or labelled pictures."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.mask_values import check_class_count, check_same_marks
 from universeg_jax.io.volume_folder import LabelledVolume
 from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, values_of
-from universeg_jax.segment.planes import Planes, SquarePixels, coarsest_axis
+from universeg_jax.segment.planes import Planes, SquarePixels, coarsest_axis, thick_axis
 from universeg_jax.segment.postprocess import Cleaning
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
@@ -53,7 +54,7 @@ class VolumeTask:
         check_number("threshold", threshold, above=0, below=1)
         self.values, self.pools, self.modality = values, tuple(pools), modality
         self._threshold, self._cleaning = threshold, cleaning
-        self._arrays: tuple[int, Sequence[float]] = (0, (1.0, 1.0, 1.0))
+        self._arrays: tuple[int, Sequence[float]] | None = None  # axis and spacing of labelled arrays
 
     def segment(self, volume: Volume, done: Callable[[int], object] = lambda number: None) -> VolumeSegmentation:
         """Segment a volume.
@@ -64,8 +65,12 @@ class VolumeTask:
 
         Raises:
             InputError: NaN or infinity, or an affine that gives voxels no size.
+
+        Warns:
+            SegmentationWarning: a scan that was taken along another axis than the labelled volumes are cut along.
         """
         check_finite_voxels(volume)
+        self._warn_of_axis(volume)
         dtype = np.uint8 if self.values[-1] < 256 else np.uint16
         mask = np.full(volume.shape, self.values[0], dtype)
         if len(self.pools) == 1:
@@ -92,7 +97,7 @@ class VolumeTask:
             volumes: as in `Segmenter.fit`.
             spacing: millimetres per voxel of arrays; None takes the spacing of the labelled ones.
         """
-        axis, fitted = self._arrays
+        axis, fitted = self._arrays or (0, (1.0, 1.0, 1.0))
         spacing = fitted if spacing is None else spacing
         placed = [as_volume(volume, f"volume {i}", axis, spacing) for i, volume in enumerate(volumes)]
         return [self.segment(volume).mask for volume in placed]
@@ -104,6 +109,20 @@ class VolumeTask:
     def picture(self, image: np.ndarray, name: str) -> np.ndarray:
         """Segment a picture (H,W) or (H,W,3) by the most similar labelled slices; class values (H,W)."""
         return self._classes(self.pools[0].picture(image, name))
+
+    def _warn_of_axis(self, volume: Volume) -> None:
+        cut, taken = [pool.axis for pool in self.pools], thick_axis(volume)
+        if self._arrays or taken is None or taken in cut:
+            return
+        planes = Planes.of(volume, cut[0])
+        rows, columns = planes.spacing[1:]
+        warnings.warn(
+            f"{volume.name}: was taken along the {taken} axis, its slices are {max(volume.spacing):.3g} mm thick; the "
+            f"labelled volumes are cut along the {cut[0]} axis, so its pixels there are {rows:.3g} x {columns:.3g} mm "
+            f"and blurred; label a scan of this kind, or pass --axis {taken} if the labelled volumes are fine enough",
+            SegmentationWarning,
+            stacklevel=3,
+        )
 
     def _classes(self, probability: np.ndarray) -> np.ndarray:
         """Combine probabilities (...,P): the likeliest class where it exceeds the threshold, else the background."""

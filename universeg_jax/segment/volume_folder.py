@@ -17,7 +17,7 @@ from universeg_jax.io.volume_files import output_ending, read_label_volume, read
 from universeg_jax.io.volume_folder import VolumeFile, VolumeFolder, find_volumes, open_volume_folder
 from universeg_jax.io.volumes import Volume
 from universeg_jax.segment.folder import evenly
-from universeg_jax.segment.planes import Planes, SquarePixels
+from universeg_jax.segment.planes import Planes, square_slice
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.volume import VolumeTask, fit_volumes
@@ -167,7 +167,7 @@ def support_examples(support: VolumeFolder, axis: str) -> list[ShownExample]:
     for i in evenly(len(support), SUPPORT_SHOWN):
         labelled = support[i]
         k = _largest(Planes.of(labelled.image, axis).view(labelled.labels))
-        image, mask = _shown(labelled.image, labelled.labels, axis, k)
+        image, mask = square_slice(labelled.image, labelled.labels, axis, k)
         examples.append(ShownExample(f"{support.files[i].name}, slice {k}", image, mask))
     return examples
 
@@ -184,8 +184,8 @@ def scan_results(
         view = Planes.of(volume, axis).view(mask)
         largest, middle = _largest(view), len(view) // 2
         for k in sorted({largest, middle, (largest + middle) // 2}):
-            image, own = _shown(volume, mask, axis, k)
-            known = None if truth is None else _shown(volume, truth, axis, k)[1]
+            image, own = square_slice(volume, mask, axis, k)
+            known = None if truth is None else square_slice(volume, truth, axis, k)[1]
             results.append(Result(f"{target.name}, slice {k} of {len(view)}", image, own, known))
     return results
 
@@ -265,15 +265,3 @@ def _largest(labels: np.ndarray) -> int:
     """Number of the slice with the largest labelled area; the middle one where nothing is labelled."""
     areas = [np.count_nonzero(plane) for plane in labels]
     return int(np.argmax(areas)) if any(areas) else len(labels) // 2
-
-
-def _shown(volume: Volume, labels: np.ndarray, axis: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image and labels of a slice with square pixels."""
-    planes = Planes.of(volume, axis)
-    image, label = planes.view(volume.voxels)[k], planes.view(labels)[k]
-    pixels = SquarePixels.of(image.shape, planes.spacing[1:])
-    rows, columns = (
-        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
-        for old, new in zip(pixels.shape, pixels.square, strict=True)
-    )
-    return np.asarray(pixels.into(image), np.float32), label[np.ix_(rows, columns)]
