@@ -7,9 +7,11 @@ import tempfile
 from types import SimpleNamespace
 
 import pytest
+from jax._src.lru_cache import LRUCache
 
 from universeg_jax import cache
 from universeg_jax.cache import keep_compiled_code
+from universeg_jax.util.compiled_code import record_entries
 
 NAMES = (
     "JAX_COMPILATION_CACHE_DIR",
@@ -54,6 +56,21 @@ def test_a_cache_that_takes_no_files_is_only_read(monkeypatch, tmp_path, kind):
     assert not list((tmp_path / "compiled").iterdir())
 
 
+def test_a_damaged_entry_is_removed_and_a_read_only_folder_with_one_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("UNIVERSEG_JAX_CACHE", str(tmp_path))
+    folder = tmp_path / "compiled"
+    LRUCache(str(folder), max_size=1000).put("entry", b"code")
+    record_entries(folder)
+    (folder / "entry-cache").write_bytes(b"cope")
+    monkeypatch.setattr(cache, "ROOM", 2**80)
+    keep_compiled_code()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    monkeypatch.setattr(cache, "ROOM", 0)
+    keep_compiled_code()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folder)
+    assert not list(folder.glob("entry*"))
+
+
 PROGRAM = """
 from universeg_jax.cache import keep_compiled_code
 keep_compiled_code()
@@ -76,6 +93,7 @@ def test_compiled_code_in_a_read_only_cache_is_read_without_a_warning(tmp_path):
     assert "/jax/compilation_cache/cache_hits" not in first.stdout
     assert "/jax/compilation_cache/cache_hits" in second.stdout
     assert second.stderr == ""
+    assert list((tmp_path / "compiled").glob("*-crc"))  # written when the first process ended
 
 
 def test_what_jax_needs_for_a_limit_is_installed_with_the_package():

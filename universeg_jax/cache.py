@@ -1,5 +1,6 @@
 """Folder of files that are kept between runs: downloaded weights, and compiled code."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -7,6 +8,8 @@ import warnings
 from pathlib import Path
 
 import platformdirs
+
+from universeg_jax.util.compiled_code import damaged_entries, record_entries, remove_unsound
 
 ROOM = 2**27
 """Bytes that must be free in the cache folder before compiled code is written to it."""
@@ -22,7 +25,8 @@ def keep_compiled_code() -> None:
 
     Compiling takes much of the time of a short run. If JAX's own variable names a folder, nothing is changed: another
     limit would harm the code in it. If the folder cannot be made, nothing is kept. If it is read-only or its disk is
-    nearly full, compiled code is read from it and not written.
+    nearly full, compiled code is read from it and not written. Unfinished and damaged code is removed, or the folder is
+    not used.
     """
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
@@ -32,8 +36,13 @@ def keep_compiled_code() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
+    if writable := _takes_files(folder):
+        remove_unsound(folder)
+        atexit.register(record_entries, folder)
+    elif damaged_entries(folder):
+        return
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
-    if _takes_files(folder):
+    if writable:
         os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     else:

@@ -6,6 +6,7 @@ Kills come at random moments. Damage is one flipped bit in one file. A full disk
 """
 
 import argparse
+import os
 import platform
 import shlex
 import subprocess
@@ -18,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from experiments.faults.record import Results, Tries
+from universeg_jax.cache import keep_compiled_code
 
 
 def main() -> None:
@@ -26,6 +28,7 @@ def main() -> None:
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="(default: all)")
     parser.add_argument("--kills", type=int, default=20, metavar="N", help="kills of each command (default: 20)")
     parser.add_argument("--flips", type=int, default=50, metavar="N", help="flips in each kind of file (default: 50)")
+    parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs of each command (default: 5)")
     parser.add_argument("--only", default="", metavar="TEXT", help="faults with TEXT in their name (default: all)")
     arguments = parser.parse_args()
     packages = ("jax", "orbax-checkpoint", "tensorflow-datasets", "pillow", "nibabel")
@@ -37,6 +40,7 @@ def main() -> None:
     results = Results(arguments.out, about)
     for group in arguments.groups:
         with tempfile.TemporaryDirectory() as place:
+            _compile_once(Path(place) / "cache")
             for name, step in GROUPS[group](Path(place), arguments):
                 if arguments.only not in name:
                     continue
@@ -44,6 +48,12 @@ def main() -> None:
                     results.add(step())
                 except Exception:  # one kind of fault must not end the others
                     traceback.print_exc()
+
+
+def _compile_once(folder: Path) -> None:
+    """Keep compiled code in a folder of this run, also for the processes that it starts; call it before JAX is used."""
+    os.environ.setdefault("UNIVERSEG_JAX_CACHE", str(folder))
+    keep_compiled_code()
 
 
 Steps = Iterator[tuple[str, Callable[[], Tries]]]
@@ -56,52 +66,50 @@ def _folder(place: Path, name: str) -> Path:
 
 
 def kills(place: Path, arguments: argparse.Namespace) -> Steps:
-    """Kill `prepare`, `predict`, `evaluate`, `convert`; start `predict` twice."""
-    from experiments.faults import child
-    from experiments.faults.kills import killed_and_resumed, killed_with_old_results, two_at_once
+    """Kill every command that writes an output folder."""
+    from experiments.faults.commands import commands
+    from experiments.faults.kills import killed_and_resumed, killed_with_old_results
 
     _warm_up()
-    weights = str(child.write_small_weights(place / "weights"))
-    task = child.write_small_task(place / "task")
-    number = arguments.kills
+    for command in commands(place):
+        options = {"kills": arguments.kills}
+        step = partial(killed_and_resumed, command, _folder(place, f"in {command.name}"), **options)
+        yield f"kills {command.name}", step
+        if command.name == "predict":
+            folder = _folder(place, "old and new")
+            yield f"kills {command.name} --overwrite", partial(killed_with_old_results, command, folder, **options)
 
-    def prepare(out: Path) -> list[str]:
-        return ["prepare", str(task / "support"), "-o", str(out), "--workers", "1", "-q", "--licence", "none"]
 
-    def predict(out: Path) -> list[str]:
-        folders = ["-s", str(task / "support"), "-i", str(task / "targets"), "-o", str(out)]
-        return ["predict", *folders, "-w", weights, "--ensemble", "2", "-q"]
+def pairs(place: Path, arguments: argparse.Namespace) -> Steps:
+    """Start every command twice with one output folder."""
+    from experiments.faults.commands import commands
+    from experiments.faults.kills import two_at_once
 
-    def predict_again(out: Path) -> list[str]:
-        return [*predict(out), "--overwrite"]
-
-    def evaluate(out: Path) -> list[str]:
-        options = ["--support", "2", "--draws", "1", "--no-pictures", "-q"]
-        return ["evaluate", str(task / "support"), "-o", str(out), "-w", weights, *options]
-
-    steps = {
-        "predict": partial(killed_and_resumed, predict, kills=number, again=predict_again),
-        "predict --overwrite": partial(killed_with_old_results, predict, kills=number),
-        "two predict": partial(two_at_once, predict, times=number // 2),
-        "evaluate": partial(killed_and_resumed, evaluate, kills=number),
-        "prepare": partial(killed_and_resumed, prepare, kills=number),
-    }
-    for name, step in steps.items():
-        yield name, partial(step, _folder(place, f"in {name}"), name=name)
+    _warm_up()
+    for command in commands(place):
+        folder = _folder(place, f"in {command.name}")
+        yield f"two {command.name}", partial(two_at_once, command, folder, times=arguments.pairs)
 
 
 def _warm_up() -> None:
     """Import everything that the commands need, so that forked processes start at once; JAX computes in them only."""
+    import orbax.checkpoint  # noqa: F401
+    import tensorflow_datasets  # noqa: F401
+
     import universeg_jax.data.corpus.prepare
+    import universeg_jax.deploy.artifact
     import universeg_jax.evaluate.report
     import universeg_jax.segment.report
-    import universeg_jax.segment.segmenter  # noqa: F401
+    import universeg_jax.segment.segmenter
+    import universeg_jax.segment.volume_folder
+    import universeg_jax.train.finetune.before_after
+    import universeg_jax.train.loop
+    import universeg_jax.weights.conversion  # noqa: F401
 
 
 def damage(place: Path, arguments: argparse.Namespace) -> Steps:
     """Flip bits in pictures, volumes, arrays, JSON, weights and corpora."""
     import json
-    import os
 
     import nibabel
     import numpy as np
@@ -114,6 +122,7 @@ def damage(place: Path, arguments: argparse.Namespace) -> Steps:
     from universeg_jax.io.nifti import read_nifti
     from universeg_jax.io.pictures import read_image
     from universeg_jax.io.task_folder import read_class_names
+    from universeg_jax.util import compiled_code
     from universeg_jax.weights import export_universeg, load_torch, save_torch, store
 
     rng = np.random.default_rng(0)
@@ -157,6 +166,19 @@ def damage(place: Path, arguments: argparse.Namespace) -> Steps:
     save_torch(read_weights(weights), folder / "a.pt")
     reader = partial(_read_one, read=load_torch, name="a.pt")
     yield "PyTorch file", partial(step, "PyTorch file", folder, reader, pattern="*", checked=True)
+    compiled = _folder(place, "compiled")
+    for name in ("one", "two"):
+        (compiled / f"{name}{compiled_code.ENTRY}").write_bytes(rng.bytes(1000))
+        (compiled / f"{name}{compiled_code.TIME}").write_bytes(bytes(8))
+    compiled_code.record_entries(compiled)
+
+    def read_compiled(path: Path) -> list[str]:
+        """Names of entries with another content; entries that were removed have none."""
+        compiled_code.remove_unsound(path)
+        left = [file.name for file in path.glob(f"*{compiled_code.ENTRY}")]
+        return [name for name in left if (path / name).read_bytes() != (compiled / name).read_bytes()]
+
+    yield "compiled code", partial(step, "compiled code", compiled, read_compiled, pattern="*", checked=True)
     task = child.write_small_task(place / "task")
     options = ["--workers", "1", "-q", "--licence", "none", "--name", "discs"]
     prepare = ["prepare", str(task / "support"), "-o", str(place / "corpus"), *options]
@@ -187,37 +209,28 @@ def _read_one(folder: Path, *, read: Callable, name: str):
 
 def disks(place: Path, arguments: argparse.Namespace) -> Steps:
     """Fill the disk at several sizes of files."""
-    from experiments.faults import child
+    from experiments.faults.commands import commands
 
     _warm_up()
-    weights = str(child.write_small_weights(place / "weights"))
-    task = child.write_small_task(place / "task")
-    folders = ["-s", str(task / "support"), "-i", str(task / "targets"), "-w", weights, "-q"]
-    commands = {
-        "predict": ["predict", *folders],
-        "prepare": ["prepare", str(task / "support"), "--workers", "1", "-q", "--licence", "none"],
-        "evaluate": ["evaluate", str(task / "support"), "-w", weights, "--support", "2", "--draws", "1", "-q"],
-    }
-    for name, command in commands.items():
-        yield name, partial(_filled, name, command, _folder(place, name))
+    for command in commands(place):
+        yield f"disk {command.name}", partial(_filled, command, _folder(place, f"in {command.name}"))
 
 
-def _filled(name: str, command: list[str], place: Path) -> Tries:
+def _filled(command, place: Path) -> Tries:
     from experiments.faults import child
 
     outcomes = []
-    for size in (0, 10, 100, 1000, 4000):
+    for size in (1, 10, 100, 1000, 4000):
         out, log = place / str(size), place / "log"
         log.write_bytes(b"")
-        code = child.run([*command, "-o", str(out)], log, most_bytes=max(size, 1))
-        results = [path for path in out.rglob("*") if path.is_file()] if out.exists() else []
-        complete = [path for path in results if path.name in ("report.json", "results.json", "dataset.json")]
+        code = child.run(command.run(out), log, most_bytes=size)
+        complete = (out / command.complete).is_file()
         if code == 0:
             outcomes.append("" if complete else "exit code 0 without results")
         else:
             outcomes.append("" if code == 2 and not complete else f"exit code {code}")
     promise = "exit code 2 and no results, or results that are complete"
-    return Tries.of("full disk", name, promise, outcomes)
+    return Tries.of("full disk", command.name, promise, outcomes)
 
 
 def servers(place: Path, arguments: argparse.Namespace) -> Steps:
@@ -230,7 +243,7 @@ def servers(place: Path, arguments: argparse.Namespace) -> Steps:
         yield tries.fault, partial(lambda found: found, tries)
 
 
-GROUPS = {"servers": servers, "damage": damage, "kills": kills, "disks": disks}
+GROUPS = {"servers": servers, "damage": damage, "disks": disks, "pairs": pairs, "kills": kills}
 
 if __name__ == "__main__":
     main()

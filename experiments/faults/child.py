@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,24 @@ def finish(child: int) -> int:
 def run(argv: Sequence[str], log: Path, *, most_bytes: int | None = None) -> int:
     """Run a command in a forked process and return its exit code."""
     return finish(start(argv, log, most_bytes=most_bytes))
+
+
+def in_child(compute: Callable[[], str]) -> str:
+    """Compute a text in a forked process, so that this one never uses TensorStore."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writer, compute().encode()[:4000])
+        except BaseException as error:
+            os.write(writer, f"{type(error).__name__}: {error}".encode()[:4000])
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as stream:
+        text = stream.read()
+    finish(child)
+    return text
 
 
 def run_and_kill(argv: Sequence[str], log: Path, after: float) -> bool:

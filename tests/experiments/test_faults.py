@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.faults import servers
+from experiments.faults.compare import differences
 from experiments.faults.damage import flipped
-from experiments.faults.kills import differences
 from experiments.faults.record import Results, Tries
 from universeg_jax.errors import InputError
 

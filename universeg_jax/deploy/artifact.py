@@ -40,6 +40,23 @@ support_images = np.random.rand(5, $size, $size, 1).astype(np.float32)
 support_labels = (support_images > 0.5).astype(np.float32)
 support_mask = np.ones(5, np.float32)
 ```
+
+Read the files with this function. It compares a file with its checksum in export.json, and refuses damaged files:
+
+```python
+import hashlib
+import json
+
+
+def read(name):
+    with open("export.json", encoding="utf-8") as file:
+        expected = json.load(file)["sha256"][name]
+    with open(name, "rb") as file:
+        content = file.read()
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ValueError(f"{name}: is damaged, or belongs to another export: copy the whole folder again")
+    return content
+```
 """)
 
 WITH_JAX = """
@@ -50,8 +67,7 @@ each new B and S.
 ```python
 from jax import export
 
-with open("universeg.jax", "rb") as file:
-    segment = export.deserialize(bytearray(file.read()))
+segment = export.deserialize(bytearray(read("universeg.jax")))
 logits = segment.call(target, support_images, support_labels, support_mask)
 masks = logits > 0
 ```
@@ -68,7 +84,7 @@ It needs `pip install onnxruntime`.
 ```python
 import onnxruntime
 
-session = onnxruntime.InferenceSession("universeg.onnx")
+session = onnxruntime.InferenceSession(read("universeg.onnx"))
 support = {"support_images": support_images, "support_labels": support_labels, "support_mask": support_mask}
 (logits,) = session.run(["logits"], {"target": target, **support})
 masks = logits > 0

@@ -11,6 +11,8 @@ B and S are free; H = W is fixed by the export. The result is logits (B,H,W,1).
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 
@@ -82,7 +84,19 @@ def to_jax(model: UniverSeg, *, size: int) -> bytes:
         on_cpu, on_accelerators = partial(one_by_one, chunk=1), partial(one_by_one, chunk=entries)
         return lax.platform_dependent(target, *support, cpu=on_cpu, default=on_accelerators)
 
-    return bytes(export.export(jax.jit(segment), platforms=PLATFORMS)(*input_shapes(size)).serialize())
+    with _without_locations():
+        return bytes(export.export(jax.jit(segment), platforms=PLATFORMS)(*input_shapes(size)).serialize())
+
+
+@contextmanager
+def _without_locations() -> Iterator[None]:
+    """Keep file names of this machine and line numbers out of translated programs, so that exports are equal."""
+    before = jax.config.jax_traceback_in_locations_limit
+    jax.config.update("jax_traceback_in_locations_limit", 0)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", before)
 
 
 TOLERANCE = 1e-4
