@@ -87,6 +87,15 @@ def test_a_scan_along_another_axis_warns():
         task.segment(Volume("even.nii", image.voxels, np.eye(4)))
 
 
+def test_empty_masks_and_constant_scans_warn():
+    image, labels = volume(1)
+    with pytest.warns(SegmentationWarning, match="the mask is empty of scan 1: all slices there"):
+        task = fit_volumes(Segmenter(Intensities()), [*labelled(0), LabelledVolume(image, 0 * labels)])
+    with pytest.warns(SegmentationWarning, match="flat.nii: all voxels are 7, so its mask is empty"):
+        found = task.segment(Volume("flat.nii", np.full(image.shape, 7), image.affine)).mask
+    assert not found.any()
+
+
 def test_empty_slices_are_part_of_the_support():
     model = Intensities()
     choice = SliceChoice(size=4, by="position", share=0)

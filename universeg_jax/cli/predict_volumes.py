@@ -77,7 +77,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
         if getattr(arguments, option) not in (1, False, None):
             raise InputError(f"--{option} is for pictures; leave it out for volumes")
     if arguments.model == "auto":
-        raise InputError("--model auto is for pictures; for volumes pass --model universeg, protosam, or leave it out")
+        raise InputError("--model auto is for pictures; for volumes pass universeg, protosam, or universeg+protosam")
     size = {} if arguments.support_size is None else {"size": arguments.support_size}
     choice = SliceChoice(seed=arguments.seed, **size)
     cleaning = Cleaning(arguments.largest_component, arguments.islands)
@@ -101,7 +101,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
             check_outputs(out, files, overwrite=arguments.overwrite)
         segmenter = load()
         settings = {
-            "model": arguments.model,
+            "model": arguments.model or "universeg",
             "weights": weights,
             "axis": arguments.axis,
             "labelled_slices": arguments.labelled_slices,
@@ -157,7 +157,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     if not quiet:
         if arguments.labels:
             print(volume_table(progress), end="\n\n")
-        print(f"{len(targets)} masks in {out / 'masks'}, overview in {out / 'overview.png'}")
+        print(f"{len(targets)} masks by {weights} in {out / 'masks'}, overview in {out / 'overview.png'}")
 
 
 def _run_pictures(arguments: argparse.Namespace, load, weights: str, choice, warned: list[str]) -> None:

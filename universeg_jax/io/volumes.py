@@ -84,7 +84,10 @@ class Volume:
         """
         channels = self.voxels.shape[3] if self.voxels.ndim == 4 else 1
         if not 0 <= index < channels:
-            raise InputError(f"{self.name}: has {channels} channels, numbered from 0; there is no channel {index}")
+            raise InputError(
+                f"{self.name}: has {channels} channel{'s' if channels > 1 else ''}, numbered from 0; there is no "
+                f"channel {index}; if other files have it, save that channel alone to files"
+            )
         return self if self.voxels.ndim == 3 else replace(self, voxels=self.voxels[..., index])
 
 
@@ -190,9 +193,10 @@ def place_on(mask: Volume, image: Volume, *, cropped: bool = False) -> Volume:
     if cropped:
         turned = _filled(turned, image)
     if turned.shape != image.shape:
+        axes = [axis for axis in range(3) if turned.shape[axis] != image.shape[axis]]
+        unlike = " and ".join(f"{turned.shape[a]} instead of {image.shape[a]} voxels along axis {a}" for a in axes)
         raise InputError(
-            f"{mask.name}: is {turned.shape}, but the image {image.name} is {image.shape}; "
-            "a mask must have the voxels of its image"
+            f"{mask.name}: is {turned.shape}, but the image {image.name} is {image.shape}: {unlike}; {REMEDY}"
         )
     corners = np.array(np.meshgrid(*((0, n - 1) for n in image.shape), [1], indexing="ij")).reshape(4, -1)
     apart = (np.linalg.inv(image.affine) @ turned.affine @ corners - corners)[:3]  # in voxels of the image

@@ -1,5 +1,6 @@
 """Slices of a volume along an axis, as pictures that radiologists would know."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,22 @@ def thick_axis(volume: Volume) -> str | None:
     spacing = {axis: Planes.of(volume, axis).spacing[0] for axis in AXES}
     axis = max(spacing, key=spacing.get)
     return axis if spacing[axis] > COARSER * sorted(spacing.values())[1] else None
+
+
+def as_volume(volume: Volume | np.ndarray, name: str, axis: int, spacing: Sequence[float]) -> Volume:
+    """Give an array a place such that its axial slices are its slices along an axis, as they are stored."""
+    if isinstance(volume, Volume):
+        return volume
+    voxels = np.asarray(volume)
+    if voxels.ndim != 3 or min(voxels.shape) < 1 or voxels.dtype.kind not in "biuf":
+        raise InputError(f"{name} has shape {voxels.shape} and dtype {voxels.dtype}: volumes are numbers (X,Y,Z)")
+    if len(spacing) != 3 or not (np.isfinite(spacing).all() and min(spacing) > 0):
+        raise InputError(f"spacing={tuple(spacing)}: pass three numbers of millimetres above 0")
+    rows, columns = (other for other in range(3) if other != axis)
+    affine = np.zeros((4, 4))
+    affine[2, axis], affine[1, rows], affine[0, columns] = spacing[axis], -spacing[rows], -spacing[columns]
+    affine[3, 3] = 1
+    return Volume(name, voxels.astype(np.uint8) if voxels.dtype.kind == "b" else voxels, affine)
 
 
 @dataclass(frozen=True)

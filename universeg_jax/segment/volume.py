@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from universeg_jax.errors import InputError, SegmentationWarning
+from universeg_jax.errors import InputError, SegmentationWarning, listing
 from universeg_jax.io.mask_values import check_class_count, check_same_marks
 from universeg_jax.io.volume_folder import LabelledVolume
 from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, values_of
-from universeg_jax.segment.planes import Planes, SquarePixels, coarsest_axis, thick_axis
+from universeg_jax.segment.planes import Planes, SquarePixels, as_volume, coarsest_axis, thick_axis
 from universeg_jax.segment.postprocess import Cleaning
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
@@ -67,10 +67,14 @@ class VolumeTask:
             InputError: NaN or infinity, or an affine that gives voxels no size.
 
         Warns:
-            SegmentationWarning: a scan that was taken along another axis than the labelled volumes are cut along.
+            SegmentationWarning: a constant scan, or one that was taken along another axis than the labelled volumes
+                are cut along.
         """
         check_finite_voxels(volume)
         self._warn_of_axis(volume)
+        if volume.voxels.min() == volume.voxels.max():
+            message = f"{volume.name}: all voxels are {volume.voxels.flat[0]}, so its mask is empty; check the file"
+            warnings.warn(message, SegmentationWarning, stacklevel=2)
         dtype = np.uint8 if self.values[-1] < 256 else np.uint16
         mask = np.full(volume.shape, self.values[0], dtype)
         if len(self.pools) == 1:
@@ -156,9 +160,13 @@ def fit_volumes(
 
     Raises:
         InputError: no volumes, labels of one value, unknown axes.
+
+    Warns:
+        SegmentationWarning: a volume without any label, or an automatic segmenter.
     """
     if not len(volumes):
         raise InputError("there is no labelled volume: at least one is needed")
+    _warn_of_auto(segmenter)
     first = volumes[0].image
     axes = _axes(axis, first)
     modality, choice = modality or first.modality, choice or SliceChoice()
@@ -167,7 +175,9 @@ def fit_volumes(
     for one in axes:
         options = dict(modality=modality, labelled_only=labelled_slices)
         slices = list(read_slices(segmenter, volumes, one, choice, **options))
-        values = _values(slices) if values is None else values
+        if values is None:
+            values = _values(slices)
+            _warn_of_empty_masks(slices)
         pools.append(SlicePool(segmenter, one, slices, values, choice, per_slice=False))
     return VolumeTask(values, pools, modality, threshold=threshold, cleaning=cleaning or Cleaning())
 
@@ -230,6 +240,7 @@ def fit_pictures(
     cleaning: Cleaning | None = None,
 ) -> VolumeTask:
     """Take in labelled pictures (H,W) or (H,W,3) of slices, to segment volumes cut along `axis`."""
+    _warn_of_auto(segmenter)
     slices = []
     for subject, (image, label, name) in enumerate(zip(images, labels, names, strict=True)):
         pixels = SquarePixels(label.shape, label.shape)
@@ -247,6 +258,29 @@ def _axes(axis: str | None, volume: Volume) -> list[str]:
     return [one for one, spacing in spacings.items() if max(spacing) <= FLAT * min(spacing)] or [coarsest_axis(volume)]
 
 
+def _warn_of_auto(segmenter: Segmenter) -> None:
+    if segmenter.automatic and len(segmenter.blend.models) > 1:
+        warnings.warn(
+            "the automatic choice of networks is for pictures; UniverSeg alone segments volumes; "
+            'for both networks pass Segmenter("universeg+protosam")',
+            SegmentationWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_empty_masks(slices: Sequence[LabelledSlice]) -> None:
+    labelled = {one.subject for one in slices if one.labels.any()}
+    names = {one.subject: one.views[0].name.rsplit(" slice ", 1)[0] for one in slices}
+    empty = [name for subject, name in names.items() if subject not in labelled]
+    if empty:
+        warnings.warn(
+            f"the mask is empty of {listing(empty)}: all slices there are examples without any structure; remove what "
+            "is not labelled yet",
+            SegmentationWarning,
+            stacklevel=3,
+        )
+
+
 def _values(slices: Sequence[LabelledSlice]) -> np.ndarray:
     found = {one.views[0].name: values_of(one.labels) for one in slices}
     values = sorted(set().union(*found.values()))
@@ -258,19 +292,3 @@ def _values(slices: Sequence[LabelledSlice]) -> np.ndarray:
             "second value in at least one volume"
         )
     return np.array(values)
-
-
-def as_volume(volume: Volume | np.ndarray, name: str, axis: int, spacing: Sequence[float]) -> Volume:
-    """Give an array a place such that its axial slices are its slices along an axis, as they are stored."""
-    if isinstance(volume, Volume):
-        return volume
-    voxels = np.asarray(volume)
-    if voxels.ndim != 3 or min(voxels.shape) < 1 or voxels.dtype.kind not in "biuf":
-        raise InputError(f"{name} has shape {voxels.shape} and dtype {voxels.dtype}: volumes are numbers (X,Y,Z)")
-    if len(spacing) != 3 or not (np.isfinite(spacing).all() and min(spacing) > 0):
-        raise InputError(f"spacing={tuple(spacing)}: pass three numbers of millimetres above 0")
-    rows, columns = (other for other in range(3) if other != axis)
-    affine = np.zeros((4, 4))
-    affine[2, axis], affine[1, rows], affine[0, columns] = spacing[axis], -spacing[rows], -spacing[columns]
-    affine[3, 3] = 1
-    return Volume(name, voxels.astype(np.uint8) if voxels.dtype.kind == "b" else voxels, affine)
