@@ -1,24 +1,29 @@
-"""The page in a real browser: paint with the mouse, propose, correct, confirm, restart, compare files."""
+"""The page in a real browser: paint with the mouse, propose, correct, confirm, click, restart, compare files."""
 
 import numpy as np
 import pytest
 
 from tests.helpers.app_server import serve
-from tests.helpers.browser import browser_page
+from tests.helpers.make_sources import nifti
+from tests.helpers.make_volumes import affine, scene
+from tests.helpers.page_driver import confirm, open_page, paint, press, settle, shown
+from tests.helpers.protosam_networks import TINY_VIT, sam
 from tests.helpers.stand_in import save
+from universeg_jax.app.prompter import Prompter
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.masks import read_mask
 from universeg_jax.io.task_folder import read_support
+from universeg_jax.io.volume_folder import open_volume_folder
 
 pytestmark = pytest.mark.slow
-SIDE = 96
+SIZE = (96, 96)
 CENTRES = ((30, 30), (60, 40), (40, 64), (55, 55))
 
 
 def disc(centre):
-    y, x = np.mgrid[:SIDE, :SIDE]
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < 15**2
 
 
@@ -29,88 +34,27 @@ def folder(tmp_path):
     return tmp_path
 
 
-def open_page(page, url):
-    page.goto(url)
-    page.wait_for_selector("#editor canvas")
-    page.wait_for_function("document.querySelectorAll('#list img').length == 4")
-    page.wait_for_function("document.querySelector('#state').innerText.includes('s0')")
-    settle(page)
-
-
-def settle(page):
-    """Wait until no component waits for the server, and the editor looks the same twice in a row."""
-    page.wait_for_timeout(700)
-    page.wait_for_function("!document.querySelector('.wrap.generating, .wrap.translucent, .progress-text')")
-    before = None
-    for _ in range(30):
-        page.wait_for_timeout(1000)
-        shown = page.locator("#editor").screenshot()
-        if shown == before:
-            return
-        before = shown
-    raise AssertionError("the editor does not come to rest")
-
-
-def paint(page, centre, radius=12):
-    """Paint a blob with the mouse: strokes of the brush back and forth."""
-    box = page.locator("#editor canvas").first.bounding_box()
-    scale = min(box["width"], box["height"]) / SIDE
-    # The image is drawn in the middle of the canvas, as large as fits; find it by its zoom.
-    zoom = float(page.locator("#editor").get_by_text("%").first.inner_text().rstrip("%")) / 100
-    scale = zoom if zoom * SIDE <= max(box["width"], box["height"]) else scale
-    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-
-    def at(y, x):
-        return middle[0] + (x - SIDE / 2) * scale, middle[1] + (y - SIDE / 2) * scale
-
-    for dy in range(-radius, radius + 1, 6):
-        page.mouse.move(*at(centre[0] + dy, centre[1] - radius))
-        page.mouse.down()
-        page.mouse.move(*at(centre[0] + dy, centre[1] + radius), steps=8)
-        page.mouse.up()
-    page.wait_for_timeout(500)
-
-
-def confirm(page):
-    """Press Confirm until it is done: while the image is being drawn, the page asks to wait."""
-    for _ in range(20):
-        page.click("#confirm")
-        page.wait_for_timeout(3000)
-        if "confirmed" in page.locator("#state").inner_text():
-            return
-    raise AssertionError(page.locator("#state").inner_text())
-
-
-def test_paint_propose_correct_confirm_and_restart(folder):
-    with serve(folder) as app, browser_page(width=1100) as page:
-        open_page(page, app.url)
-        paint(page, CENTRES[0])
+def test_paint_propose_correct_confirm_and_restart(folder, page):
+    with serve(folder) as app:
+        open_page(page, app.url, entries=4)
+        paint(page, CENTRES[0], SIZE)
         confirm(page)
         painted = read_mask(folder / "masks" / "s0.png").values
         assert set(np.unique(painted)) == {0, 1}
         assert dice(painted == 1, disc(CENTRES[0])) > 0.7
-        settle(page)
-        page.click("#propose-all")
         page.wait_for_function("document.querySelector('#progress').innerText.includes('1 of 4')")
-        page.wait_for_function("document.querySelectorAll('#list .caption-label').length == 4")
-        states = [app.workspace.state(f"s{i}") for i in (1, 2, 3)]
-        for _ in range(60):
-            states = [app.workspace.state(f"s{i}") for i in (1, 2, 3)]
-            if all(state is State.PROPOSED for state in states):
-                break
-            page.wait_for_timeout(500)
-        assert states == [State.PROPOSED] * 3
-        settle(page)
+        page.click("#propose-all")
+        page.wait_for_function("document.querySelector('#list').innerText.split('proposed').length == 4")
+        assert [app.workspace.state(f"s{i}") for i in (1, 2, 3)] == [State.PROPOSED] * 3
         page.click("#next")
+        page.wait_for_function("!document.querySelector('#state').innerText.includes('s0')")
         settle(page)
-        name = page.locator("#state strong").inner_text()
-        assert name in ("s1", "s2", "s3")
+        name = shown(page)
         assert not (folder / "masks" / f"{name}.png").exists()
         confirm(page)
         truth = disc(CENTRES[int(name[1])])
-        assert (
-            dice(read_mask(folder / "masks" / f"{name}.png").values == 1, truth) > 0.85
-        )  # the stand-in sees 16 pixels
+        # the stand-in sees 16 pixels
+        assert dice(read_mask(folder / "masks" / f"{name}.png").values == 1, truth) > 0.85
         assert page.outside == []
     again = Workspace(folder)
     assert again.confirmed() == sorted(["s0", name])
@@ -118,19 +62,71 @@ def test_paint_propose_correct_confirm_and_restart(folder):
     assert read_support(folder).names == sorted(["s0", name])
 
 
-def test_what_is_left_unsaved_is_saved_and_two_tabs_do_not_mix(folder):
-    with serve(folder) as app, browser_page() as page:
-        open_page(page, app.url)
-        paint(page, CENTRES[0])
+def test_what_is_left_is_saved_and_two_tabs_do_not_mix(folder, page):
+    with serve(folder) as app:
+        open_page(page, app.url, entries=4)
+        paint(page, CENTRES[0], SIZE)
         page.locator("#list img").nth(2).click()
         page.wait_for_function("!document.querySelector('#state').innerText.includes('s0')")
         assert app.workspace.state("s0") is State.EDITED
         assert (folder / "masks" / "s0.png").exists()
         settle(page)
-        name = page.locator("#state strong").inner_text()
-        other = np.ones((SIDE, SIDE), int)
+        name = shown(page)
+        other = np.ones(SIZE, int)
         app.workspace.save(name, other, seen="", confirm=True)  # as another tab would
-        paint(page, (40, 40))
-        page.click("#confirm")
-        page.get_by_text("changed elsewhere").first.wait_for()
+        paint(page, (40, 40), SIZE)
+        press(page, "#confirm", "document.body.innerText.includes('changed elsewhere')")
         np.testing.assert_array_equal(app.workspace.mask(name), other)
+
+
+def test_a_click_or_a_box_starts_a_mask(folder, page):
+    asked = []
+
+    class Recorded(Prompter):
+        def segment(self, name, points, *, box):
+            found = super().segment(name, points, box=box)
+            asked.append((points, box, found))
+            return found
+
+    with serve(folder, prompter=lambda: Recorded(app.workspace, sam(TINY_VIT))) as app:
+        open_page(page, app.url, entries=4)
+        page.get_by_text("Start from a click or a box").click()
+        image = page.locator("#prompt img")
+        for kind, places in (("Click", [(0.3, 0.6)]), ("Box", [(0.2, 0.2), (0.7, 0.8)])):
+            page.locator("#prompt-kind").get_by_text(kind, exact=True).click()
+            for i, (x, y) in enumerate(places):
+                if i:
+                    page.get_by_text("opposite corner").first.wait_for()
+                box = image.bounding_box()
+                image.click(position={"x": x * box["width"], "y": y * box["height"]})
+            page.wait_for_function("document.querySelector('#state').innerText.includes('edited')")
+            settle(page)
+            points, as_box, found = asked.pop()
+            assert as_box == (kind == "Box")
+            assert np.abs(np.array(points) - np.array(places) * SIZE[0]).max() <= 1.5
+            if not as_box:
+                np.testing.assert_array_equal(app.workspace.mask("s0"), found.astype(int))
+            page.click("#forget")
+        assert app.workspace.state("s0") is State.EDITED
+
+
+def test_volumes_are_labelled_slice_by_slice(tmp_path, page):
+    for i in range(2):
+        nifti(tmp_path / "images" / f"v{i}.nii.gz", scene(i)[0], affine=affine())
+    with serve(tmp_path) as app:
+        open_page(page, app.url, entries=2)
+        assert shown(page) == "v0, slice 1"
+        page.locator("#list img").nth(1).click()
+        page.wait_for_function("document.querySelector('#state').innerText.includes('v1, slice 6')")
+        page.click("#slice-back")
+        page.wait_for_function("document.querySelector('#state').innerText.includes('v1, slice 5')")
+        settle(page)
+        paint(page, (12, 8), (24, 20), radius=3)
+        confirm(page)
+        page.click("#propose-scan")
+        page.wait_for_function("document.querySelector('#list').innerText.includes('1 of 10 · Dice')")
+        page.click("#confirm-scan")
+        page.wait_for_function("document.querySelector('#list').innerText.includes('10 of 10')")
+        assert page.outside == []
+    assert [file.name for file in open_volume_folder(tmp_path).files] == ["v1"]
+    assert Workspace(tmp_path).confirmed() == [f"v1, slice {i}" for i in range(1, 11)]

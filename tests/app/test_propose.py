@@ -20,7 +20,7 @@ def workspace(tmp_path):
 
 
 def test_the_rest_is_proposed_from_what_is_confirmed(workspace):
-    proposer = Proposer(workspace, Segmenter(Brightness()))
+    proposer = Proposer(workspace, lambda: Segmenter(Brightness()))
     assert list(proposer.propose(["s2", "s3", "s4"])) == ["s2", "s3", "s4"]
     for i, name in enumerate(("s2", "s3", "s4"), start=2):
         proposal = workspace.proposal(name)
@@ -34,14 +34,14 @@ def test_the_rest_is_proposed_from_what_is_confirmed(workspace):
 def test_without_a_confirmed_image_it_says_what_to_do(tmp_path):
     save(tmp_path / "images" / "a.png", bright_disc(0)[0])
     with pytest.raises(InputError, match="no image is confirmed"):
-        next(Proposer(Workspace(tmp_path), Segmenter(Brightness())).propose(["a"]))
+        next(Proposer(Workspace(tmp_path), lambda: Segmenter(Brightness())).propose(["a"]))
 
 
 def test_the_examples_are_fitted_once_until_one_changes(workspace, monkeypatch):
     segmenter = Segmenter(Brightness())
     fits, fit = [], segmenter.fit
     monkeypatch.setattr(segmenter, "fit", lambda *given, **options: fits.append(1) or fit(*given, **options))
-    proposer = Proposer(workspace, segmenter)
+    proposer = Proposer(workspace, lambda: segmenter)
     list(proposer.propose(["s2"]))
     list(proposer.propose(["s3"]))
     assert len(fits) == 1
@@ -53,5 +53,5 @@ def test_the_examples_are_fitted_once_until_one_changes(workspace, monkeypatch):
 
 def test_a_class_that_no_example_shows_has_no_probability(workspace):
     workspace.add_class()
-    list(Proposer(workspace, Segmenter(Brightness())).propose(["s2"]))
+    list(Proposer(workspace, lambda: Segmenter(Brightness())).propose(["s2"]))
     assert (workspace.proposal("s2").probability[..., 1] == 0).all()

@@ -4,10 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 OPTIONS = [
@@ -38,19 +36,19 @@ def find_browser() -> str | None:
     raise RuntimeError("tests of the page need Chromium or Chrome: install one and put it on the PATH")
 
 
-@contextmanager
-def browser_page(*, width: int = 1600, height: int = 1000, dark: bool = False) -> Iterator[Page]:
-    """Yield an empty page of a browser without a window. Its `outside` lists every request to another machine."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=OPTIONS)
-        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
-        page.set_default_timeout(120_000)
-        page.outside = []
-        page.on("request", lambda request: _note(page.outside, request.url))
-        try:
-            yield page
-        finally:
-            browser.close()
+def start_browser(playwright: Playwright) -> Browser:
+    """Start a browser without a window."""
+    return playwright.chromium.launch(executable_path=find_browser(), args=OPTIONS)
+
+
+def new_page(browser: Browser, *, width: int = 1600, height: int = 1000, dark: bool = False) -> Page:
+    """Return an empty page. Its `outside` lists every request to another machine."""
+    scheme = "dark" if dark else "light"
+    page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+    page.set_default_timeout(60_000)
+    page.outside = []
+    page.on("request", lambda request: _note(page.outside, request.url))
+    return page
 
 
 def _note(outside: list[str], url: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 
 from universeg_jax.app.paint import Layer
+from universeg_jax.app.pictures import for_browser
 
 LARGEST_SPREAD = 0.5  # standard deviation of probabilities, shown in the brightest colour
 
@@ -50,12 +51,12 @@ def with_layer(picture: np.ndarray, layer: Layer) -> dict[str, Any]:
     return gr.update(value=_value(picture, layer.pixels))
 
 
-def with_points(picture: np.ndarray, points: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Return a picture (H,W,3) with a mark at each point (x, y)."""
+def with_points(picture: np.ndarray, points: Sequence[tuple[int, int]] = ()) -> str:
+    """Return the path of a picture (H,W,3) with a mark at each point (x, y)."""
     marked, radius = picture.copy(), max(2, max(picture.shape) // 120)
     for x, y in points:
         marked[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = (255, 0, 80)
-    return marked
+    return for_browser(marked)
 
 
 def heat_map(spread: np.ndarray | None) -> dict[str, Any]:
@@ -63,11 +64,12 @@ def heat_map(spread: np.ndarray | None) -> dict[str, Any]:
     if spread is None:
         return gr.update(visible=False, value=None)
     shown = np.clip(spread.astype(np.float32) / LARGEST_SPREAD, 0, 1)
-    return gr.update(visible=True, value=np.round(colormaps["magma"](shown)[..., :3] * 255).astype(np.uint8))
+    picture = np.round(colormaps["magma"](shown)[..., :3] * 255).astype(np.uint8)
+    return gr.update(visible=True, value=for_browser(picture))
 
 
 def _value(picture: np.ndarray, layer: np.ndarray) -> dict[str, Any]:
-    return {"background": picture, "layers": [layer], "composite": None}
+    return {"background": for_browser(picture), "layers": [for_browser(layer)], "composite": None}
 
 
 def _clear(picture: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import html
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +13,19 @@ import numpy as np
 
 from universeg_jax.app import editor
 from universeg_jax.app.export import export_zip
-from universeg_jax.app.paint import Layer, Style, draw_layer, read_layer
-from universeg_jax.app.propose import Prompter, Proposer
-from universeg_jax.app.states import State
+from universeg_jax.app.image_list import MARKS, ImageList
+from universeg_jax.app.opened import Opened
+from universeg_jax.app.paint import Style, draw_layer
+from universeg_jax.app.pictures import for_browser
+from universeg_jax.app.prompter import Prompter
+from universeg_jax.app.propose import Proposer
+from universeg_jax.app.states import LABELLED, State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 
-PAGE = 24  # images in the list at once
 EXAMPLES_SHOWN = 8
+OFTEN = 8  # proposals between two looks at the list
 PROGRESS = gr.Progress()  # Gradio fills it in for each call
-MARKS = {State.EMPTY: "○ empty", State.PROPOSED: "◐ proposed", State.EDITED: "◐ edited", State.CONFIRMED: "● confirmed"}
-SHOW = {"All": None, "To do": (State.EMPTY, State.PROPOSED, State.EDITED), "Confirmed": (State.CONFIRMED,)}
-
-
-@dataclass(frozen=True)
-class Opened:
-    """One image as it was opened in one tab.
-
-    Attributes:
-        name: the image; empty before the first was opened.
-        token: the mask on disk that the editing began from.
-        layer: what was drawn into the editor.
-        proposed: (H,W) class values that the threshold gave; None where the image had a mask.
-        points: (x, y) that were clicked in the prompt picture.
-        chosen: the image that was clicked in the list, to be opened next.
-    """
-
-    name: str = ""
-    token: str = ""
-    layer: Layer | None = None
-    proposed: np.ndarray | None = None
-    points: tuple[tuple[int, int], ...] = ()
-    chosen: str = ""
 
 
 class Events:
@@ -60,30 +41,26 @@ class Events:
 
     def __init__(self, workspace: Workspace, proposer: Proposer, prompter: Callable[[], Prompter]):
         self.workspace, self.proposer, self._prompter = workspace, proposer, prompter
+        self.list = ImageList(workspace)
 
-    # The list
-
-    def list_images(self, show: str, sheet: float | None) -> tuple[Any, str, int]:
-        wanted = SHOW[show]
-        names = [name for name in self.workspace.order() if wanted is None or self.workspace.state(name) in wanted]
-        last = max(1, -(-len(names) // PAGE))
-        number = min(max(1, int(sheet or 1)), last)
-        items = [
-            (self.workspace.thumbnail(name), self._caption(name)) for name in names[(number - 1) * PAGE : number * PAGE]
-        ]
-        done = len(self.workspace.confirmed())
-        text = f"**{done} of {len(self.workspace.names)} confirmed** · sheet {number} of {last}"
-        return gr.update(value=items, selected_index=None), text, number
-
-    def _caption(self, name: str) -> str:
-        forecast = self.workspace.forecast(name)
-        state = self.workspace.state(name)
-        shown = "" if forecast is None or state is State.CONFIRMED else f" · Dice ~{forecast:.2f}"
-        return f"{name}\n{MARKS[state]}{shown}"
+    # Opening
 
     def leave_for(self, opened: Opened, value: dict | None, event: gr.SelectData) -> Opened:
-        """Save what was painted, and remember which image of the list was clicked."""
-        return replace(self.leave(opened, value), chosen=event.value["caption"].split("\n")[0])
+        """Save what was painted, and remember which entry of the list was clicked."""
+        return replace(self.leave(opened, value), chosen=self.list.named(event.value["caption"]))
+
+    def leave_for_slice(self, opened: Opened, value: dict | None, number: int, step: int = 0) -> Opened:
+        """Save what was painted, and remember which slice of the opened scan to open.
+
+        Args:
+            opened: the opened slice.
+            value: of the editor.
+            number: of a slice, from 1.
+            step: slices to move on from there.
+        """
+        slices = self.workspace.scans[self.workspace.files.scan_of(opened.name)]
+        index = min(max(int(number) - 1 + step, 0), len(slices) - 1)
+        return replace(self.leave(opened, value), chosen=slices[index])
 
     def open_chosen(self, opened: Opened, *drawing) -> tuple:
         return self._open(opened.chosen, *drawing)
@@ -95,7 +72,8 @@ class Events:
             name = opened.name or self.workspace.names[0]
         return self._open(name, *drawing)
 
-    # One image
+    def open_again(self, opened: Opened, *drawing) -> tuple:
+        return self._open(opened.name, *drawing)
 
     def first_picture(self) -> np.ndarray:
         """Return the picture (H,W,3) that the page opens with."""
@@ -103,40 +81,69 @@ class Events:
 
     def _open(self, name: str, threshold: float, opacity: float, style: str) -> tuple:
         """Show an image with its mask, or with its proposal where it has no mask."""
-        workspace = self.workspace
-        mask, proposal = workspace.mask(name), workspace.proposal(name)
-        proposed = None
-        if mask is None and proposal is not None:
-            proposed = mask = proposal.mask(threshold, tuple(workspace.classes))
-        picture = workspace.picture(name)
-        values = np.zeros(picture.shape[:2], np.int32) if mask is None else mask
-        layer = draw_layer(values, workspace.colours, opacity=opacity, style=Style(style))
-        opened = Opened(name, workspace.token(name), layer, proposed)
+        mask, proposed = self.workspace.mask(name), None
+        if mask is None:
+            mask = proposed = self._proposed(name, threshold)
+        return self._show(name, mask, proposed, opacity, style)
+
+    def _proposed(self, name: str, threshold: float) -> np.ndarray | None:
+        """Return class values of an image's proposal; None without a proposal."""
+        proposal = self.workspace.proposal(name)
+        return None if proposal is None else proposal.mask(threshold, tuple(self.workspace.classes))
+
+    def _show(
+        self, name: str, mask: np.ndarray | None, proposed: np.ndarray | None, opacity: float, style: str
+    ) -> tuple:
+        picture = self.workspace.picture(name)
+        if mask is None or mask.shape != picture.shape[:2]:  # another program changed the image
+            mask, proposed = np.zeros(picture.shape[:2], np.int32), None
+        layer = draw_layer(mask, self.workspace.colours, opacity=opacity, style=Style(style))
+        opened = Opened(name, self.workspace.token(name), layer, proposed=proposed)
+        shown = editor.background(picture, self.workspace.colours, opacity)
         return (
             opened,
-            editor.background(picture, self.workspace.colours, opacity),
+            shown,
             self._state_line(name),
-            self._about(proposal),
-            [(workspace.thumbnail(n), n) for n in (proposal.examples if proposal else ())[:EXAMPLES_SHOWN]],
-            editor.heat_map(None if proposal is None else proposal.spread),
-            picture,
+            *self._origin(name),
+            editor.with_points(picture),
+            self._slider(name),
         )
 
-    def draw(self, opened: Opened, opacity: float):
-        """Draw the mask of an opened image. Gradio places a layer rightly only once its background is there."""
-        return editor.with_layer(self.workspace.picture(opened.name), opened.layer) if opened.name else gr.skip()
+    def _origin(self, name: str) -> tuple:
+        """Return text, examples and heat map of an image's proposal, and whether it may replace a mask."""
+        proposal = self.workspace.proposal(name)
+        if proposal is None:
+            text = "No proposal yet. Confirm one image, then press Propose."
+            return text, gr.update(visible=False), editor.heat_map(None), gr.update(visible=False)
+        known = [one for one in proposal.examples if one in set(self.workspace.names)]
+        examples = [(for_browser(self.workspace.thumbnail(one)), one) for one in known[:EXAMPLES_SHOWN]]
+        text = f"Expected Dice **{proposal.forecast:.2f}**, {proposal.note}"
+        text += "".join(f"\n\n⚠ {html.escape(warning)}" for warning in proposal.warnings)
+        has_mask = gr.update(visible=self.workspace.state(name) in LABELLED)
+        return text, gr.update(value=examples, visible=True), editor.heat_map(proposal.spread), has_mask
 
-    def _painted(self, opened: Opened, value: dict | None) -> np.ndarray | None:
-        """Read the class values that the editor shows; None while it does not show the opened image."""
-        if opened.layer is None or not value or not value.get("layers"):
-            return None
-        painted = np.asarray(value["layers"][0])
-        return read_layer(painted, opened.layer, self.workspace.colours) if opened.layer.is_shown(painted) else None
+    def _slider(self, name: str) -> Any:
+        """Return the update of the slider over the slices of a scan."""
+        if not self.workspace.scans:
+            return gr.skip()
+        slices = self.workspace.scans[self.workspace.files.scan_of(name)]
+        return gr.update(value=slices.index(name) + 1, maximum=max(2, len(slices)))
+
+    def draw(self, opened: Opened, value: dict | None):
+        """Draw the mask of an opened image, unless the editor shows it and perhaps strokes on it.
+
+        Gradio places a layer rightly only once its background is there.
+        """
+        if not opened.name or opened.painted(value, self.workspace.colours) is not None:
+            return gr.skip()
+        return editor.with_layer(self.workspace.picture(opened.name), opened.layer)
+
+    # Saving
 
     def leave(self, opened: Opened, value: dict | None) -> Opened:
         """Save what was painted on an image before another one is opened."""
-        values = self._painted(opened, value)
-        if values is None or np.array_equal(values, opened.layer.values):
+        values = opened.painted(value, self.workspace.colours)
+        if not opened.is_changed(values):
             return opened
         state = self.workspace.state(opened.name)
         try:
@@ -144,10 +151,10 @@ class Events:
         except InputError as error:
             gr.Warning(str(error))
             return opened
-        return replace(opened, token=token)
+        return replace(opened, token=token, unsaved=False)
 
     def save(self, opened: Opened, value: dict | None, *drawing, confirm: bool = False) -> tuple:
-        values = self._painted(opened, value)
+        values = opened.painted(value, self.workspace.colours)
         if values is None:
             raise gr.Error("The image is still being drawn. Wait a second, then try again.")
         try:
@@ -159,48 +166,95 @@ class Events:
     def confirm(self, opened: Opened, value: dict | None, *drawing) -> tuple:
         return self.save(opened, value, *drawing, confirm=True)
 
-    def propose(self, opened: Opened, value: dict | None, ensemble: float, *drawing) -> tuple:
+    def confirm_scan(self, opened: Opened, threshold: float) -> None:
+        """Confirm all proposals of the opened scan as they are."""
+        try:
+            done = self.workspace.confirm_proposals(self._slices(opened), threshold)
+        except InputError as error:
+            raise gr.Error(str(error)) from None
+        gr.Info(f"{len(done)} slices are confirmed." if done else "No slice of this scan has a proposal.")
+
+    def _slices(self, opened: Opened) -> list[str]:
+        return self.workspace.scans[self.workspace.files.scan_of(opened.name)] if opened.name else []
+
+    # Proposing
+
+    def propose(self, opened: Opened, ensemble: float) -> tuple[str, str]:
+        """Propose a mask for the opened image; return its name and a text. The editor does not wait for it."""
         if not opened.name:
             raise gr.Error("Open an image first.")
         if self.workspace.state(opened.name) is State.CONFIRMED:
             raise gr.Error("This image is confirmed: it is an example itself.")
-        opened = self.leave(opened, value)
         try:
             for _ in self.proposer.propose([opened.name], ensemble=int(ensemble)):
                 pass
         except InputError as error:
             raise gr.Error(str(error)) from None
-        for warning in self.proposer.warnings:
-            gr.Warning(warning)
-        return self._open(opened.name, *drawing)
+        return opened.name, self._origin(opened.name)[0]
+
+    def propose_again(self, opened: Opened, ensemble: float) -> tuple[str, str]:
+        """Propose anew where the opened image has a proposal: the ensemble changed."""
+        confirmed = self.workspace.state(opened.name) is State.CONFIRMED
+        if not opened.name or confirmed or self.workspace.proposal(opened.name) is None:
+            return "", gr.skip()
+        return self.propose(opened, ensemble)
+
+    def show_proposal(self, asked: str, opened: Opened, value: dict | None, *drawing) -> tuple:
+        """Show a new proposal, unless another image was opened. What was painted in the meantime stays."""
+        if not opened.name or asked != opened.name:
+            return tuple(gr.skip() for _ in range(9))
+        values = opened.painted(value, self.workspace.colours)
+        if not opened.is_changed(values) and self.workspace.state(opened.name) not in LABELLED:
+            return self._open(opened.name, *drawing)
+        skipped = gr.skip()
+        return skipped, skipped, skipped, *self._origin(opened.name), skipped, skipped
+
+    def show_new_proposal(self, opened: Opened, value: dict | None, *drawing) -> tuple:
+        """Show the opened image's proposal after many were made."""
+        return self.show_proposal(opened.name, opened, value, *drawing)
+
+    def use_proposal(self, opened: Opened, threshold: float, opacity: float, style: str) -> tuple:
+        """Put the proposal in place of the mask in the editor; the mask on disk stays until it is saved."""
+        proposed = self._proposed(opened.name, threshold) if opened.name else None
+        if proposed is None:
+            raise gr.Error("This image has no proposal. Press Propose first.")
+        shown, *others = self._show(opened.name, proposed, proposed, opacity, style)
+        return replace(shown, unsaved=True), *others
 
     def propose_all(self, show: str, sheet: float, ensemble: float, progress=PROGRESS) -> Iterator[tuple]:
-        names = [name for name in self.workspace.order() if self.workspace.state(name) is not State.CONFIRMED]
+        yield from self._propose_many(self.workspace.names, show, sheet, ensemble, progress)
+
+    def propose_scan(self, opened: Opened, show: str, sheet: float, ensemble: float, progress=PROGRESS):
+        yield from self._propose_many(self._slices(opened), show, sheet, ensemble, progress)
+
+    def _propose_many(self, names: list[str], show: str, sheet: float, ensemble: float, progress) -> Iterator[tuple]:
+        """Propose masks for all images that are not confirmed, and yield the list from time to time."""
+        names = [name for name in self.workspace.order(names) if self.workspace.state(name) is not State.CONFIRMED]
         try:
             for number, name in enumerate(self.proposer.propose(names, ensemble=int(ensemble)), start=1):
                 progress((number, len(names)), desc=f"proposed {name}")
-                if number % PAGE == 0:
-                    yield self.list_images(show, sheet)
+                if number % OFTEN == 0:
+                    yield self.list.sheet(show, sheet)
         except InputError as error:
             raise gr.Error(str(error)) from None
-        for warning in self.proposer.warnings:
-            gr.Warning(warning)
-        yield self.list_images(show, 1)
+        yield self.list.sheet(show, 1)
+
+    # Drawing
 
     def redraw(self, opened: Opened, value: dict | None, threshold: float, opacity: float, style: str) -> tuple:
         """Draw the mask anew. A new threshold changes a proposal, but no pixel that was painted."""
-        values = self._painted(opened, value)
+        values = opened.painted(value, self.workspace.colours)
         if values is None:
             return opened, gr.skip()
-        proposal, proposed = self.workspace.proposal(opened.name), opened.proposed
-        if proposed is not None and proposal is not None:
-            new = proposal.mask(threshold, tuple(self.workspace.classes))
+        proposed, unsaved = opened.proposed, opened.is_changed(values)
+        new = None if proposed is None else self._proposed(opened.name, threshold)
+        if new is not None:
             values = np.where(values == proposed, new, values)
             proposed = new
         layer = draw_layer(values, self.workspace.colours, opacity=opacity, style=Style(style))
         shown = editor.with_layer(self.workspace.picture(opened.name), layer)
         brush = editor.brush(self.workspace.colours, opacity)
-        return replace(opened, layer=layer, proposed=proposed), {**shown, "brush": brush}
+        return replace(opened, layer=layer, unsaved=unsaved, proposed=proposed), {**shown, "brush": brush}
 
     # Clicks
 
@@ -215,72 +269,37 @@ class Events:
         style: str,
         event: gr.SelectData,
     ) -> tuple:
-        """Add the structure at a click, or in a box of two clicks, to the mask of the opened image."""
+        """Put the structure at the clicks, or in a box of two clicks, into the mask of the opened image."""
         if not opened.name:
             raise gr.Error("Open an image first.")
         points, box = (*opened.points, tuple(event.index)), kind == "Box"
         picture = self.workspace.picture(opened.name)
         marked = editor.with_points(picture, points)
+        skipped = gr.skip()
         if box and len(points) < 2:
             gr.Info("Now click the opposite corner.")
-            return replace(opened, points=points), *[gr.skip()] * 5, marked
-        values = self._painted(opened, value)
+            return replace(opened, points=points), *[skipped] * 6, marked, skipped
+        painted = opened.painted(value, self.workspace.colours)
+        values = opened.layer.values if painted is None else painted
+        # A further click replaces the structure of the clicks before, unless the mask was painted in between.
+        again = opened.before_points is not None and np.array_equal(values, opened.layer.values)
+        before = opened.before_points if again else values
         try:
             found = self._prompter().segment(opened.name, points, box=box)
-            values = np.where(found, int(value_of_class), opened.layer.values if values is None else values)
+            values = np.where(found, int(value_of_class), before)
             token = self.workspace.save(opened.name, values, seen=opened.token, confirm=False)
         except InputError as error:
             raise gr.Error(str(error)) from None
         layer = draw_layer(values, self.workspace.colours, opacity=opacity, style=Style(style))
-        opened = replace(opened, layer=layer, token=token, proposed=None, points=() if box else points)
-        return (
-            opened,
-            editor.background(picture, self.workspace.colours, opacity),
-            self._state_line(opened.name),
-            *[gr.skip()] * 3,
-            marked,
-        )
+        kept = {"points": (), "before_points": None} if box else {"points": points, "before_points": before}
+        opened = replace(opened, layer=layer, token=token, unsaved=False, proposed=None, **kept)
+        shown = editor.background(picture, self.workspace.colours, opacity)
+        return opened, shown, self._state_line(opened.name), *[skipped] * 4, marked, skipped
 
     def forget_clicks(self, opened: Opened) -> tuple:
         picture = self.workspace.picture(opened.name) if opened.name else None
-        return replace(opened, points=()), picture
-
-    # Classes
-
-    def class_rows(self) -> list[list]:
-        return [[value, name] for value, name in self.workspace.classes.items()]
-
-    def class_choices(self) -> list[tuple[str, int]]:
-        return [(name, value) for value, name in self.workspace.classes.items()]
-
-    def first_class(self) -> int:
-        return next(iter(self.workspace.classes))
-
-    def legend(self) -> str:
-        colours = self.workspace.colours
-        return "<br>".join(
-            f'<span style="color:{colours[value]}">■</span> {html.escape(name)}'
-            for value, name in self.workspace.classes.items()
-        )
-
-    def rename(self, rows) -> tuple:
-        try:
-            for value, name in rows.values.tolist():
-                self.workspace.name_class(int(value), str(name))
-        except (InputError, ValueError) as error:
-            raise gr.Error(str(error)) from None
-        return self._classes_shown()
-
-    def add_class(self) -> tuple:
-        try:
-            self.workspace.add_class()
-        except InputError as error:
-            raise gr.Error(str(error)) from None
-        return self._classes_shown()
-
-    def _classes_shown(self) -> tuple:
-        brush = gr.update(brush=editor.brush(self.workspace.colours, 0.5))
-        return self.class_rows(), self.legend(), gr.update(choices=self.class_choices()), brush
+        shown = None if picture is None else editor.with_points(picture)
+        return replace(opened, points=(), before_points=None), shown
 
     def export(self):
         """Pack the saved masks, class names, states and an overview into one zip file."""
@@ -290,12 +309,5 @@ class Events:
             raise gr.Error(str(error)) from None
         return gr.update(value=str(file), visible=True)
 
-    # Lines of text
-
     def _state_line(self, name: str) -> str:
         return f"**{name}** · {MARKS[self.workspace.state(name)]}"
-
-    def _about(self, proposal) -> str:
-        if proposal is None:
-            return "No proposal yet. Confirm one image, then press Propose."
-        return f"Expected Dice **{proposal.forecast:.2f}**, {proposal.note}"

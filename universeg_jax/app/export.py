@@ -2,12 +2,20 @@
 
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from universeg_jax.app.states import State
+import numpy as np
+
+from universeg_jax.app.scan_slices import ScanSlices
+from universeg_jax.app.states import LABELLED
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
+from universeg_jax.io.dicom_seg import write_segmentation
+from universeg_jax.io.dicom_series import Series, series_files
+from universeg_jax.io.nifti import ENDINGS, write_nifti
 from universeg_jax.io.overview import Result, Section, write_overview
+from universeg_jax.io.volume_files import is_series
 
 SHOWN = 24  # images on the overview
 
@@ -15,26 +23,59 @@ SHOWN = 24  # images on the overview
 def export_zip(workspace: Workspace, folder: Path) -> Path:
     """Write NAME.zip into a folder, and return its path.
 
-    The zip holds images and masks of all images with a saved mask, so that it is a support folder when it is unpacked.
+    Of pictures the zip holds all images with a saved mask and these masks, so that it is a support folder when it is
+    unpacked. Of volumes it holds the masks as NIfTI, and as DICOM SEG where the volume is a DICOM series.
 
     Raises:
         InputError: no mask is saved.
     """
-    saved = [name for name in workspace.names if workspace.state(name) in (State.EDITED, State.CONFIRMED)]
+    saved = [name for name in workspace.names if workspace.state(name) in LABELLED]
     if not saved:
         raise InputError(f"{workspace.folder}: no mask is saved yet; confirm an image first")
-    shown = [Result(name, workspace.image(name), workspace.mask(name)) for name in saved[:SHOWN]]
-    note = f"{len(workspace.confirmed())} of {len(workspace.names)} images confirmed"
+    shown = [saved[i] for i in np.unique(np.linspace(0, len(saved) - 1, min(len(saved), SHOWN)).astype(int))]
+    results = [Result(name, workspace.image(name), workspace.mask(name)) for name in shown]
+    unit = "slices" if workspace.scans else "images"
+    note = f"{len(workspace.confirmed())} of {len(workspace.names)} {unit} confirmed"
     title = workspace.folder.resolve().name
-    write_overview(folder / "overview.png", [Section(title, note, workspace.classes, [], shown)])
+    write_overview(folder / "overview.png", [Section(title, note, workspace.classes, [], results)])
     states = {name: {"state": workspace.state(name).value, "forecast": workspace.forecast(name)} for name in saved}
     file = folder / f"{title or 'labels'}.zip"
+    files = _volume_files if isinstance(workspace.files, ScanSlices) else _picture_files
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name in saved:
-            for kind, path in (("images", workspace.image_file(name)), ("masks", workspace.mask_file(name))):
-                packed.write(path, f"{kind}/{path.name}")
+        for path, name in files(workspace, saved, folder):
+            packed.write(path, name)
         if (workspace.folder / "classes.json").is_file():
             packed.write(workspace.folder / "classes.json", "classes.json")
         packed.write(folder / "overview.png", "overview.png")
         packed.writestr("states.json", json.dumps(states, indent=1, ensure_ascii=False))
     return file
+
+
+def _picture_files(workspace: Workspace, saved: list[str], folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield images and masks, and their names in the zip."""
+    for name in saved:
+        for kind, path in (
+            ("images", workspace.files.image_file(name)),
+            ("masks", workspace.files.mask_file(name)),
+        ):
+            yield path, f"{kind}/{path.name}"
+
+
+def _volume_files(workspace: Workspace, saved: list[str], folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield masks as NIfTI and DICOM SEG, and their names in the zip."""
+    files = workspace.files
+    for name in dict.fromkeys(files.scan_of(one) for one in saved):
+        scan, labels = files.scan(name), files.scan_labels(name)
+        if labels is None:
+            continue
+        if scan.mask.is_file() and scan.mask.name.lower().endswith(ENDINGS):
+            yield scan.mask, f"masks/{scan.mask.name}"
+        else:
+            part = folder / "mask.nii.gz"
+            write_nifti(part, labels, scan.place)
+            yield part, f"masks/{name}.nii.gz"
+        if is_series(scan.path) and labels.any():
+            part = folder / "segmentation.dcm"
+            found = {value: text for value, text in workspace.classes.items() if (labels == value).any()}
+            write_segmentation(part, labels, Series(series_files(scan.path)), found)
+            yield part, f"dicom-seg/{name}.dcm"

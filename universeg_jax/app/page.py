@@ -2,14 +2,24 @@
 
 import gradio as gr
 
+from universeg_jax.app.class_table import ClassTable
 from universeg_jax.app.editor import make_editor
-from universeg_jax.app.events import SHOW, Events, Opened
+from universeg_jax.app.events import Events
+from universeg_jax.app.image_list import SHOW
+from universeg_jax.app.opened import Opened
 from universeg_jax.app.paint import Style
 
 CSS = """
 footer {display: none !important}
 #list .caption-label {font-size: 11px; white-space: pre-line; max-width: 100%; left: 0; right: 0}
-#state p {margin: 0}
+#examples .caption-label {font-size: 10px; max-width: 100%; left: 0; right: 0; padding: 2px 4px}
+#show label {padding: 4px 8px; font-size: 13px}
+#show input {display: none}
+#show label.selected {border-color: var(--primary-500); font-weight: 600}
+#show .wrap {gap: 4px; flex-wrap: nowrap}
+#about {max-height: 260px; overflow-y: auto}
+#state p, #about p {margin: 0}
+#editor .layer-wrap {display: none}
 """
 # Fonts of the system: the default theme would fetch its own from elsewhere.
 FONT, FONT_MONO = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")
@@ -17,8 +27,9 @@ FONT, FONT_MONO = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")
 
 def build(events: Events) -> gr.Blocks:
     """Lay the page out and connect it to its events. The result is ready to be launched."""
+    volumes, table = bool(events.workspace.scans), ClassTable(events.workspace)
     with gr.Blocks(title="universeg-jax", analytics_enabled=False, fill_width=True) as page:
-        opened = gr.State(Opened())
+        opened, asked = gr.State(Opened()), gr.State("")
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=230):
                 progress = gr.Markdown(elem_id="progress")
@@ -37,26 +48,35 @@ def build(events: Events) -> gr.Blocks:
             with gr.Column(scale=8, min_width=480):
                 state = gr.Markdown("Choose an image on the left.", elem_id="state")
                 editor = make_editor(events.first_picture(), events.workspace.colours)
+                with gr.Row(visible=volumes):
+                    before = gr.Button("◀", size="sm", min_width=40, scale=0, elem_id="slice-back")
+                    number = gr.Slider(1, 2, 1, step=1, label="Slice", buttons=[], elem_id="slice")
+                    after = gr.Button("▶", size="sm", min_width=40, scale=0, elem_id="slice-forth")
                 with gr.Row():
-                    propose = gr.Button("Propose", elem_id="propose")
-                    save = gr.Button("Save", elem_id="save")
-                    confirm = gr.Button("Confirm", variant="primary", elem_id="confirm")
-                    following = gr.Button("Next to look at", elem_id="next")
-                with gr.Accordion("Start from a click or a box", open=False):
+                    propose = gr.Button("Propose", min_width=90, elem_id="propose")
+                    save = gr.Button("Save", min_width=90, elem_id="save")
+                    confirm = gr.Button("Confirm", variant="primary", min_width=90, elem_id="confirm")
+                    following = gr.Button("Next to look at", min_width=90, elem_id="next")
+                with gr.Row(visible=volumes):
+                    propose_scan = gr.Button("Propose this scan", size="sm", elem_id="propose-scan")
+                    confirm_scan = gr.Button("Confirm all proposals of this scan", size="sm", elem_id="confirm-scan")
+                with gr.Accordion("Start from a click or a box", open=False, elem_id="prompts"):
                     with gr.Row():
-                        prompt_kind = gr.Radio(["Click", "Box"], value="Click", show_label=False)
-                        prompt_class = gr.Dropdown(events.class_choices(), value=events.first_class(), label="Class")
-                        clear = gr.Button("Forget clicks", size="sm")
+                        prompt_kind = gr.Radio(["Click", "Box"], value="Click", show_label=False, elem_id="prompt-kind")
+                        prompt_class = gr.Dropdown(table.choices(), value=table.first(), label="Class")
+                        clear = gr.Button("Forget clicks", size="sm", elem_id="forget")
                     prompt = gr.Image(type="numpy", interactive=False, show_label=False, buttons=[], elem_id="prompt")
             with gr.Column(scale=4, min_width=260):
-                threshold = gr.Slider(0.05, 0.95, 0.5, step=0.05, label="Threshold", elem_id="threshold")
-                ensemble = gr.Slider(1, 8, 1, step=1, label="Ensemble (random draws of the examples)")
-                opacity = gr.Slider(0.1, 1.0, 0.5, step=0.1, label="Opacity")
-                style = gr.Radio([s.value for s in Style], value=Style.FILL.value, label="Mask as")
+                threshold = gr.Slider(0.05, 0.95, 0.5, step=0.05, label="Threshold", buttons=[], elem_id="threshold")
+                ensemble = gr.Slider(
+                    1, 8, 1, step=1, label="Ensemble (random draws of the examples)", buttons=[], elem_id="ensemble"
+                )
+                opacity = gr.Slider(0.1, 1.0, 0.5, step=0.1, label="Opacity", buttons=[], elem_id="opacity")
+                style = gr.Radio([s.value for s in Style], value=Style.FILL.value, label="Mask as", elem_id="style")
                 with gr.Accordion("Classes", open=False):
-                    legend = gr.HTML(events.legend(), elem_id="legend")
+                    legend = gr.HTML(table.legend(), elem_id="legend")
                     class_names = gr.Dataframe(
-                        events.class_rows(),
+                        table.rows(),
                         headers=["value", "name"],
                         datatype=["number", "str"],
                         column_count=(2, "fixed"),
@@ -67,48 +87,75 @@ def build(events: Events) -> gr.Blocks:
                         rename = gr.Button("Save names", size="sm", elem_id="rename")
                         add = gr.Button("Add a class", size="sm", elem_id="add-class")
                 about = gr.Markdown(elem_id="about")
+                use = gr.Button("Put the proposal in place of the mask", size="sm", visible=False, elem_id="use")
                 examples = gr.Gallery(
-                    label="Made from", columns=4, height=150, allow_preview=False, buttons=[], elem_id="examples"
+                    label="Made from",
+                    columns=4,
+                    height=190,
+                    visible=False,
+                    allow_preview=False,
+                    buttons=[],
+                    elem_id="examples",
                 )
                 spread = gr.Image(label="Uncertainty", interactive=False, visible=False, buttons=[], elem_id="spread")
         shown = [images, progress, sheet]
-        view = [opened, editor, state, about, examples, spread, prompt]
+        view = [opened, editor, state, about, examples, spread, use, prompt, number]
         drawing = [threshold, opacity, style]
         leaving, here = [opened, editor], [show, sheet]
+        quiet = {"show_progress": "hidden"}
 
         def then_shows(event, *, listed: bool = True):
             """After an event that opened an image: draw its mask, then list the images anew."""
-            event = event.then(events.draw, [opened, opacity], editor, show_progress="hidden")
-            return event.then(events.list_images, here, shown, show_progress="hidden") if listed else event
+            event = event.then(events.draw, leaving, editor, **quiet)
+            return event.then(events.list.fill, here, shown, **quiet) if listed else event
 
-        page.load(events.list_images, here, shown)
+        def then_opens(event):
+            """After an event that chose an image: open it."""
+            return then_shows(event.then(events.open_chosen, [opened, *drawing], view))
+
+        def proposes_many(event, function, inputs):
+            """After an event: propose many masks, which Stop ends, and show the opened image's."""
+            run = event(lambda: gr.update(visible=True), None, stop, **quiet).then(
+                function, [*inputs, *here, ensemble], shown, show_progress_on=[progress]
+            )
+            ended = run.then(lambda: gr.update(visible=False), None, stop, **quiet)
+            then_shows(ended.then(events.show_new_proposal, [*leaving, *drawing], view, **quiet))
+            return run
+
+        page.load(events.list.fill, here, shown, **quiet)
         then_shows(page.load(events.open_next, [opened, *drawing], view), listed=False)
-        gr.on([show.change, sheet.submit], events.list_images, here, shown)
-        back.click(lambda show, number: events.list_images(show, (number or 1) - 1), here, shown)
-        forth.click(lambda show, number: events.list_images(show, (number or 1) + 1), here, shown)
-        left = images.select(events.leave_for, leaving, opened)
-        then_shows(left.then(events.open_chosen, [opened, *drawing], view))
+        gr.on([show.change, sheet.submit], events.list.fill, here, shown, **quiet)
+        back.click(lambda show, at: (yield from events.list.fill(show, (at or 1) - 1)), here, shown, **quiet)
+        forth.click(lambda show, at: (yield from events.list.fill(show, (at or 1) + 1)), here, shown, **quiet)
+        then_opens(images.select(events.leave_for, leaving, opened))
+        then_opens(number.release(events.leave_for_slice, [*leaving, number], opened))
+        then_opens(before.click(lambda o, v, n: events.leave_for_slice(o, v, n, -1), [*leaving, number], opened))
+        then_opens(after.click(lambda o, v, n: events.leave_for_slice(o, v, n, 1), [*leaving, number], opened))
         left = following.click(events.leave, leaving, opened)
         then_shows(left.then(events.open_next, [opened, *drawing], view))
         then_shows(save.click(events.save, [*leaving, *drawing], view))
         then_shows(confirm.click(events.confirm, [*leaving, *drawing], view))
-        then_shows(propose.click(events.propose, [*leaving, ensemble, *drawing], view))
-        then_shows(ensemble.release(events.propose, [*leaving, ensemble, *drawing], view))
-        running = (
-            propose_all.click(lambda: gr.update(visible=True), None, stop)
-            .then(events.propose_all, [*here, ensemble], shown)
-            .then(lambda: gr.update(visible=False), None, stop)
-        )
-        stop.click(lambda: gr.update(visible=False), None, stop, cancels=[running]).then(
-            events.list_images, here, shown
+        new = propose.click(events.propose, [opened, ensemble], [asked, about])
+        then_shows(new.success(events.show_proposal, [asked, *leaving, *drawing], view, **quiet))
+        new = ensemble.release(events.propose_again, [opened, ensemble], [asked, about])
+        then_shows(new.success(events.show_proposal, [asked, *leaving, *drawing], view, **quiet))
+        then_shows(use.click(events.use_proposal, [opened, *drawing], view), listed=False)
+        left = confirm_scan.click(events.leave, leaving, opened).then(events.confirm_scan, [opened, threshold])
+        then_shows(left.then(events.open_again, [opened, *drawing], view))
+        running = [
+            proposes_many(propose_all.click, events.propose_all, []),
+            proposes_many(propose_scan.click, events.propose_scan, [opened]),
+        ]
+        stop.click(lambda: gr.update(visible=False), None, stop, cancels=running, **quiet).then(
+            events.list.fill, here, shown, **quiet
         )
         redrawn = [threshold.release, opacity.release, style.input]
-        gr.on(redrawn, events.redraw, [*leaving, *drawing], [opened, editor], show_progress="hidden")
+        gr.on(redrawn, events.redraw, [*leaving, *drawing], [opened, editor], **quiet)
         prompted = [*leaving, prompt_kind, prompt_class, *drawing]
         then_shows(prompt.select(events.clicked, prompted, view))
-        clear.click(events.forget_clicks, opened, [opened, prompt])
+        clear.click(events.forget_clicks, opened, [opened, prompt], **quiet)
         classes_shown = [class_names, legend, prompt_class, editor]
-        rename.click(events.rename, class_names, classes_shown)
+        rename.click(table.rename, [class_names, opacity], classes_shown)
+        add.click(table.add, opacity, classes_shown)
         export.click(events.export, None, exported)
-        add.click(events.add_class, None, classes_shown)
     return page

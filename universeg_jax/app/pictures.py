@@ -1,6 +1,7 @@
 """Pictures for the screen: images as uint8 colours, and thumbnails that are made once and kept."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,15 +31,39 @@ def thumbnail(folder: Path, key: Sequence[object], picture: Callable[[], np.ndar
         key: name and state of the image file.
         picture: returns the picture (H,W,3) uint8; called if no thumbnail is kept.
     """
-    kept = folder / f"{digest('-'.join(map(str, key)))}.png"
-    if kept.is_file():
-        with suppress(OSError):  # damaged: make it again
-            return Image.open(kept).convert("RGB")
+    found = kept_thumbnail(folder, key)
+    if found is not None:
+        return found
     small = Image.fromarray(picture())
     small.thumbnail((THUMBNAIL, THUMBNAIL))
-    with whole_in_new_folder(kept) as part:
+    with whole_in_new_folder(_file(folder, key)) as part:
         small.save(part, format="PNG")
     return small
+
+
+def kept_thumbnail(folder: Path, key: Sequence[object]) -> Image.Image | None:
+    """Return a small picture that was made before; None where there is none, or it is damaged."""
+    with suppress(OSError, SyntaxError, ValueError):  # Pillow raises these of damaged files
+        return Image.open(_file(folder, key)).convert("RGB")
+    return None
+
+
+def _file(folder: Path, key: Sequence[object]) -> Path:
+    return folder / f"{digest('-'.join(map(str, key)))}.png"
+
+
+def for_browser(picture: np.ndarray | Image.Image) -> str:
+    """Write a picture (H,W,3) or (H,W,4) into the private folder of the page, once, and return its path.
+
+    Gradio would write an array anew each time, also while the browser fetches the same file.
+    """
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    name = hashlib.sha256(f"{image.mode}{image.size}".encode() + image.tobytes()).hexdigest()
+    file = Path(os.environ["GRADIO_TEMP_DIR"]) / "shown" / f"{name}.png"
+    if not file.exists():
+        with whole_in_new_folder(file) as part:
+            image.save(part, format="PNG", compress_level=1)
+    return str(file)
 
 
 @contextmanager

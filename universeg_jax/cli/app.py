@@ -12,9 +12,14 @@ what is wrong. Masks are saved in FOLDER/masks/, and FOLDER is a support folder 
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("app", help="label images in the browser", description=DESCRIPTION)
-    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="images, or a folder that holds images/")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", metavar="FOLDER", help="pictures or volumes, or a folder that holds images/"
+    )
     parser.add_argument("--demo", action="store_true", help="label the shipped nuclei, in a temporary folder")
     parser.add_argument("-m", "--model", default="auto", help="a known name, or a path (default: %(default)s)")
+    parser.add_argument(
+        "--axis", choices=("axial", "coronal", "sagittal"), help="of volumes (default: the axis of the thickest slices)"
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to serve (default: %(default)s; others need a password)"
     )
@@ -46,18 +51,22 @@ def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Non
     from universeg_jax.app.workspace import Workspace
     from universeg_jax.util.files import locked
 
-    workspace = Workspace(folder)
-    stack.enter_context(locked(folder))
+    if folder.is_dir():
+        stack.enter_context(locked(folder))
+    workspace = Workspace(folder, axis=arguments.axis or "")
+    workspace.remove_unfinished()
     import gradio as gr
 
     from universeg_jax.app.events import Events
     from universeg_jax.app.page import CSS, FONT, FONT_MONO, build
-    from universeg_jax.app.propose import Proposer, lazy_prompter
+    from universeg_jax.app.prompter import lazy_prompter
+    from universeg_jax.app.propose import Proposer, segmenter_for
     from universeg_jax.app.server import USER, gate_for, launch_options
-    from universeg_jax.segment.segmenter import Segmenter
 
     gate = gate_for(arguments.host, arguments.password)
-    page = build(Events(workspace, Proposer(workspace, Segmenter(arguments.model)), lazy_prompter(workspace)))
+    proposer = Proposer(workspace, segmenter_for(workspace, arguments.model))
+    page = build(Events(workspace, proposer, lazy_prompter(workspace)))
+    proposer.load()
     theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
     options = launch_options(arguments.host, arguments.port, gate)
     _, url, _ = page.queue(default_concurrency_limit=1).launch(

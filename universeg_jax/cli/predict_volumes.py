@@ -18,7 +18,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="cut volumes along this axis; all takes the mean over axes (default: the axis of the thickest slices)",
     )
     what.add_argument(
-        "--labelled-slices", action="store_true", help="leave out slices of the support without any label"
+        "--labelled-slices",
+        action="store_true",
+        help="leave out slices of the support without any label, as for folders that the page labelled",
     )
     what.add_argument("--channel", type=int, metavar="N", help="of volumes with several values per voxel, from 0")
     what.add_argument("--modality", metavar="CT|MR", help="scales intensities (default: as DICOM says; else as MR)")
@@ -55,7 +57,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
 
     from universeg_jax.errors import InputError
     from universeg_jax.io.overview import Section, ShownExample, write_overview
-    from universeg_jax.io.task_folder import read_support
+    from universeg_jax.io.task_folder import LABELLING, read_support
     from universeg_jax.io.volume_files import is_series
     from universeg_jax.io.volume_folder import find_volumes, holds_volumes, open_volume_folder
     from universeg_jax.segment.folder import evenly
@@ -99,12 +101,14 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
         check_apart(out, inputs, [*files, "overview.png", "report.json"])
         if not (out / "report.json").exists():
             check_outputs(out, files, overwrite=arguments.overwrite)
+        # The page may have labelled a part of the slices; nobody may have looked at those without a label.
+        labelled_slices = arguments.labelled_slices or (arguments.support / LABELLING).is_dir()
         segmenter = load()
         settings = {
             "model": arguments.model or "universeg",
             "weights": weights,
             "axis": arguments.axis,
-            "labelled_slices": arguments.labelled_slices,
+            "labelled_slices": labelled_slices,
             "channel": arguments.channel,
             "modality": arguments.modality,
             "window": arguments.window and list(arguments.window),
@@ -124,7 +128,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
                 support,
                 axis=arguments.axis,
                 modality=arguments.modality or "",
-                labelled_slices=arguments.labelled_slices,
+                labelled_slices=labelled_slices,
                 **options,
             )
             classes = {int(value): support.class_names.get(int(value), str(value)) for value in task.values[1:]}
@@ -200,9 +204,14 @@ def _run_pictures(arguments: argparse.Namespace, load, weights: str, choice, war
 
 
 def _digest(folder: Path) -> str:
-    """A digest of names, sizes and times of the files of a folder: another one when the support changes."""
+    """A digest of names, sizes and times of the files of a folder: another one when the support changes.
+
+    Hidden files are left out: the page keeps its thumbnails and proposals in them.
+    """
     found = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in sorted(path for path in folder.rglob("[!.]*") if path.is_file()):
+        if any(part.startswith(".") for part in file.relative_to(folder).parts):
+            continue
         stat = file.stat()
         found.update(f"{file.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return found.hexdigest()[:12]

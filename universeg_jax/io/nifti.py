@@ -31,14 +31,37 @@ def read_nifti(file: Path) -> Volume:
         if file.name.lower().endswith(".gz"):
             _check_gzip(file, int(image.dataobj.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize)
         voxels = _scaled(image).reshape(shape)
-        unit = image.header.get_xyzt_units()[0] if isinstance(image, nibabel.Nifti1Image) else "mm"
-        affine = np.array(image.affine, float)
+        affine = _affine(image)
     except InputError:
         raise
     except Exception as error:  # damaged files make gzip, zlib and nibabel raise almost anything
         raise InputError(f"{file}: cannot be read as NIfTI; the file is damaged or cut short ({error})") from None
-    affine[:3] *= MILLIMETRES.get(unit, 1.0)
     return Volume(str(file), voxels, affine)
+
+
+def read_place(file: Path) -> Volume:
+    """Read shape and affine of one NIfTI file; the voxels are zeros without memory.
+
+    Raises:
+        InputError: a missing, foreign, damaged or oversized file.
+    """
+    check_regular(file)
+    try:
+        image = nibabel.load(file)
+        shape, affine = check_header(str(file), image.shape), _affine(image)
+    except InputError:
+        raise
+    except Exception as error:  # as above
+        raise InputError(f"{file}: cannot be read as NIfTI; the file is damaged or cut short ({error})") from None
+    return Volume(str(file), np.broadcast_to(np.uint8(0), shape), affine)
+
+
+def _affine(image) -> np.ndarray:
+    """Affine of a header, in millimetres."""
+    unit = image.header.get_xyzt_units()[0] if isinstance(image, nibabel.Nifti1Image) else "mm"
+    affine = np.array(image.affine, float)
+    affine[:3] *= MILLIMETRES.get(unit, 1.0)
+    return affine
 
 
 def _check_gzip(file: Path, size: int) -> None:

@@ -7,6 +7,7 @@ folders or multi-frame files.
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,30 @@ def read_channels(path: Path) -> Volume:
     if not files or not is_dicom(files[0]):
         raise InputError(f"{path}: is no volume; NIfTI, NRRD, MetaImage, multi-page TIFF and DICOM series are read")
     return Series(files).volume()
+
+
+def read_place(path: Path) -> Volume:
+    """Read shape and affine of a volume, and no voxels where the format allows: its voxels are zeros without memory.
+
+    Raises:
+        InputError: no such file, no volume, damage, or several values per voxel.
+    """
+    name = path.name.lower()
+    if path.is_file() and name.endswith(nifti.ENDINGS):
+        place = nifti.read_place(path)
+    elif path.is_dir() or not name.endswith((*itk.ENDINGS, *stacks.ENDINGS)):
+        files = series_files(path) if path.exists() else []
+        if not files or not is_dicom(files[0]):
+            return read_channels(path)  # which says what is wrong
+        series = Series(files)
+        shape = (*series.frames[0].shape, len(series.frames))
+        place = Volume(series.name, np.broadcast_to(np.uint8(0), shape), series.affine(), series.modality)
+    else:
+        volume = read_channels(path)
+        place = replace(volume, voxels=np.broadcast_to(np.uint8(0), volume.voxels.shape))
+    if place.voxels.ndim != 3:
+        raise InputError(f"{path}: has {place.voxels.shape[3]} values per voxel; one is needed: save one channel alone")
+    return place
 
 
 def structure_names(path: Path) -> list[str]:

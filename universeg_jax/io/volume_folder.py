@@ -15,7 +15,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError, listing
 from universeg_jax.io.pairing import find_folders, pair_names
-from universeg_jax.io.task_folder import read_class_names
+from universeg_jax.io.task_folder import LABELLING, read_class_names
 from universeg_jax.io.volume_files import (
     is_volume,
     list_volumes,
@@ -97,23 +97,64 @@ class VolumeFolder(Sequence):
 
 def holds_volumes(folder: Path) -> bool:
     """Tell whether a folder of images and masks holds volumes, by its first image."""
-    found = find_folders(folder) if folder.is_dir() else None
+    found = _folders(folder) if folder.is_dir() else None
     return found is not None and bool(_first(found[0]))
 
 
+def has_volumes(folder: Path) -> bool:
+    """Tell whether a folder to be labelled holds volumes, with or without masks, by its first image."""
+    return folder.is_dir() and bool(_first(find_volume_folders(folder)[0]))
+
+
+def find_volume_folders(folder: Path) -> tuple[Path, Path]:
+    """Find the folder of the volumes and the folder of their masks, which need not exist, of a folder to be labelled.
+
+    Raises:
+        InputError: two folders that may both be the one.
+    """
+    found = _folders(folder)
+    if found is not None:
+        return found
+    for images, masks in (("images", "masks"), ("imagesTr", "labelsTr")):
+        if (folder / images).is_dir():
+            return folder / images, folder / masks
+    return folder, folder / "masks"
+
+
+def list_scans(images: Path, masks: Path) -> dict[str, Path]:
+    """List the volumes of a folder by name, without those in the folder of masks, which may lie in it."""
+    return {name: path for name, path in list_volumes(images).items() if not path.is_relative_to(masks)}
+
+
+def find_mask_files(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Find the masks of volumes by the name of their volume.
+
+    Raises:
+        InputError: masks of no volume (all are listed).
+    """
+    masks = _list_masks(folder) if folder.is_dir() else {}
+    pairs = pair_names(names, masks)
+    lonely = [masks[name].name for name in masks if name not in pairs.values()]
+    if lonely:
+        raise InputError(f"{folder}: no volume has the name of {listing(lonely)}; remove or rename the mask")
+    return {name: masks[mask] for name, mask in pairs.items()}
+
+
 def open_volume_folder(folder: Path, *, channel: int | None = None) -> VolumeFolder:
-    """Find the labelled volumes of a folder.
+    """Find the labelled volumes of a folder. In one that the page has labelled, volumes without a mask are left out.
 
     Raises:
         InputError: missing folders, volumes without mask or masks without volume (all are listed).
     """
-    found = find_folders(folder)
+    found = _folders(folder)
     if found is None:
         raise InputError(
             f"{folder}: a folder of labelled volumes holds images/ and masks/ (or imagesTr/ and labelsTr/)"
         )
-    images, masks = list_volumes(found[0]), _list_masks(found[1])
+    images, masks = list_scans(*found), _list_masks(found[1])
     pairs = pair_names(images, masks)
+    if (folder / LABELLING).is_dir():
+        images = {name: path for name, path in images.items() if name in pairs}
     lonely = [f"no mask for {found[0].name}/{images[name].name}" for name in images if name not in pairs]
     lonely += [f"no image for {found[1].name}/{masks[name].name}" for name in masks if name not in pairs.values()]
     if lonely:
@@ -153,6 +194,14 @@ def find_volumes(scans: Path, labels: Path | None = None) -> list[VolumeFile]:
     return [VolumeFile(name, path, masks[pairs[name]]) for name, path in found.items()]
 
 
+def _folders(folder: Path) -> tuple[Path, Path] | None:
+    """Find images and masks in two folders, or volumes next to masks/, as the page leaves them."""
+    found = find_folders(folder)
+    if found is None and (folder / "masks").is_dir() and _first(folder):
+        return folder, folder / "masks"
+    return found
+
+
 def _list_masks(folder: Path) -> dict[str, Path]:
     """Masks by name: volumes, and folders of structures, of DICOM files or of pictures."""
     found = {path.name: path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and _files(path)}
@@ -167,7 +216,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _first(folder: Path) -> Path | None:
     """The first volume of a folder, up to two folders down; other files are passed over, but not many."""
-    entries = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    entries = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.name != "masks")
     for path in entries[:64]:
         if path.is_file() and is_volume(path):
             return path

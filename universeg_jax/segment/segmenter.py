@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.volumes import Volume
 from universeg_jax.models.blend import Blend
-from universeg_jax.segment.auto import AUTO, automatic_models
+from universeg_jax.segment.auto import AUTO, Choice, automatic_models
 from universeg_jax.segment.diagnose import diagnose_support
 from universeg_jax.segment.model import InContextModel, load_in_context
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
@@ -89,6 +89,7 @@ class Segmenter:
         names: Sequence[str] | None = None,
         axis: int | str | None = None,
         spacing: Sequence[float] | None = None,
+        choice: Choice | None = None,
     ) -> "Task | VolumeTask":
         """Take in labelled images or volumes. Nothing is trained: the models compare them with every new image.
 
@@ -102,6 +103,8 @@ class Segmenter:
             names: names of the images in messages; None numbers them from 0.
             axis: of volumes, the axis to cut along: 0, 1 or 2 of arrays, an anatomical name of read volumes.
             spacing: of volumes that are arrays, millimetres per voxel.
+            choice: of an automatic segmenter, the choice for a task with fewer of these examples; it saves the
+                leave-one-out. None chooses anew.
 
         Raises:
             InputError: for images and labels that do not fit together or cannot be used.
@@ -129,7 +132,7 @@ class Segmenter:
         for message in diagnose_support(views[0], labels):
             warnings.warn(message, SegmentationWarning, stacklevel=2)
         if self.automatic:
-            task.choose()
+            task.choose(choice)
         return task
 
     def view(self, image: np.ndarray, name: str = "image") -> View:

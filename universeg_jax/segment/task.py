@@ -96,9 +96,13 @@ class Task:
         """Arrays for the first model."""
         return self.members[0].support
 
-    def choose(self) -> "Choice":
-        """Choose the plan by leave-one-out over the examples, for a task of an automatic segmenter."""
-        self.choice = choose_plan(self)
+    def choose(self, choice: Choice | None = None) -> Choice:
+        """Choose the plan by leave-one-out over the examples, for a task of an automatic segmenter.
+
+        Args:
+            choice: a choice for a task of the same segmenter with fewer of these examples; it is taken over.
+        """
+        self.choice = choose_plan(self) if choice is None else choice
         self.plan, self._forecast = self.choice.plan, self.choice.forecast
         return self.choice
 

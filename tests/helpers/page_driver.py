@@ -1,0 +1,77 @@
+"""Use the page as a person does: open it, paint with the mouse, press its buttons."""
+
+import time
+
+from playwright.sync_api import Page
+
+BUSY = ".wrap.generating, .wrap.translucent, .progress-text"
+
+
+def open_page(page: Page, url: str, *, entries: int) -> None:
+    """Open the page and wait until the list has its entries and the editor an image."""
+    page.goto(url)
+    page.wait_for_selector("#editor canvas")
+    page.wait_for_function(f"document.querySelectorAll('#list img').length == {entries}")
+    page.wait_for_selector("#state strong")
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until no component waits for the server, and the editor looks the same three times in a row."""
+    page.wait_for_timeout(150)
+    page.wait_for_function(f"!document.querySelector('{BUSY}')")
+    seen: list[bytes] = []
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        page.wait_for_timeout(150)
+        seen.append(page.locator("#editor").screenshot())
+        if len(seen) > 2 and seen[-1] == seen[-2] == seen[-3]:
+            return
+    raise AssertionError("the editor does not come to rest")
+
+
+def shown(page: Page) -> str:
+    """Return the name of the opened image."""
+    return page.locator("#state strong").inner_text()
+
+
+def paint(page: Page, centre: tuple[int, int], size: tuple[int, int], radius: int = 12) -> None:
+    """Paint a blob with the mouse: strokes of the brush back and forth.
+
+    Args:
+        page: the page.
+        centre: row and column in the image.
+        size: rows and columns of the image.
+        radius: of the blob, in pixels of the image.
+    """
+    box = page.locator("#editor canvas").first.bounding_box()
+    # The image is drawn in the middle of the canvas; find its scale by the zoom that the editor shows.
+    scale = float(page.locator("#editor").get_by_text("%").first.inner_text().rstrip("%")) / 100
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def at(y: float, x: float) -> tuple[float, float]:
+        return middle[0] + (x - size[1] / 2) * scale, middle[1] + (y - size[0] / 2) * scale
+
+    for dy in range(-radius, radius + 1, max(1, radius // 2)):
+        page.mouse.move(*at(centre[0] + dy, centre[1] - radius))
+        page.mouse.down()
+        page.mouse.move(*at(centre[0] + dy, centre[1] + radius), steps=6)
+        page.mouse.up()
+    page.wait_for_timeout(200)
+
+
+def press(page: Page, button: str, done: str) -> None:
+    """Press a button until a JavaScript condition holds: while the image is being drawn, the page asks to wait."""
+    for _ in range(20):
+        page.click(button)
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            if page.evaluate(done):
+                return
+            page.wait_for_timeout(50)
+    raise AssertionError(page.locator("#state").inner_text())
+
+
+def confirm(page: Page) -> None:
+    """Press Confirm until the image is confirmed."""
+    press(page, "#confirm", "document.querySelector('#state').innerText.includes('confirmed')")
