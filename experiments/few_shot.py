@@ -74,8 +74,8 @@ def main() -> None:
 def methods(arguments: argparse.Namespace) -> list:
     """Return each model with each choice of slices, the mean of both models, and each on whole volumes."""
     from universeg_jax.evaluate.few_shot.methods import (
-        Blend,
         InContextSlices,
+        MeanOfMethods,
         NearestInHeight,
         PartOfOrgan,
         WholeVolume,
@@ -93,7 +93,7 @@ def methods(arguments: argparse.Namespace) -> list:
         universeg = load(arguments.universeg)
         found += [InContextSlices(universeg, "UniverSeg", choice) for choice in choices(arguments.universeg_slices)]
     if len(arguments.models) == len(MODELS):
-        found.append(Blend((found[0], found[-1]), (1.0, 1.0)))
+        found.append(MeanOfMethods((found[0], found[-1]), (1.0, 1.0)))
     return [*found, *(WholeVolume(method) for method in found)]
 
 

@@ -13,7 +13,7 @@ Arrays are channels-last: target (B,H,W,1), support images and labels (B,S,H,W,1
 The annotations `Float[Array, "B H W C"]` cost nothing at run time. The tests check them (tests/conftest.py).
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +34,9 @@ __all__ = [
     "check_shapes",
 ]
 
-Array = jax.Array | np.ndarray
-Shape = tuple[int, ...]
-Size = Any
+Array: TypeAlias = jax.Array | np.ndarray
+Shape: TypeAlias = tuple[int, ...]
+Size: TypeAlias = Any
 """Number of elements: an int, or a symbolic size of `jax.export`."""
 
 

@@ -20,7 +20,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def predict(folder: Path, redirection: str, **environment: str) -> subprocess.CompletedProcess:
-    options = "predict -s support -i images --labels labels -o out"
+    options = "predict --model universeg -s support -i images --labels labels -o out"
     command = f"'{sys.executable}' -c '{PROGRAM}' {options} {redirection}"
     path = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
     found = {**os.environ, "PYTHONPATH": path, **environment}

@@ -71,11 +71,11 @@ def draw_layer(
         alpha = np.where(values != 0, round(255 * OUTLINE_INSIDE), 0)
         alpha[_borders(values)] = 255
     pixels[..., 3] = alpha
-    mark = tuple(secrets.randbelow(MARKS[1] - MARKS[0] + 1) + MARKS[0] for _ in CORNERS)
-    for corner, opacity in zip(CORNERS, mark, strict=True):
+    marks = [secrets.randbelow(MARKS[1] - MARKS[0] + 1) + MARKS[0] for _ in CORNERS]
+    for corner, opacity in zip(CORNERS, marks, strict=True):
         if values[corner] == 0:
             pixels[corner] = (0, 0, 0, opacity)
-    return Layer(pixels, values, mark)
+    return Layer(pixels, values, (marks[0], marks[1], marks[2], marks[3]))
 
 
 def read_layer(painted: np.ndarray, drawn: Layer, colours: Mapping[int, str]) -> np.ndarray:

@@ -91,7 +91,7 @@ def write_proposal(part: Path, proposal: Proposal) -> None:
         arrays["spread"] = proposal.spread.astype(np.float16)
     about = json.dumps({"examples": proposal.examples, "note": proposal.note, "warnings": proposal.warnings})
     with open(part, "wb") as file:
-        np.savez_compressed(file, about=np.frombuffer(about.encode(), np.uint8), **arrays)
+        np.savez_compressed(file, about=np.frombuffer(about.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
 
 
 def read_proposal(file: Path, classes: int) -> Proposal | None:

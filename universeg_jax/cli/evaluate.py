@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
         evaluate_volumes.run(arguments)
         return
     # Imported here so that --help need not wait for JAX.
-    from universeg_jax.evaluate.methods import Ensemble, InContext
+    from universeg_jax.evaluate.methods import Ensemble, InContext, Method
     from universeg_jax.evaluate.protocol import EvaluationProtocol, with_defaults
     from universeg_jax.evaluate.report import OUTPUTS, notes, picture_files, tables_of, write_report
     from universeg_jax.evaluate.runner import RECORDS, evaluate
@@ -139,7 +139,9 @@ def run(arguments: argparse.Namespace) -> None:
         check_apart(out, [arguments.source], OUTPUTS)
         check_outputs(out, OUTPUTS, overwrite=arguments.overwrite or (out / RECORDS).is_file())
         base = InContext(load_in_context(arguments.weights), Path(arguments.weights).name)
-        methods = [base] if arguments.ensemble is None else [base, Ensemble(base, arguments.ensemble)]
+        methods: list[Method] = [base]
+        if arguments.ensemble is not None:
+            methods.append(Ensemble(base, arguments.ensemble))
         data = _open(arguments)
         protocol = with_defaults(protocol, data)
         with resumable("measurements are kept"), own_output(out):
@@ -201,5 +203,7 @@ def _chosen(data, patterns: list[str] | None) -> list:
     ]
     if not chosen:
         known = ", ".join(task.name for task in data.tasks[:5])
-        raise InputError(f"--tasks {' '.join(patterns)}: matches none of {len(data.tasks)} tasks, such as {known}")
+        raise InputError(
+            f"--tasks {' '.join(patterns or ['*'])}: matches none of {len(data.tasks)} tasks, such as {known}"
+        )
     return chosen

@@ -150,12 +150,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _methods(arguments: argparse.Namespace) -> list:
     """Return the methods to measure: the weights, the weights of --blend, their mean, and each on whole volumes."""
-    from universeg_jax.evaluate.few_shot.methods import Blend, WholeVolume
+    from universeg_jax.evaluate.few_shot.methods import MeanOfMethods, WholeVolume
 
     methods = [_first_method(arguments)]
     if arguments.blend is not None:
         methods.append(_method(_model(arguments.blend), arguments.blend, arguments.blend_nearest, arguments.encodings))
-        methods.append(Blend(tuple(methods), (1.0, arguments.blend_weight)))
+        methods.append(MeanOfMethods(tuple(methods), (1.0, arguments.blend_weight)))
     return [*methods, *(WholeVolume(method) for method in methods if arguments.whole_volume)]
 
 
@@ -169,6 +169,7 @@ def _first_method(arguments: argparse.Namespace):
         model = _model(arguments.weights, arguments.features)
         return _method(model, arguments.weights, arguments.nearest, arguments.encodings)
     arguments.extra = "train"  # the extra that an error names
+    from universeg_jax.models.dinov2 import DINOv2
     from universeg_jax.models.sam.model import SAM
     from universeg_jax.train.config import Stage
     from universeg_jax.train.encoder.config import EncoderTrainConfig
@@ -177,6 +178,8 @@ def _first_method(arguments: argparse.Namespace):
 
     weights = arguments.features or arguments.weights
     network = load(weights)
+    if not isinstance(network, SAM | DINOv2):
+        raise InputError(f"weights {weights}: belong to a {type(network).__name__}; pass a SAM or a DINOv2")
     size = network.config.input_size if isinstance(network, SAM) else 252
     if arguments.adapt < 1:
         raise InputError(f"--adapt {arguments.adapt}: pass 1 or more")
@@ -190,11 +193,16 @@ def _first_method(arguments: argparse.Namespace):
 
 def _adapted_method(arguments: argparse.Namespace, network):
     """Return the method of --weights with a trained network for the features."""
+    from universeg_jax.errors import InputError
     from universeg_jax.models.protosam.encoder import extractor_of
     from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.models.sam.model import SAM
     from universeg_jax.weights import load
 
-    model = ProtoSAM(load(arguments.weights), features=extractor_of(network))
+    sam = load(arguments.weights)
+    if not isinstance(sam, SAM):
+        raise InputError(f"--weights {arguments.weights}: belong to a {type(sam).__name__}; pass a SAM")
+    model = ProtoSAM(sam, features=extractor_of(network))
     return _method(model, arguments.weights, arguments.nearest, None)
 
 

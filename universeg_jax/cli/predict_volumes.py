@@ -59,7 +59,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     from universeg_jax.io.overview import Section, ShownExample, write_overview
     from universeg_jax.io.task_folder import LABELLING, read_support
     from universeg_jax.io.volume_files import is_series
-    from universeg_jax.io.volume_folder import find_volumes, holds_volumes, open_volume_folder
+    from universeg_jax.io.volume_folder import VolumeFolder, find_volumes, holds_volumes, open_volume_folder
     from universeg_jax.segment.folder import evenly
     from universeg_jax.segment.postprocess import Cleaning
     from universeg_jax.segment.report import environment, warnings_on_stderr
@@ -90,10 +90,9 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
             return _run_pictures(arguments, load, weights, choice, warned)
         if arguments.dicom_seg and not all(is_series(target.image) for target in targets):
             raise InputError("--dicom-seg: the scans must be DICOM series, which the segmentation references")
-        from_volumes = holds_volumes(arguments.support)
         support = (
             open_volume_folder(arguments.support, channel=arguments.channel)
-            if from_volumes
+            if holds_volumes(arguments.support)
             else read_support(arguments.support)
         )
         files = [mask_file(target, dicom_seg=arguments.dicom_seg) for target in targets]
@@ -117,12 +116,12 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
             "islands": arguments.islands,
             "choice": vars(choice),
         }
-        names = [file.name for file in support.files] if from_volumes else support.names
+        names = [file.name for file in support.files] if isinstance(support, VolumeFolder) else support.names
         about = {"command": arguments.command_line, **environment(), "settings": settings}
         about["support"] = {"folder": str(arguments.support), "names": names, "digest": _digest(arguments.support)}
         progress = Progress.of(out, about, overwrite=arguments.overwrite)
         options = {"choice": choice, "threshold": arguments.threshold, "cleaning": cleaning}
-        if from_volumes:
+        if isinstance(support, VolumeFolder):
             task = fit_volumes(
                 segmenter,
                 support,
@@ -147,13 +146,12 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
         progress.write(warnings=warned)
         examples = (
             support_examples(support, axis)
-            if from_volumes
+            if isinstance(support, VolumeFolder)
             else [ShownExample(names[i], support.images[i], support.labels[i]) for i in evenly(len(names), 8)]
         )
         title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
-        note = (
-            f"{len(names)} labelled {'volumes' if from_volumes else 'pictures'}, above; {len(targets)} scans segmented"
-        )
+        kind = "volumes" if isinstance(support, VolumeFolder) else "pictures"
+        note = f"{len(names)} labelled {kind}, above; {len(targets)} scans segmented"
         results = scan_results(targets, out, progress, axis, channel=arguments.channel)
         write_overview(
             out / "overview.png", [Section(title, f"{note}, {axis} slices below", classes, examples, results)]

@@ -178,14 +178,15 @@ def make_folds(
     examples = [e for e in data.examples(task) if e.area >= minimum_area]
     cases = [c for c in data.cases(task) if c.area >= minimum_area]
     if folds is None:
-        made = [Fold([e for e in examples if e.split == "train"], [c for c in cases if c.split == "test"])]
+        train = tuple(e for e in examples if e.split == "train")
+        made = [Fold(train, tuple(c for c in cases if c.split == "test"))]
     else:
         subjects = sorted({c.subject for c in data.cases(task)})
         order = generator(seed, "folds", task.dataset).permutation(len(subjects))
         number = min(folds, len(subjects))
         group = {subjects[s]: place % number for place, s in enumerate(order)}
         made = [
-            Fold([e for e in examples if group[e.subject] != k], [c for c in cases if group[c.subject] == k])
+            Fold(tuple(e for e in examples if group[e.subject] != k), tuple(c for c in cases if group[c.subject] == k))
             for k in range(number)
         ]
     made = [fold for fold in made if fold.support and fold.cases]

@@ -107,6 +107,7 @@ class FolderData:
             raise InputError(f"--axis {axis}: {item.name} is cut along {', '.join(allowed)}")
         if scan.image.shape != scan.labels.shape:
             raise InputError(f"{item.name}: the image is {scan.image.shape}, its labels {scan.labels.shape}")
+        spacings = scan.spacing or (1.0, 1.0, 1.0)
         along, unit, values = AXES.index(axis), unit_range(scan, item.name), class_values(scan)
         images = []
         for index in range(scan.image.shape[along]):
@@ -118,10 +119,10 @@ class FolderData:
         for name in classes:
             task = CorpusTask(dataset, scan.modality, axis, name)
             areas = {image: self._area(image, name) for image in images}
-            largest = max(images, key=areas.get)
+            largest = max(images, key=areas.__getitem__)
             shown = sorted({middle, largest})
             self._examples.setdefault(task, []).extend(Example(i, item.subject, item.split, areas[i]) for i in shown)
-            size = (scan.spacing[along], pixel, pixel)
+            size = (spacings[along], pixel, pixel)
             case = Case(item.name, item.subject, item.split, tuple(images), areas[largest], size)
             self._cases.setdefault(task, []).append(case)
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,11 @@ from universeg_jax.data.augment import Policy, augment_episode
 from universeg_jax.data.augment.augment import Variation
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.evaluate.data import Labelled, SupportPool
+from universeg_jax.models.blend import Blend
 from universeg_jax.models.similarity import THUMBNAIL, similarity
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.task import Task
 from universeg_jax.shapes import Array, Float
 
 
@@ -31,8 +33,11 @@ class Method(Protocol):
         identity: name, options and a digest of the model, if any. Equal identities give equal results.
     """
 
-    name: str
-    identity: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
 
     def predict(
         self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Float[np.ndarray, "B H W 1"]
@@ -50,9 +55,9 @@ class Method(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class InContext:
-    """In-context model with the first examples of the pool as its support set."""
+    """In-context model, or a blend of several, with the first examples of the pool as its support set."""
 
-    model: InContextModel
+    model: InContextModel | Blend
     name: str
 
     @cached_property
@@ -77,9 +82,13 @@ class InContext:
             labels = labels > 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SegmentationWarning)  # the evaluation measures the quality itself
-            task = segmenter.fit(support.images, labels)
-            shown = {} if similar is None else {"support": "similar", "support_size": min(similar, len(labels))}
-            return task.predict_proba(np.asarray(targets), **shown)[..., None]
+            task = cast(Task, segmenter.fit(support.images, labels))
+            images = np.asarray(targets)
+            if similar is None:
+                probabilities = task.predict_proba(images)
+            else:
+                probabilities = task.predict_proba(images, support="similar", support_size=min(similar, len(labels)))
+            return np.asarray(probabilities)[..., None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +123,7 @@ class Ensemble:
         return np.mean([self.base.predict(rng, one, support_size, targets) for one in drawn], axis=0)
 
 
-def digest(model: InContextModel) -> str:
+def digest(model: object) -> str:
     """Hash the configurations and parameters of a model, including all networks of a system."""
     found = hashlib.sha256()
     for part in _parts(model):

@@ -32,7 +32,7 @@ def support_size_curve(summaries: Mapping[Condition, Summary]) -> Figure:
     _thin_lines(axes, longest, curves[longest], [summaries[condition] for condition in curves[longest]])
     for (name, conditions), colour in zip(curves.items(), _colours(len(curves)), strict=True):
         _with_band(axes, conditions, [summaries[c].over_tasks for c in conditions], colour, name)
-    _support_axis(axes, [condition.support for conditions in curves.values() for condition in conditions])
+    _support_axis(axes, [size for conditions in curves.values() for size in _sizes(conditions)])
     axes.set_ylabel(f"{LABEL}, mean over tasks")
     figure.legend(frameon=False, fontsize=8, loc="outside right center")
     return figure
@@ -54,7 +54,7 @@ def ensembling_gain(cells: Mapping[Condition, Cells], base: str, ensemble: str) 
         label = f"mean over tasks, {pool}".removesuffix(", ")
         _with_band(axes, of_pool, [gains[condition].over_tasks for condition in of_pool], colour, label)
     axes.axhline(0, color="0.3", linewidth=0.8)
-    _support_axis(axes, [condition.support for condition in conditions])
+    _support_axis(axes, _sizes(conditions))
     axes.set_ylabel(f"{LABEL} gained by {ensemble.removeprefix(base).lstrip(', ')}")
     figure.legend(frameon=False, fontsize=8, loc="outside right center")
     return figure
@@ -108,7 +108,7 @@ def differences(summaries: Mapping[str, Summary], baseline: str) -> Figure:
         for i, of_dataset in enumerate(summary.datasets.values()):
             marker = MARKERS[i % len(MARKERS)]
             axes.plot(of_dataset.mean[0], row, marker=marker, markersize=4, color="0.65", zorder=1)
-        if estimate.low is not None:
+        if estimate.low is not None and estimate.high is not None:
             axes.plot([estimate.low[0], estimate.high[0]], [row, row], color=COLOURS[0], linewidth=2, zorder=2)
         axes.plot(estimate.mean[0], row, "o", color=COLOURS[0], zorder=3)
     datasets = next(iter(summaries.values())).datasets
@@ -140,11 +140,16 @@ def _curves(conditions: list[Condition]) -> dict[str, list[Condition]]:
     return dict(sorted(curves.items(), key=lambda entry: order.index(entry[1][0].method)))
 
 
+def _sizes(conditions: Sequence[Condition]) -> list[int]:
+    return [condition.support for condition in conditions if condition.support is not None]
+
+
 def _with_band(axes: Axes, conditions: list[Condition], estimates: list[Estimate], colour: str, label: str) -> None:
-    sizes = [condition.support for condition in conditions]
+    sizes = _sizes(conditions)
     axes.plot(sizes, [e.mean[0] for e in estimates], color=colour, marker="o", linewidth=2, label=label, zorder=3)
-    if all(estimate.low is not None for estimate in estimates):
-        low, high = [e.low[0] for e in estimates], [e.high[0] for e in estimates]
+    intervals = [(e.low[0], e.high[0]) for e in estimates if e.low is not None and e.high is not None]
+    if len(intervals) == len(estimates):
+        low, high = zip(*intervals, strict=True)
         if len(sizes) > 1:
             axes.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
         else:  # a band would have no width
@@ -160,9 +165,14 @@ def _thin_lines(axes: Axes, name: str, conditions: list[Condition], summaries: S
         axes.plot([], [], " ", label=f"{name}:")
     for i, dataset in enumerate(datasets):
         style, marker = LINE_STYLES[i % len(LINE_STYLES)], MARKERS[i % len(MARKERS)]
-        look = dict(color="0.6", linestyle=style, marker=marker, markersize=3.5, linewidth=1, zorder=1)
-        values = [summary.datasets[dataset].mean[0] for summary in summaries]
-        axes.plot([c.support for c in conditions], values, label=dataset.replace("_", " "), **look)
+        [line] = axes.plot(
+            _sizes(conditions),
+            [summary.datasets[dataset].mean[0] for summary in summaries],
+            label=dataset.replace("_", " "),
+            linestyle=style,
+            marker=marker,
+        )
+        line.set(color="0.6", markersize=3.5, linewidth=1, zorder=1)
 
 
 def _support_axis(axes: Axes, sizes: list[int]) -> None:
@@ -225,8 +235,8 @@ def picture_sections(
         title = f"{task.name}, segmented by {method.name}"
         if len(folds) > 1:
             title += f", fold {number + 1} of {len(folds)}"
-        results = [results[name] for name in wanted if name in results]
-        sections.append(Section(title, note, {FOREGROUND: task.label}, examples, results))
+        pictured = [results[name] for name in wanted if name in results]
+        sections.append(Section(title, note, {FOREGROUND: task.label}, examples, pictured))
     return sections
 
 

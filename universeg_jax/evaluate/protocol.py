@@ -7,6 +7,7 @@ test split of the same task, at the resolution of the data. Scores are means ove
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -100,15 +101,14 @@ def make_plan(data: Data, tasks: Sequence[CorpusTask], protocol: EvaluationProto
     Raises:
         InputError: no task has both, or the data have no splits and the protocol has no folds.
     """
-    options = dict(seed=protocol.seed, folds=protocol.folds)
+    folds_of = partial(make_folds, data, seed=protocol.seed, folds=protocol.folds)
     made: dict[CorpusTask, list[Fold]] = {}
     left_out: dict[str, str] = {}
     too_small: dict[str, int] = {}
     for task in tasks:
-        folds = make_folds(data, task, targets=protocol.targets, minimum_area=protocol.minimum_area, **options)
+        folds = folds_of(task, targets=protocol.targets, minimum_area=protocol.minimum_area)
         large, every = (
-            _count(make_folds(data, task, targets=None, minimum_area=area, **options))
-            for area in (protocol.minimum_area, 0.0)
+            _count(folds_of(task, targets=None, minimum_area=area)) for area in (protocol.minimum_area, 0.0)
         )
         if folds:
             made[task] = folds

@@ -234,7 +234,8 @@ def _for_bars(evaluation: Evaluation, methods: Sequence[Method]) -> list[Conditi
 
 def picture_files(tasks: Iterable[CorpusTask]) -> dict[CorpusTask, str]:
     """Return the picture file of each task, relative to the report. Equal names get numbers."""
-    taken, files = Counter(), {}
+    taken: Counter[str] = Counter()
+    files = {}
     for task in tasks:
         name = safe_name(task.name)
         taken[name] += 1

@@ -54,7 +54,10 @@ class TaskRun:
 
     def measure(self, method: Method, key: Key) -> Record:
         """Segment and score all cases of the task."""
-        cases, scores, seconds, numbers = [], [], 0.0, []
+        seconds = 0.0
+        cases: list[Case] = []
+        scores: list[Scores] = []
+        numbers: list[int] = []
         for fold, (_, of_fold) in enumerate(self.folds):
             began = time.perf_counter()
             probabilities, shown = self.predict(method, key, fold)
@@ -69,7 +72,7 @@ class TaskRun:
             min(numbers),
             tuple(case.name for case in cases),
             tuple(case.subject for case in cases),
-            np.round(as_array(scores), 6),  # as written, so that a resumed run gives the same digits
+            as_array(scores).round(6),  # as written, so that a resumed run gives the same digits
             round(seconds, 3),
         )
 
@@ -178,7 +181,9 @@ def evaluate(
 
 def merged(*evaluations: Evaluation) -> Evaluation:
     """Merge the conditions of several evaluations of the same tasks, in their order."""
-    records, cells, summaries = {}, {}, {}
+    records: dict[Key, Record] = {}
+    cells: dict[Condition, Cells] = {}
+    summaries: dict[Condition, Summary] = {}
     for evaluation in evaluations:
         records |= evaluation.records
         cells |= evaluation.cells

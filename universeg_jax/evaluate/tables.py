@@ -132,7 +132,7 @@ def with_interval(estimate: Estimate, metric: int, *, signed: bool = False) -> s
     digits = 1 if METRICS[metric] == "hausdorff95" else 3
     form = f"{{:{'+' if signed else ''}.{digits}f}}"
     mean = form.format(estimate.mean[metric])
-    if estimate.low is None:
+    if estimate.low is None or estimate.high is None:
         return mean
     return f"{mean} [{form.format(estimate.low[metric])}, {form.format(estimate.high[metric])}]"
 
@@ -147,8 +147,10 @@ def summary_to_json(summary: Summary, spread: Mapping[str, np.ndarray | None] | 
     tasks = {}
     for task, estimate in summary.tasks.items():
         metrics = _estimate_to_json(estimate)
-        for i, metric in enumerate(METRICS if spread else ()):
-            metrics[metric]["deviation_over_draws"] = None if spread[task] is None else _rounded(spread[task][i])
+        if spread:
+            deviations = spread[task]
+            for i, metric in enumerate(METRICS):
+                metrics[metric]["deviation_over_draws"] = None if deviations is None else _rounded(deviations[i])
         tasks[task] = {"cases": summary.cases[task], "subjects": summary.subjects[task], **metrics}
     return {
         "mean_over_tasks": _estimate_to_json(summary.over_tasks),
@@ -158,14 +160,14 @@ def summary_to_json(summary: Summary, spread: Mapping[str, np.ndarray | None] | 
     }
 
 
-def _estimate_to_json(estimate: Estimate) -> dict[str, dict[str, float]]:
+def _estimate_to_json(estimate: Estimate) -> dict[str, dict[str, float | None]]:
     parts = {"mean": estimate.mean}
-    if estimate.low is not None:
+    if estimate.low is not None and estimate.high is not None:
         parts |= {"low": estimate.low, "high": estimate.high}
     return {metric: {k: _rounded(v[i]) for k, v in parts.items()} for i, metric in enumerate(METRICS)}
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: np.ndarray) -> float:
     return round(float(value), 5)
 
 

@@ -139,13 +139,13 @@ class DicomSlice:
     def _rescaling(self) -> tuple[float, float]:
         sequence = "PixelValueTransformationSequence"
         try:
-            names = {"RescaleSlope": 1, "RescaleIntercept": 0}
-            found = tuple(float(self._tag(sequence, name, default)) for name, default in names.items())
+            slope = float(self._tag(sequence, "RescaleSlope", 1))
+            intercept = float(self._tag(sequence, "RescaleIntercept", 0))
         except (TypeError, ValueError) as error:
             raise InputError(f"{self.file}: its RescaleSlope or RescaleIntercept is no number ({error})") from None
-        if not np.isfinite(found).all() or found[0] == 0:
-            raise InputError(f"{self.file}: rescales values by {found[0]} and {found[1]}; repair the header")
-        return found
+        if not np.isfinite([slope, intercept]).all() or slope == 0:
+            raise InputError(f"{self.file}: rescales values by {slope} and {intercept}; repair the header")
+        return slope, intercept
 
     def _remedy(self) -> str:
         if self.dataset.file_meta.get("TransferSyntaxUID") == TWELVE_BITS:

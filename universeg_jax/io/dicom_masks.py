@@ -72,8 +72,8 @@ def paired_pictures(folder: Path, files: Sequence[Path], series: Series) -> list
             if len(masks) == len(files) and masks.keys() == set(names):
                 return [masks[name] for name in names]
     instances = [frame.get("InstanceNumber") for frame in series.frames]
-    numbered = all(_last_number(file) is not None for file in files)
-    if not numbered or None in instances or len(set(map(int, instances))) < len(files):
+    numbers = {file: number for file in files if (number := _last_number(file)) is not None}
+    if len(numbers) < len(files) or None in instances or len(set(map(int, instances))) < len(files):
         raise InputError(
             f"{folder}: the names of its masks ({listing([file.name for file in files])}) do not tell the slices of "
             f"{series.name}, nor does InstanceNumber; name each mask as its DICOM file"
@@ -85,7 +85,7 @@ def paired_pictures(folder: Path, files: Sequence[Path], series: Series) -> list
         stacklevel=3,
     )
     rank = np.argsort(np.argsort([int(number) for number in instances]))
-    ordered = sorted(files, key=_last_number)
+    ordered = sorted(files, key=numbers.__getitem__)
     return [ordered[i] for i in rank]
 
 

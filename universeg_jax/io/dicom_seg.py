@@ -39,14 +39,14 @@ def segment_volume(frames: Sequence[DicomSlice], series: Volume) -> Volume:
         SegmentationWarning: segments that overlap.
     """
     highest = max((frame.segment for frame in frames), default=0)
-    labels = np.zeros(series.shape, np.uint8 if highest < 256 else np.uint16)
+    labels: np.ndarray = np.zeros(series.shape, np.uint8 if highest < 256 else np.uint16)
     overlap = 0
     for frame in sorted(frames, key=lambda frame: frame.segment):
         plane = labels[..., _slice_of(frame, series)]
         shown = frame.pixels(rescale=False)
         if frame.segment:
             shown = frame.segment * (shown >= float(frame.get("MaximumFractionalValue", 1)) / 2)
-        overlap += np.count_nonzero((plane > 0) & (shown > 0))
+        overlap += int(np.count_nonzero((plane > 0) & (shown > 0)))
         np.copyto(plane, shown.astype(labels.dtype), where=shown > 0)
     if overlap:
         warnings.warn(
@@ -88,7 +88,7 @@ def write_segmentation(file: Path, labels: np.ndarray, series: Series, names: Ma
         )
         for number, value in enumerate(values, 1)
     ]
-    numbers = np.zeros(max(values) + 1, np.uint8)
+    numbers: np.ndarray = np.zeros(max(values) + 1, np.uint8)
     numbers[values] = np.arange(1, len(values) + 1)
     frames = np.moveaxis(numbers[labels], -1, 0)
     multi_frame = len(series.files) == 1

@@ -125,7 +125,7 @@ def read_stored_mask(path: Path) -> Mask:
     if picture.lossy:
         return Mask(path, _black_and_white(path, picture), GreyCoding())
     if picture.kind == "palette":
-        palette = tuple(tuple(colour) for colour in picture.palette.tolist())
+        palette = tuple(tuple(colour) for colour in picture.colours.tolist())
         return Mask(path, picture.values.astype(np.int32), PaletteCoding(palette))
     if picture.kind == "bilevel":
         return Mask(path, picture.values.astype(np.int32) * 255, GreyCoding())
@@ -155,10 +155,10 @@ def common_coding(masks: Sequence[Mask]) -> MaskCoding:
     """
     if any(isinstance(mask.coding, ColourCoding) for mask in masks):
         return ColourCoding()
-    palettes = [mask for mask in masks if isinstance(mask.coding, PaletteCoding)]
+    palettes = [(mask, mask.coding.palette) for mask in masks if isinstance(mask.coding, PaletteCoding)]
     if palettes:
         return _common_palette(palettes)
-    return GreyCoding(wide=any(mask.coding.wide for mask in masks))
+    return GreyCoding(wide=any(isinstance(mask.coding, GreyCoding) and mask.coding.wide for mask in masks))
 
 
 def values_in(mask: Mask, coding: MaskCoding) -> np.ndarray:
@@ -175,7 +175,8 @@ def values_in(mask: Mask, coding: MaskCoding) -> np.ndarray:
             "save all masks in the same way, so that values mean the same"
         )
     if isinstance(coding, PaletteCoding):
-        _common_palette([Mask(mask.path, mask.values, coding), mask])
+        own = mask.coding.palette if isinstance(mask.coding, PaletteCoding) else coding.palette
+        _common_palette([(mask, coding.palette), (mask, own)])
     return mask.values
 
 
@@ -223,10 +224,10 @@ def _hex(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _common_palette(masks: Sequence[Mask]) -> PaletteCoding:
+def _common_palette(masks: Sequence[tuple[Mask, tuple[Colour, ...]]]) -> PaletteCoding:
     colours: dict[int, Colour] = {}
-    for mask in masks:
-        palette = dict(enumerate(mask.coding.palette))
+    for mask, own in masks:
+        palette = dict(enumerate(own))
         for index in np.unique(mask.values).tolist():
             colour = palette.get(index, (0, 0, 0))
             if colours.setdefault(index, colour) != colour:
@@ -234,5 +235,5 @@ def _common_palette(masks: Sequence[Mask]) -> PaletteCoding:
                     f"{mask.path}: its palette gives index {index} the colour {colour}, another mask "
                     f"{colours[index]}; save all masks with one palette, or as RGB"
                 )
-    longest = max((mask.coding.palette for mask in masks), key=len)
+    longest = max((own for _, own in masks), key=len)
     return PaletteCoding(tuple(colours.get(index, colour) for index, colour in enumerate(longest)))

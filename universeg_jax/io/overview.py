@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -162,8 +163,9 @@ def _draw_result(
 
     _cell(figure, left, top + TITLE, section.cell, result.image)
     axes = _cell(figure, left + step, top + TITLE, section.cell, result.image)
-    for value in colours if result.truth is not None else ():
-        _outline(axes, result.truth == value)
+    if result.truth is not None:
+        for value in colours:
+            _outline(axes, result.truth == value)
     _paint(axes, result.mask, colours, fill=FILL)
     if result.spread is not None:
         axes = _cell(figure, left + 2 * step, top + TITLE, section.cell, result.image)
@@ -178,7 +180,9 @@ def _highest(section: Section) -> float:
 
 def _legend(figure: Figure, section: Section, colours: dict[int, str], top: float) -> None:
     shown = list(section.classes.items())[: len(CLASS_COLOURS)]
-    handles = [Patch(color=colours[v], label=shorten(name, max(8, 72 // len(shown)))) for v, name in shown]
+    handles: list[Artist] = [
+        Patch(color=colours[v], label=shorten(name, max(8, 72 // len(shown)))) for v, name in shown
+    ]
     if len(section.classes) > len(shown):
         handles.append(Patch(color="none", label=f"and {len(section.classes) - len(shown)} more"))
     if any(result.truth is not None for result in section.results):

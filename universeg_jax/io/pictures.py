@@ -46,6 +46,11 @@ class Picture:
     lossy: bool = False
     converted: str = ""
 
+    @property
+    def colours(self) -> np.ndarray:
+        """The palette; empty without one."""
+        return np.zeros((0, 3), np.uint8) if self.palette is None else self.palette
+
 
 def read_image(path: Path) -> np.ndarray:
     """Read one image: (H,W) grey or (H,W,3) colour; uint8, uint16, float32 or float64.
@@ -226,8 +231,7 @@ def _turned(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _coloured(path: Path, picture: Picture) -> np.ndarray:
-    if picture.values.max() >= len(picture.palette):
-        raise InputError(
-            f"{path}: holds the index {picture.values.max()}, and its palette has {len(picture.palette)} colours"
-        )
-    return picture.palette[picture.values]
+    palette = picture.colours
+    if picture.values.max() >= len(palette):
+        raise InputError(f"{path}: holds the index {picture.values.max()}, and its palette has {len(palette)} colours")
+    return palette[picture.values]

@@ -219,13 +219,14 @@ def _read_structures(folder: Path, names: Sequence[str], image: Volume) -> tuple
     """One file per structure, as TotalSegmentator writes them: voxels that are not 0 belong to it."""
     if len(names) > 255:
         raise InputError(f"{folder}: holds {len(names)} structures; at most 255 are read")
-    labels, overlap = np.zeros(image.shape, np.uint8), 0
+    labels: np.ndarray = np.zeros(image.shape, np.uint8)
+    overlap = 0
     for file in (file for file in series_files(folder) if file.name.lower().endswith(ENDINGS)):
         own = place_on(class_labels(read_channels(file)), image).voxels
         values = [value for value in values_of(own) if value]
         if len(values) > 1:
             raise InputError(f"{file}: holds the values {values}; a file of one structure holds 0 and one value")
-        overlap += np.count_nonzero((own > 0) & (labels > 0))
+        overlap += int(np.count_nonzero((own > 0) & (labels > 0)))
         labels[own > 0] = 1 + names.index(volume_name(file))
     if overlap:
         warnings.warn(

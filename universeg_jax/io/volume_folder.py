@@ -51,7 +51,7 @@ class VolumeFile:
 
 
 @dataclass(eq=False)
-class VolumeFolder(Sequence):
+class VolumeFolder(Sequence[LabelledVolume]):
     """Labelled volumes of a folder; each is read when it is asked for, and none is kept.
 
     Attributes:
@@ -70,7 +70,7 @@ class VolumeFolder(Sequence):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> LabelledVolume:
+    def __getitem__(self, index: int) -> LabelledVolume:  # type: ignore[override]  # no slices
         return self.read(self.files[index])
 
     def read(self, file: VolumeFile) -> LabelledVolume:
@@ -80,6 +80,8 @@ class VolumeFolder(Sequence):
             InputError: files that cannot be read, a mask that does not lie on its image, masks that name classes in
                 contradiction.
         """
+        if file.mask is None:
+            raise InputError(f"{file.image}: has no mask; label it, or move it away")
         image = read_volume(file.image, channel=self.channel)
         mask, names = read_label_volume(file.mask, image, structures=self._structures)
         for value, name in names.items():
@@ -160,7 +162,7 @@ def open_volume_folder(folder: Path, *, channel: int | None = None) -> VolumeFol
     if lonely:
         raise InputError(f"{folder}: images and masks must have the same names: {listing(lonely)}")
     files = [VolumeFile(name, images[name], masks[pairs[name]]) for name in images]
-    structures = sorted(set().union(*(structure_names(file.mask) for file in files)))
+    structures = sorted(set().union(*(structure_names(file.mask) for file in files if file.mask is not None)))
     return VolumeFolder(folder, files, _class_names(folder), channel, tuple(structures))
 
 

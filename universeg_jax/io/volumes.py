@@ -150,7 +150,7 @@ def class_labels(mask: Volume) -> Volume:
     low, high = (voxels.min(), voxels.max()) if voxels.size else (0, 0)
     if low < 0 or high > 65535:
         raise InputError(f"{mask.name}: mask values run from {low:g} to {high:g}; classes lie between 0 and 65535")
-    labels = voxels.astype(np.uint8 if high < 256 else np.uint16, copy=False)
+    labels: np.ndarray = voxels.astype(np.uint8 if high < 256 else np.uint16, copy=False)
     if len(values_of(labels)) > 2:
         labels = class_values(labels, mask.name)
     return replace(mask, voxels=labels)
@@ -160,7 +160,7 @@ def values_of(labels: np.ndarray) -> list[int]:
     """The values in an array of unsigned integers, ascending; faster than `np.unique` where there are few."""
     if labels.dtype.kind != "u" or labels.dtype.itemsize > 2:
         return np.unique(labels).tolist()
-    counts = np.zeros(1 << 8 * labels.dtype.itemsize, np.int64)
+    counts: np.ndarray = np.zeros(1 << 8 * labels.dtype.itemsize, np.int64)
     for plane in labels if labels.ndim > 1 else labels[None]:
         counts += np.bincount(plane.ravel(), minlength=len(counts))
     return np.flatnonzero(counts).tolist()

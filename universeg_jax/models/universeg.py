@@ -251,15 +251,15 @@ class UniverSeg(nnx.Module):
         for stage, block in enumerate(self.encoder[:-1]):
             hand_on = hand_to_last if stage == 0 else _keep
 
-            def write(features: Array, hand_on: Callable = hand_on) -> tuple[PyTree, PyTree]:
+            def pooled(features: Array, hand_on: Callable = hand_on) -> tuple[PyTree, PyTree]:
                 kept, averaged = hand_on(features)
                 return (max_pool(features), kept), averaged
 
             if stage == 0 and linear:
                 mean = weighted_mean(support, weights, axis_name=axis_name)
-                target, kept, means = block.from_images(target, support, mean, over_support, write=write)
+                target, kept, means = block.from_images(target, support, mean, over_support, write=pooled)
             else:
-                target, kept, means = block.in_chunks(target, entries, over_support, write=write)
+                target, kept, means = block.in_chunks(target, entries, over_support, write=pooled)
             entries, skip = kept
             skips.append((target, skip, means))
             target = max_pool(target)

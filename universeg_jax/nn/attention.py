@@ -64,9 +64,9 @@ def _attend(query: Array, key: Array, value: Array, bias: Bias) -> Array:
 def _by_head(query: Array, key: Array, value: Array, bias: Bias) -> Array:
     """Compute one head after the other."""
 
-    def one(head: tuple[Array | None, ...]) -> Array:
-        *parts, own = head
-        query, key, value = (part[:, :, None] for part in parts)
+    def one(head: tuple[Array, Array, Array, Array | None]) -> Array:
+        query, key, value = (part[:, :, None] for part in head[:3])
+        own = head[3]
         return _attend(query, key, value, bias if own is None else own)[:, :, 0]
 
     parts = (jnp.moveaxis(part, 2, 0) for part in (query, key, value))

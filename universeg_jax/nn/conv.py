@@ -14,7 +14,7 @@ from universeg_jax.shapes import Array, Float, check_floating
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
-def conv2d(images: Array, kernel: Array, padding: Padding | None = None) -> Array:
+def conv2d(images: Array, kernel: Array, padding: Padding | None = None) -> jax.Array:
     """Convolve images with a kernel, in the sense of deep learning: the kernel is not flipped.
 
     Reverse-mode differentiation (`jax.grad`, `jax.vjp`) works to any order. Forward mode is not supported.
@@ -32,7 +32,8 @@ def conv2d(images: Array, kernel: Array, padding: Padding | None = None) -> Arra
     """
     check_floating("images", images)
     if padding is None:
-        padding = tuple(((size - 1) // 2, size // 2) for size in kernel.shape[:2])
+        rows, columns = (((size - 1) // 2, size // 2) for size in kernel.shape[:2])
+        padding = rows, columns
     return _conv2d(images, kernel.astype(images.dtype), padding)
 
 

@@ -108,14 +108,17 @@ def choose_plan(task: "Task") -> Choice:
 
 def _candidates(task: "Task", default: Plan) -> list[Plan]:
     """List the plans to compare, the default first."""
+    from universeg_jax.models.protosam.pipeline import ProtoSAMTask  # slow to import
+
     number, several = len(task.labels), len(task.members) > 1
     supports = [None] + ([min(SIMILAR, number // 2)] if number >= 2 * FEWEST else [])
     plans = [default]
-    refines = several and any(task.members[2].predictor().refined)
+    protosam = task.members[2].predictor() if several else None
+    refines = isinstance(protosam, ProtoSAMTask) and any(protosam.refined)
     for share in SHARES if several else (0.0,):
         for refined in (False, True) if refines and share > 0 else (False,):
-            weights = (1 - share, 0.0, share) if refined else (1 - share, share, 0.0)
-            weights = weights[: len(task.members)]
+            shares = (1 - share, 0.0, share) if refined else (1 - share, share, 0.0)
+            weights = shares[: len(task.members)]
             for size in supports if share < 1 else [None]:
                 plan = Plan(weights, "all" if size is None else "similar", size)
                 if _name(plan) != _name(default):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -135,7 +136,7 @@ def predict_targets(
         read_target(target, support)  # so that a damaged file stops the work at once
     for file in output_files(support, targets, options):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    task = segmenter.fit(support.images, support.labels, names=support.names)
+    task = cast(Task, segmenter.fit(support.images, support.labels, names=support.names))
     records = []
     with tqdm(total=len(targets), desc="segmenting", unit="image", disable=not progress) as bar:
         for start in range(0, len(targets), AT_ONCE):
@@ -167,7 +168,7 @@ def _write(folder: Path, name: str, result: Segmentation, support: SupportFolder
     if options.probabilities:
         for place, probability in zip(_probability_folders(support), _per_class(result.probability), strict=True):
             _write_map(folder / place / f"{name}.png", probability)
-    if options.ensemble > 1:
+    if options.ensemble > 1 and result.spread is not None:
         _write_map(folder / "spread" / f"{name}.png", np.max(_per_class(result.spread), axis=0))
 
 
@@ -194,16 +195,17 @@ def _record(
     classes = {}
     for (value, name), probability in zip(support.class_names.items(), probabilities, strict=True):
         found = result.mask == value
-        scored = label is not None and value in foreground(support)
+        scored = value in foreground(support)
         classes[name] = ClassRecord(
             value=support.coding.name(value),
             pixels=int(found.sum()),
             fraction=round(float(found.mean()), 6),
             probability=round(float(probability[found].mean()), 4) if found.any() else None,
-            dice=round(dice(found, label == value), 4) if scored else None,
+            dice=round(dice(found, label == value), 4) if label is not None and scored else None,
         )
     height, width = result.mask.shape
-    spread = round(float(result.spread.mean()), 4) if options.ensemble > 1 else None
+    shown = result.spread if options.ensemble > 1 else None
+    spread = None if shown is None else round(float(shown.mean()), 4)
     predicted = None if result.predicted_dice is None else round(result.predicted_dice, 4)
     return PredictionRecord(
         target.name, str(target.image), width, height, classes, spread, round(seconds, 4), predicted
@@ -242,9 +244,10 @@ def choose_shown(records: Sequence[PredictionRecord]) -> tuple[list[int], str]:
     """
     if len(records) <= MOST_SHOWN:
         return list(range(len(records))), ""
-    if any(record.dice is None for record in records):
+    dices = [record.dice for record in records if record.dice is not None]
+    if len(dices) < len(records):
         return evenly(len(records), MOST_SHOWN), f" ({MOST_SHOWN} shown, evenly chosen)"
-    order = sorted(range(len(records)), key=lambda i: records[i].dice)
+    order = sorted(range(len(records)), key=dices.__getitem__)
     third, middle = MOST_SHOWN // 3, (len(order) - MOST_SHOWN // 3) // 2
     chosen = [*order[:third], *order[middle : middle + third], *order[-third:]]
     return chosen, f" ({third} worst, {third} in the middle and {third} best by Dice shown, in this order)"

@@ -69,7 +69,7 @@ def load_in_context(weights: str | os.PathLike) -> InContextModel | Blend:
     network = load(weights)
     if isinstance(network, Blend):
         return network
-    model = network
+    model: object = network
     if isinstance(network, SAM):
         from universeg_jax.models.protosam.pipeline import ProtoSAM
 

@@ -40,8 +40,8 @@ class Planes:
         upright = np.empty(3)
         upright[orientation[:, 0].astype(int)] = volume.spacing
         across = [other for other in range(3) if other != along]
-        spacing = (upright[along], upright[across[1]], upright[across[0]])
-        return cls(axis, tuple(map(tuple, orientation.tolist())), tuple(map(float, spacing)))
+        spacing = (float(upright[along]), float(upright[across[1]]), float(upright[across[0]]))
+        return cls(axis, tuple(map(tuple, orientation.tolist())), spacing)
 
     def view(self, voxels: np.ndarray) -> np.ndarray:
         """View voxels (X,Y,Z,...) as slices (D,H,W,...); writing to the view writes to the voxels.
@@ -62,7 +62,7 @@ def coarsest_axis(volume: Volume) -> str:
 def thick_axis(volume: Volume) -> str | None:
     """Name the axis whose spacing stands out from the others; None of a volume of about equal spacings."""
     spacing = {axis: Planes.of(volume, axis).spacing[0] for axis in AXES}
-    axis = max(spacing, key=spacing.get)
+    axis = max(spacing, key=spacing.__getitem__)
     return axis if spacing[axis] > COARSER * sorted(spacing.values())[1] else None
 
 
@@ -99,7 +99,8 @@ class SquarePixels:
         """Choose the size from the millimetres per row and per column."""
         if max(spacing) <= SQUARE * min(spacing):
             return cls(shape, shape)
-        return cls(shape, tuple(max(1, round(n * s / min(spacing))) for n, s in zip(shape, spacing, strict=True)))
+        rows, columns = (max(1, round(n * s / min(spacing))) for n, s in zip(shape, spacing, strict=True))
+        return cls(shape, (rows, columns))
 
     def into(self, maps: np.ndarray) -> np.ndarray:
         """Resample (H,W,...) bilinearly to square pixels, float32."""

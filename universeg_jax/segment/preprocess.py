@@ -6,14 +6,14 @@ The steps, in the order of this file: list and check inputs, convert channels, s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from universeg_jax.errors import InputError
 
-Arrays = ArrayLike | Sequence[ArrayLike]
+Arrays: TypeAlias = ArrayLike | Sequence[ArrayLike]
 """Several images or labels: a list of arrays of any sizes, or one array of all."""
 
 
@@ -45,7 +45,7 @@ def is_list(arrays: Arrays) -> bool:
 
 def _listed(arrays: Arrays, kind: str) -> list[np.ndarray]:
     try:
-        if is_list(arrays):
+        if isinstance(arrays, list | tuple):
             return [np.asarray(array) for array in arrays]
         array = np.asarray(arrays)
     except ValueError as error:  # nested lists with rows of unequal length
@@ -263,12 +263,12 @@ class View:
         size: int,
         channels: int,
         window: tuple[float, float] | None,
-        padding: str = "zeros",
+        padding: Literal["zeros", "edge"] = "zeros",
     ) -> "View":
         """Check, normalise and resize an image (H,W) or (H,W,C)."""
         converted = with_channels(checked_image(image, name), channels)
         unit = to_unit_range(converted, name, window=window)
-        frame = SquareFrame(*unit.shape[:2], size, padding)
+        frame = SquareFrame(unit.shape[0], unit.shape[1], size, padding)
         quantiles = np.quantile(unit, np.linspace(0, 1, 33))
         return cls(name, frame, frame.into(unit), quantiles, window or (float(converted.min()), float(converted.max())))
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 import jax
 from tqdm import tqdm
@@ -31,9 +32,9 @@ def warnings_on_stderr() -> Iterator[list[str]]:
     said: list[str] = []
     show_other = warnings.showwarning
 
-    def show(message, category, *place) -> None:
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, SegmentationWarning):
-            show_other(message, category, *place)
+            show_other(message, category, *place, **more)
         elif str(message) not in said:
             said.append(str(message))
             tqdm.write(f"warning: {message}", file=sys.stderr)
@@ -46,7 +47,7 @@ def warnings_on_stderr() -> Iterator[list[str]]:
 
 def environment() -> dict:
     """Return versions and the device, which affect the last digits of results."""
-    versions = {"python": platform.python_version()}
+    versions: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
@@ -67,20 +68,25 @@ def task_report(support: SupportFolder, records: Sequence[PredictionRecord], tas
         forecast = task.choice.forecast
         report["forecast"] = None if forecast is None else asdict(forecast)
         report["look_first"] = look_first(records)
-    if records[0].dice is not None:
-        report["mean_dice"] = round(fmean(record.dice for record in records), 4)
+    dices = [record.dice for record in records if record.dice is not None]
+    if dices:
+        report["mean_dice"] = round(fmean(dices), 4)
         report["mean_dice_of_class"] = {
-            name: round(fmean(record.classes[name].dice for record in records), 4)
-            for name in foreground(support).values()
+            name: round(fmean(_dices(records, name)), 4) for name in foreground(support).values()
         }
     return report
 
 
+def _dices(records: Sequence[PredictionRecord], name: str) -> list[float]:
+    """Return the Dice of a class in each image that was scored."""
+    return [score for record in records if (score := record.classes[name].dice) is not None]
+
+
 def look_first(records: Sequence[PredictionRecord], most: int = 5) -> list[str]:
     """Name the images with the lowest predicted Dice, at most a quarter of all, rounded up; none without forecast."""
-    predicted = [record for record in records if record.predicted_dice is not None]
-    ordered = sorted(predicted, key=lambda record: record.predicted_dice)
-    return [record.name for record in ordered[: min(most, -(-len(ordered) // 4))]]
+    predicted = [(record.predicted_dice, record.name) for record in records if record.predicted_dice is not None]
+    ordered = sorted(predicted, key=lambda pair: pair[0])
+    return [name for _, name in ordered[: min(most, -(-len(ordered) // 4))]]
 
 
 def choice_lines(records: Sequence[PredictionRecord], task: Task) -> list[str]:
@@ -97,8 +103,9 @@ def choice_lines(records: Sequence[PredictionRecord], task: Task) -> list[str]:
 def dice_table(support: SupportFolder, records: Sequence[PredictionRecord]) -> str:
     """Format Dice as text: one line for each image (if they are few), one column for each class, and a summary."""
     classes = list(foreground(support).values())
-    columns = [[record.classes[name].dice for record in records] for name in classes]
-    rows = [(record.name, [column[i] for column in columns]) for i, record in enumerate(records)]
+    scored = [record for record in records if record.dice is not None]
+    columns = [_dices(scored, name) for name in classes]
+    rows = [(record.name, [column[i] for column in columns]) for i, record in enumerate(scored)]
     rows = rows if len(rows) <= LONGEST_TABLE else []
     summary = [(name, [of(column) for column in columns]) for name, of in SUMMARY]
 

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
@@ -141,8 +142,10 @@ class Segmenter:
 
     def views(self, model: InContextModel, images: Sequence[np.ndarray], names: Sequence[str]) -> list[View]:
         """Prepare images for a model."""
-        options = dict(size=model.input_size, channels=model.input_channels, window=self.window, padding=model.padding)
-        return [View.of(image, name, **options) for image, name in zip(images, names, strict=True)]
+        make = partial(
+            View.of, size=model.input_size, channels=model.input_channels, window=self.window, padding=model.padding
+        )
+        return [make(image, name) for image, name in zip(images, names, strict=True)]
 
 
 def _blend(
@@ -155,12 +158,14 @@ def _blend(
         InputError: for weights without a list of models, and weights that do not fit the models.
         TypeError: for an object that is not an `InContextModel`.
     """
-    several = isinstance(model, list | tuple)
-    if weights is not None and not several:
+    given = list(model) if isinstance(model, list | tuple) else None
+    if weights is not None and given is None:
         raise InputError(f"weights={tuple(weights)}: weights are for a list of models")
-    given = model if several else [model]
-    loaded = [load_in_context(one) if isinstance(one, str | os.PathLike) else one for one in given]
-    if not several and isinstance(loaded[0], Blend):
+    loaded = [
+        load_in_context(one) if isinstance(one, str | os.PathLike) else one
+        for one in ([model] if given is None else given)
+    ]
+    if given is None and isinstance(loaded[0], Blend):
         return loaded[0]
     for one in loaded:
         if not isinstance(one, InContextModel):

@@ -97,7 +97,7 @@ class SliceChoice:
         self, candidates: "Candidates", similarity: np.ndarray, position: float | None, draw: int
     ) -> np.ndarray:
         """Order the candidates, the nearest first."""
-        distance = np.abs(candidates.positions - (np.nan if position is None else position))
+        distance: np.ndarray = np.abs(candidates.positions - (np.nan if position is None else position))
         distance = np.nan_to_num(distance, nan=0.0)
         if self.by == "random":
             score = np.random.default_rng([self.seed, draw]).random(len(similarity))

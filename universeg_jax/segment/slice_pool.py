@@ -171,7 +171,7 @@ class SlicePool:
         first = self._supports[0].images
         similarities = similarity(np.stack([of_models[0].pixels for of_models in views]), first).mean(axis=0)
         chosen, counts = self.choice.entries(self.candidates, similarities, position, draw=draw)
-        total = [0.0] * len(views)
+        total: list[np.ndarray] = [np.zeros((), np.float32) for _ in views]
         models = models_of(self._segmenter)
         weights = self._segmenter.blend.weights_for(len(chosen)) if len(models) > 1 else (1.0,)
         for m, (model, weight) in enumerate(zip(models, weights, strict=True)):

@@ -182,7 +182,7 @@ class Task:
         for message in diagnose_targets(views, self.views):
             warnings.warn(message, SegmentationWarning, stacklevel=3)
         draws = self._draws(plan)
-        if plan.ensemble > 1 and len(draws[0]) == len(self.labels):
+        if plan.ensemble > 1 and draws[0] is not None and len(draws[0]) == len(self.labels):
             warnings.warn(
                 f"ensemble={plan.ensemble}: every draw shows all {len(self.labels)} support entries, so all draws are "
                 "the same: omit ensemble, or pass a smaller support_size",
@@ -259,27 +259,30 @@ class Task:
 
 
 class RunningMean:
-    """Weighted mean and standard deviation of maps that come one after the other (West, 1979).
-
-    Attributes:
-        mean: of the maps so far.
-    """
+    """Weighted mean and standard deviation of maps that come one after the other (West, 1979)."""
 
     def __init__(self) -> None:
-        self.mean: np.ndarray | None = None
+        self._mean: np.ndarray | None = None
         self._squares: np.ndarray | None = None
         self._total = 0.0
 
     def add(self, values: np.ndarray, weight: float) -> None:
         """Add one map."""
         self._total += weight
-        if self.mean is None:
-            self.mean = values
+        if self._mean is None:
+            self._mean = values
             return
-        difference = values - self.mean
-        self.mean = self.mean + difference * (weight / self._total)
-        squares = weight * difference * (values - self.mean)
+        difference = values - self._mean
+        self._mean = self._mean + difference * (weight / self._total)
+        squares = weight * difference * (values - self._mean)
         self._squares = squares if self._squares is None else self._squares + squares
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of the maps so far; there must be one."""
+        if self._mean is None:
+            raise ValueError("no map was added")
+        return self._mean
 
     @property
     def spread(self) -> np.ndarray | None:

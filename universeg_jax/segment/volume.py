@@ -76,13 +76,13 @@ class VolumeTask:
             message = f"{volume.name}: all voxels are {volume.voxels.flat[0]}, so its mask is empty; check the file"
             warnings.warn(message, SegmentationWarning, stacklevel=2)
         dtype = np.uint8 if self.values[-1] < 256 else np.uint16
-        mask = np.full(volume.shape, self.values[0], dtype)
+        mask: np.ndarray = np.full(volume.shape, self.values[0], dtype)
         if len(self.pools) == 1:
             planes = Planes.of(volume, self.pools[0].axis).view(mask)
             for i, probability in self.pools[0].probabilities(volume, self.modality, done):
                 planes[i] = self._classes(probability)
             return VolumeSegmentation(self._cleaning(mask, self.values), volume)
-        total = np.zeros((*volume.shape, len(self.values) - 1), np.uint8)
+        total: np.ndarray = np.zeros((*volume.shape, len(self.values) - 1), np.uint8)
         scale = LEVELS / len(self.pools)
         for pool in self.pools:
             planes = Planes.of(volume, pool.axis).view(total)
@@ -171,11 +171,11 @@ def fit_volumes(
     axes = _axes(axis, first)
     modality, choice = modality or first.modality, choice or SliceChoice()
     del first
-    pools, values = [], None
-    for one in axes:
-        options = dict(modality=modality, labelled_only=labelled_slices)
-        slices = list(read_slices(segmenter, volumes, one, choice, **options))
-        if values is None:
+    pools: list[SlicePool] = []
+    values = np.empty(0)
+    for one in axes:  # one after the other: the slices of an axis are large
+        slices = list(read_slices(segmenter, volumes, one, choice, modality=modality, labelled_only=labelled_slices))
+        if not pools:
             values = _values(slices)
             _warn_of_empty_masks(slices)
         pools.append(SlicePool(segmenter, one, slices, values, choice, per_slice=False))
@@ -223,7 +223,7 @@ def fit_arrays(
         labelled.append(
             LabelledVolume(image, class_labels(replace(image, name=f"the label of {name}", voxels=label)).voxels)
         )
-    task = fit_volumes(segmenter, labelled, axis=axis if placed else "axial")
+    task = fit_volumes(segmenter, labelled, axis=(None if axis is None else str(axis)) if placed else "axial")
     task._arrays = (number, spacing)
     return task
 

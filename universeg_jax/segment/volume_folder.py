@@ -257,8 +257,10 @@ def _record(
             scores = {"dice": dice(found, truth == value), "surface_dice": surface, "hausdorff95": distance}
         rounded = {key: round(score, 4) for key, score in scores.items()}
         structures[name] = StructureRecord(value, number, round(number * voxel, 3), **rounded)
-    shape, spacing = volume.shape, tuple(round(s, 6) for s in volume.spacing)
-    return ScanRecord(target.name, str(target.image), file, shape, spacing, structures, slices, round(seconds, 2))
+    x, y, z = (round(s, 6) for s in volume.spacing)
+    return ScanRecord(
+        target.name, str(target.image), file, volume.shape, (x, y, z), structures, slices, round(seconds, 2)
+    )
 
 
 def _largest(labels: np.ndarray) -> int:

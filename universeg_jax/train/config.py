@@ -212,7 +212,8 @@ class TrainConfig(RunConfig):
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON can hold them, for checkpoints."""
-        values = dataclasses.asdict(dataclasses.replace(self, model=None))
+        # An activation of the network may be a function that `asdict` cannot copy.
+        values = dataclasses.asdict(dataclasses.replace(self, model=UniverSegConfig.v1()))
         return values | {"model": config_to_json(self.model)}
 
     def make_learner(self) -> "Learner":

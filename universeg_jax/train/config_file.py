@@ -61,8 +61,10 @@ def _explained(error: Exception) -> str:
     if isinstance(error, InputError):
         return str(error)
     unknown = re.search(r"(?:(\w+)\.__init__\(\) )?got an unexpected keyword argument '(\w+)'", str(error))
-    kind = unknown and next((kind for kind in EXPLAINED if kind.__name__ == unknown[1]), None)
-    if unknown and unknown[1] is None:  # checkers of annotations leave the class out
+    if unknown is None:
+        return f"{type(error).__name__}: {error}"
+    kind = next((kind for kind in EXPLAINED if kind.__name__ == unknown[1]), None)
+    if unknown[1] is None:  # checkers of annotations leave the class out
         kind = next((kind for kind in EXPLAINED if difflib.get_close_matches(unknown[2], _fields(kind), 1)), None)
     if kind is None:
         return f"{type(error).__name__}: {error}"

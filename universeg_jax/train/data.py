@@ -1,6 +1,5 @@
 """Provide the episodes of a training run, for training and for validation."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +8,7 @@ import jax
 from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.data.corpus.select import refuse_held_out, split_tasks
 from universeg_jax.data.episodes.draw import Episode, Episodes, EpisodeSource
-from universeg_jax.data.episodes.stream import Mixture, batches
+from universeg_jax.data.episodes.stream import Batches, Mixture, batches
 from universeg_jax.data.episodes.superpixels import SuperpixelEpisodes
 from universeg_jax.data.episodes.synthetic import SyntheticEpisodes
 from universeg_jax.train.config import Stage, TrainConfig
@@ -22,7 +21,7 @@ class RunData(Protocol):
         """Return the training episodes of a stage."""
         ...
 
-    def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
+    def batches(self, stage: Stage, *, start: int) -> Batches:
         """Iterate over the batches of a stage from batch `start`, with the share of this process."""
         ...
 
@@ -56,35 +55,49 @@ class TrainingData:
             tasks, validation=config.validation, training=config.training, seed=config.seed
         )
         refuse_held_out(self.training, config.held_out)
-        self._sources = {}
+        self._sources: dict[Stage, EpisodeSource] = {}
 
     def source(self, stage: Stage) -> EpisodeSource:
         """Return the training episodes of a stage."""
         if stage not in self._sources:
             config, corpus = self._config, Corpus(self._folder, resolution=stage.size)
             most = stage.support_sizes[1]
-            common = dict(tasks=self.training, split=config.split, held_out=config.held_out)
             real = Episodes(
                 corpus,
                 seed=config.seed,
                 support_size=stage.support_size,
+                tasks=self.training,
+                split=config.split,
+                held_out=config.held_out,
                 support_split=config.split,
                 minimum_area=config.minimum_area,
                 minimum_support=config.minimum_support,
                 unions=config.unions,
-                **common,
             )
-            shares = [(1 - config.synthetic - config.superpixels, real)]
+            shares: list[tuple[float, EpisodeSource]] = [(1 - config.synthetic - config.superpixels, real)]
             if config.synthetic:
-                options = dict(size=stage.size, outlined=config.outlined, walled=config.walled)
-                shares.append((config.synthetic, SyntheticEpisodes(seed=config.seed, support_size=most, **options)))
+                drawn = SyntheticEpisodes(
+                    seed=config.seed,
+                    support_size=most,
+                    size=stage.size,
+                    outlined=config.outlined,
+                    walled=config.walled,
+                )
+                shares.append((config.synthetic, drawn))
             if config.superpixels:
-                made = SuperpixelEpisodes(corpus, seed=config.seed, support_size=most, **common)
+                made = SuperpixelEpisodes(
+                    corpus,
+                    seed=config.seed,
+                    support_size=most,
+                    tasks=self.training,
+                    split=config.split,
+                    held_out=config.held_out,
+                )
                 shares.append((config.superpixels, made))
             self._sources[stage] = Mixture([share for share in shares if share[0] > 1e-9])
         return self._sources[stage]
 
-    def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
+    def batches(self, stage: Stage, *, start: int) -> Batches:
         """Iterate over the batches of a stage from batch `start`, with the share of this process."""
         return own_batches(self.source(stage), stage, start=start, workers=self._config.workers)
 
@@ -99,15 +112,15 @@ class TrainingData:
         ]
         if not tasks:
             return {}
-        options = dict(seed=self._config.seed, split="test", support_size=stage.support_sizes[1])
+        seed, most = self._config.seed, stage.support_sizes[1]
         found = {}
         for task in tasks:
-            of_task = Episodes(corpus, tasks=[task], **options)
+            of_task = Episodes(corpus, tasks=[task], seed=seed, split="test", support_size=most)
             found[task] = [of_task[i] for i in range(self._config.validation_episodes)]
         return found
 
 
-def own_batches(source: EpisodeSource, stage: Stage, *, start: int, workers: int = 0) -> Iterator[Episode]:
+def own_batches(source: EpisodeSource, stage: Stage, *, start: int, workers: int = 0) -> Batches:
     """Iterate over the batches of a source from batch `start`, with the share of this process."""
     return batches(
         source,

@@ -199,13 +199,13 @@ class _Run:
         end = begin + stage.steps
         validation = Validation(self.learner.predict, self.data.validation_episodes(stage))
         with closing(self.data.batches(stage, start=first - 1 - begin)) as batches:
-            coming = self.devices.put(next(batches))
+            ahead = [self.devices.put(next(batches))]
             for now in range(first, end + 1):
                 started = time.perf_counter()
-                (batch, on_devices), coming = coming, None
+                batch, on_devices = ahead.pop()
                 self.state, measures = self.take_step(self.state, on_devices)
                 if now < end:
-                    coming = self.devices.put(next(batches))  # while the devices compute
+                    ahead.append(self.devices.put(next(batches)))  # while the devices compute
                 loss, dice, norm = (float(self.devices.fetch(value)) for value in measures)
                 if not math.isfinite(loss + norm):
                     raise self._non_finite(now, Measures(loss, dice, norm), stage, batch)

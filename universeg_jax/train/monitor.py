@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -33,7 +34,8 @@ class Monitor:
 
     def __init__(self, folder: Path, *, first: int, steps: int, quiet: bool = False, leads: bool = True):
         self._file, self._open = folder / METRICS, contextlib.ExitStack()
-        self._lines, self._curves = None, None
+        self._lines: TextIO | None = None
+        self._curves: _Curves | None = None
         if leads:
             with self._writing():
                 _drop_after(self._file, first)
@@ -86,7 +88,7 @@ class Monitor:
 
     def log(self, step: int, **values: float | Mapping[str, float]) -> None:
         """Write values of a step. A mapping holds one value for each of its names."""
-        if self._lines is None:
+        if self._lines is None or self._curves is None:
             return
         with self._writing():
             self._lines.write(json.dumps({"step": step, **values}) + "\n")

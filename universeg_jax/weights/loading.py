@@ -91,11 +91,22 @@ def load(weights: str | os.PathLike) -> Model | Blend:
     Warns:
         UserWarning: where a released file is not the one that was expected.
     """
-    if weights in shipped.NAMES:
-        return store.load(shipped.FOLDER / weights)
     if weights == BLEND:
         shares = {number: (1 - share, share) for number, share in PROTOSAM_SHARE.items()}
         return Blend((store.load(shipped.FOLDER / shipped.DEFAULT), protosam()), shares)
+    return load_network(weights)
+
+
+def load_network(weights: str | os.PathLike) -> Model:
+    """Load one network, as `load` does.
+
+    Raises:
+        WeightsError: as `load`, and for the name of a blend.
+    """
+    if weights == BLEND:
+        raise WeightsError(f"{BLEND} is a mean of two models; pass the weights of one network, such as {_names()}")
+    if weights in shipped.NAMES:
+        return store.load(shipped.FOLDER / weights)
     release = _release(weights)
     if release is not None:
         return load_release(release)
@@ -105,7 +116,9 @@ def load(weights: str | os.PathLike) -> Model | Blend:
     if not path.exists() and weights in shipped.EARLIER:
         raise WeightsError(shipped.where_earlier(str(weights)))
     if not path.exists():
-        raise WeightsError(f"unknown weights {str(weights)!r}: no such file or folder, and known names are {_names()}")
+        raise WeightsError(
+            f"unknown weights {str(weights)!r}: no such file or folder, and known names are {_names()}, {BLEND}"
+        )
     state_dict = read_checkpoint(path)
     try:
         return model_from(state_dict, path)
@@ -146,7 +159,7 @@ def _release(name: str | os.PathLike) -> Release | None:
 
 
 def _names() -> str:
-    return ", ".join([*shipped.NAMES, BLEND, *(release.name for release in RELEASES)])
+    return ", ".join([*shipped.NAMES, *(release.name for release in RELEASES)])
 
 
 def protosam(
@@ -170,13 +183,13 @@ def protosam(
     from universeg_jax.models.protosam.encoder import DINOv2Features
     from universeg_jax.models.protosam.pipeline import ProtoSAM
 
-    network = load(sam)
+    network = load_network(sam)
     if not isinstance(network, SAM):
         raise WeightsError(f"{sam} is a {type(network).__name__}; ProtoSAM refines with a SAM, such as {PROTOSAM}")
     config = ProtoSAMConfig() if config is None else config
     extractor = None
     if features is not None:
-        dinov2 = load(features)
+        dinov2 = load_network(features)
         if not isinstance(dinov2, DINOv2):
             raise WeightsError(f"{features} is a {type(dinov2).__name__}; features are taken from a DINOv2")
         extractor = DINOv2Features(dinov2, standardise=config.standardise)

@@ -139,7 +139,7 @@ def load_lora(folder: str | os.PathLike, *, base: Model | None = None) -> Model:
     Raises:
         WeightsError: the folder is damaged, or the base is another network than the adapters were trained on.
     """
-    from universeg_jax.weights.loading import load
+    from universeg_jax.weights.loading import load_network
 
     folder = Path(folder)
     try:
@@ -154,7 +154,7 @@ def load_lora(folder: str | os.PathLike, *, base: Model | None = None) -> Model:
         raise WeightsError(f"{folder / ADAPTERS}: is damaged; copy the folder again, or train again")
     with np.load(folder / ADAPTERS, allow_pickle=False) as arrays:
         adapters = {name: arrays[name] for name in arrays.files}
-    model = load(known["base"]) if base is None else base
+    model = load_network(known["base"]) if base is None else base
     if (found := digest_of(model)) != known["base_digest"]:
         raise WeightsError(
             f"{folder}: holds adapters for {known['base']} with digest {known['base_digest']}; this network has digest "

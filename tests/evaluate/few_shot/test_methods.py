@@ -5,8 +5,8 @@ from tests.helpers.stacks import Intensity, stack
 from tests.helpers.stand_in import Brightness
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.few_shot.methods import (
-    Blend,
     InContextSlices,
+    MeanOfMethods,
     NearestInHeight,
     PartOfOrgan,
     WholeVolume,
@@ -53,7 +53,7 @@ def test_each_slice_has_the_result_of_its_own_support():
 def test_a_blend_asks_each_model_once():
     model = Recorder()
     one = InContextSlices(model, "one", PartOfOrgan())
-    blend = Blend((one, Intensity()), (1.0, 3.0))
+    blend = MeanOfMethods((one, Intensity()), (1.0, 3.0))
     found = blend.segment(SUPPORT, QUERY)
     np.testing.assert_allclose(found, (one.segment(SUPPORT, QUERY) + 3 * Intensity().segment(SUPPORT, QUERY)) / 4)
     assert len(model.shown) == 3
@@ -64,7 +64,7 @@ def test_a_blend_asks_each_model_once():
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0)])
 def test_a_blend_needs_a_positive_weight_for_each(weights):
     with pytest.raises(InputError, match="pass a positive weight for each"):
-        Blend((Intensity(), Intensity()), weights)
+        MeanOfMethods((Intensity(), Intensity()), weights)
 
 
 def test_identities_tell_models_and_options_apart():

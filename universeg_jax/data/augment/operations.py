@@ -6,6 +6,8 @@ Operations on coordinates compose, so a flip, a rotation and two deformations ne
 Definitions and constants follow kornia, the library that the UniverSeg authors trained with.
 """
 
+from typing import Literal, TypeAlias
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,8 @@ from jax.scipy.ndimage import map_coordinates
 from jax.typing import ArrayLike
 
 from universeg_jax.shapes import Array, Float
+
+Border: TypeAlias = Literal["edge", "reflect"]
 
 
 def pixel_grid(height: int, width: int) -> Array:
@@ -129,7 +133,7 @@ def edges(label: Float[Array, "H W 1"]) -> Float[Array, "H W 1"]:
     return (magnitude - low) / jnp.maximum(high - low, 1e-6)
 
 
-def _filter(image: Array, down: Array, right: Array, *, border: str) -> Array:
+def _filter(image: Array, down: Array, right: Array, *, border: Border) -> Array:
     """Correlate the columns of an image with one kernel and its rows with another.
 
     Matrix products are fast on every kind of device. XLA on CPU would fuse sums of shifted images with the computation
@@ -140,7 +144,7 @@ def _filter(image: Array, down: Array, right: Array, *, border: str) -> Array:
     return filtered[..., None].astype(image.dtype)
 
 
-def _matrix(kernel: Array, size: int, border: str) -> Array:
+def _matrix(kernel: Array, size: int, border: Border) -> Array:
     """Return the (size,size) matrix that correlates a vector, padded as by `numpy.pad`, with a kernel."""
     indices = np.pad(np.arange(size), len(kernel) // 2, mode=border)
     taps = np.eye(size)[np.lib.stride_tricks.sliding_window_view(indices, size)]

@@ -1,7 +1,7 @@
 """Describe a prepared dataset: dataset.json for people, index.npz for sampling, and a contact sheet."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from universeg_jax.data.readers.source import Item, Source
 from universeg_jax.segment.intensity import CT_WINDOW, PERCENTILES
 
 
-def index_images(images: Sequence[dict], splits: Mapping[str, str]) -> dict[str, np.ndarray]:
+def index_images(images: Iterable[dict], splits: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Return columns over all stored images, in their order, as `tasks_of` takes them."""
     rows = []
     for image in images:

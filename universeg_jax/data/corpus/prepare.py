@@ -20,6 +20,7 @@ from universeg_jax.data.corpus.store import (
     CorpusBuilder,
     Outcome,
     StagedItem,
+    finished_outcome,
     read_outcome,
     stage,
     work_key,
@@ -119,7 +120,7 @@ def _store(
     dataset, names = build / source.name, [name for _, name in classes]
     index = index_images(open_images(dataset, min(RESOLUTIONS)), splits)
     about = describe(source, outcomes, names, index, splits) | {"fingerprint": fingerprint}
-    np.savez_compressed(dataset / "index.npz", **index)
+    np.savez_compressed(dataset / "index.npz", **index)  # type: ignore[arg-type]
     (dataset / "dataset.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_sheet(dataset / "sheet.png", Corpus(build), source.name)
     return about
@@ -160,7 +161,7 @@ def _stage_all(
         for outcome in progress:
             if outcome.problem and stop:
                 raise InputError(f"{outcome.problem} (finished work is kept; pass --on-error skip to skip such items)")
-    return {item: read_outcome(file) for item, file in files.items()}
+    return {item: finished_outcome(file) for item, file in files.items()}
 
 
 def _classes(source: Source, outcomes: Mapping[Item, Outcome]) -> tuple[tuple[int, str], ...]:

@@ -7,12 +7,12 @@ CORPUS/NAME/64 128 256/     the images, as tensorflow-datasets stores them, in a
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -52,6 +52,23 @@ class Example:
     subject: str
     split: str
     area: float
+
+
+class LabelledImages(Protocol):
+    """Labelled images by task: a `Corpus`, or examples in memory."""
+
+    @property
+    def tasks(self) -> tuple[CorpusTask, ...]:
+        """Tasks with at least one image that shows the label."""
+        ...
+
+    def examples(self, task: CorpusTask, split: str | None = None, *, minimum_area: float = 0.0) -> tuple[Example, ...]:
+        """List the examples of a task in one split, or in all, whose label covers at least `minimum_area`."""
+        ...
+
+    def read(self, task: CorpusTask, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read image and label map of one example, (H,W,1) float32 in [0,1]."""
+        ...
 
 
 class Corpus:
@@ -119,7 +136,7 @@ class Corpus:
 _OPENING = threading.Lock()
 
 
-class StoredImages(Sequence):
+class StoredImages:
     """The images of one dataset at one resolution, read when they are asked for.
 
     Raises:
@@ -149,6 +166,9 @@ class StoredImages(Sequence):
         with self._damage_named():
             return self._source[index]
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[i] for i in range(len(self)))
+
     @contextmanager
     def _damage_named(self) -> Iterator[None]:
         try:
@@ -164,7 +184,9 @@ def open_images(folder: Path, resolution: int) -> StoredImages:
     return StoredImages(folder, resolution)
 
 
-def tasks_of(dataset: str, classes: list[str], index: dict[str, np.ndarray]) -> dict[CorpusTask, tuple[Example, ...]]:
+def tasks_of(
+    dataset: str, classes: list[str], index: Mapping[str, np.ndarray]
+) -> dict[CorpusTask, tuple[Example, ...]]:
     """Make the tasks of a dataset and their examples.
 
     Args:
@@ -187,16 +209,17 @@ def read_about(file: Path) -> dict:
         InputError: it is damaged, or lacks what a corpus needs.
     """
     about = read_json(file, advice=AGAIN)
-    resolutions = about.get("resolutions") if isinstance(about, dict) else None
-    classes = about.get("classes") if isinstance(about, dict) else None
+    table = about if isinstance(about, dict) else {}
+    classes = table.get("classes")
     if (
-        not _is_list_of(int, resolutions)
+        not _is_list_of(int, table.get("resolutions"))
+        or not isinstance(classes, list)
         or not _is_list_of(str, classes)
         or len(set(classes)) < len(classes)
-        or not isinstance(about.get("fingerprint", ""), str)
+        or not isinstance(table.get("fingerprint", ""), str)
     ):
         raise InputError(f"{file}: must be a table with lists of resolutions and of classes; {AGAIN}")
-    return about
+    return table
 
 
 def _is_list_of(kind: type, value: Any) -> bool:

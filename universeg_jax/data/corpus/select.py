@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
+from universeg_jax.data.corpus.read import CorpusTask, Example, LabelledImages
 from universeg_jax.data.readers.source import Item
 from universeg_jax.errors import InputError
 
@@ -93,7 +93,10 @@ def split_tasks(
         raise InputError(f"training={training}: pass a fraction of the labels, above 0 and at most 1")
     kept, others = labels[:number], labels[number:]
     learned = others[: max(1, round(training * len(others)))]
-    return tuple([task for task in tasks if (task.dataset, task.label) in some] for some in map(set, (learned, kept)))
+    training_tasks, validation_tasks = (
+        [task for task in tasks if (task.dataset, task.label) in some] for some in map(set, (learned, kept))
+    )
+    return training_tasks, validation_tasks
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class TaskPool:
 
 
 def make_pools(
-    corpus: Corpus,
+    corpus: LabelledImages,
     tasks: Iterable[CorpusTask],
     *,
     split: str | None,

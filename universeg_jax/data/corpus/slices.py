@@ -103,7 +103,7 @@ def cut(
     """
     along = AXES.index(axis)
     image_plane, label_plane = (np.moveaxis(a, along, 0)[index].T[::-1, ::-1] for a in (image, scan.labels))
-    columns, rows = (size for other, size in enumerate(scan.spacing) if other != along)
+    columns, rows = (size for other, size in enumerate(scan.spacing or (1.0, 1.0, 1.0)) if other != along)
     return _planes(image_plane, label_plane, [scan.members(value) for value in values]), (rows, columns)
 
 

@@ -44,7 +44,7 @@ class _LocalInfo(tfds.core.DatasetInfo):
         """Skip the search on a server, which would leave an empty temporary folder."""
 
 
-class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Writer of one dataset at one resolution, from its staged items.
 
     Args:
@@ -149,7 +149,14 @@ class Outcome:
 def work_key(source: Source, item: Item) -> str:
     """Return a name for finished work. It changes with files, options and preprocessing."""
     files = [(file.name, *_version(file)) for file in item.files]
-    made_from = (FORMAT, source.read.func.__qualname__, source.read.keywords, item.name, item.part, files)
+    made_from: tuple[object, ...] = (
+        FORMAT,
+        source.read.func.__qualname__,
+        source.read.keywords,
+        item.name,
+        item.part,
+        files,
+    )
     if source.one_class:
         made_from += (source.one_class,)
     if source.regions or source.ignore is not None:
@@ -179,7 +186,7 @@ def stage(source: Source, folder: Path, item: Item) -> Outcome:
             outcome = Outcome(problem=f"{item.files[0]}: cannot be used ({type(error).__name__}: {error})")
     if not outcome.problem:
         outcome = Outcome(classes=classes, warnings=tuple(sorted({str(w.message) for w in caught})))
-        _write(file.with_suffix(".npz"), lambda stream: np.savez_compressed(stream, **arrays))
+        _write(file.with_suffix(".npz"), lambda stream: np.savez_compressed(stream, **arrays))  # type: ignore[arg-type]
     # The outcome is written last, so it proves that the slices are complete.
     _write(file, lambda stream: stream.write(json.dumps(asdict(outcome)).encode()))
     return outcome
@@ -197,15 +204,27 @@ def read_outcome(file: Path) -> Outcome | None:
         return None
 
 
+def finished_outcome(file: Path) -> Outcome:
+    """Read the outcome in a file.
+
+    Raises:
+        InputError: the file is gone or damaged.
+    """
+    outcome = read_outcome(file)
+    if outcome is None:
+        raise InputError(f"{file}: finished work is gone or damaged; run the same command again")
+    return outcome
+
+
 def staged_slices(file: Path, resolution: int, classes: tuple[tuple[int, str], ...]) -> Iterator[dict]:
     """Yield the slices of a finished item, with one label map for each class of the dataset."""
-    present = read_outcome(file).classes
+    present = finished_outcome(file).classes
     positions = [classes.index(own) for own in present]
     with np.load(file.with_suffix(".npz"), allow_pickle=False) as arrays:
         columns = {name: arrays[name] for name in ("axis", "modality", "middle", "shown")}
         images, labels = arrays[f"image_{resolution}"], arrays[f"labels_{resolution}"]
     for i, (image, maps) in enumerate(zip(images, labels, strict=True)):
-        stacked = np.zeros((resolution, resolution, len(classes)), np.uint8)
+        stacked: np.ndarray = np.zeros((resolution, resolution, len(classes)), np.uint8)
         stacked[..., positions] = maps
         shown = np.full(len(classes), columns["middle"][i])
         shown[positions] = columns["shown"][i]

@@ -116,8 +116,11 @@ class Beam:
 def _end_with_parent() -> None:
     """End a worker when its parent is killed. It would wait for work forever."""
 
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+
     def wait() -> None:
-        multiprocessing.parent_process().join()
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

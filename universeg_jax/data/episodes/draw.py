@@ -7,11 +7,11 @@ hosts and worker processes, stopped and resumed, and stays the same stream (see 
 import operator
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
-from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
+from universeg_jax.data.corpus.read import CorpusTask, Example, LabelledImages
 from universeg_jax.data.corpus.select import make_pools, refuse_held_out
 from universeg_jax.errors import InputError
 from universeg_jax.shapes import Array, Bool, Float, Int
@@ -52,7 +52,8 @@ class EpisodeSource(Protocol):
         tasks: tasks of the episodes.
     """
 
-    tasks: tuple[CorpusTask, ...]
+    @property
+    def tasks(self) -> tuple[CorpusTask, ...]: ...
 
     def __len__(self) -> int: ...
 
@@ -96,7 +97,7 @@ class Episodes:
     The support is drawn with replacement.
 
     Args:
-        corpus: a `Corpus`, or an object with its `tasks`, `examples` and `read`.
+        corpus: a `Corpus`, or other labelled images.
         seed: episodes are a function of corpus, options, seed and number.
         support_size: entries in the support set; a pair (low, high) draws the number uniformly for each episode.
         split: split of the targets; None for all, if nothing is tested on the corpus.
@@ -123,7 +124,7 @@ class Episodes:
 
     def __init__(
         self,
-        corpus: Corpus,
+        corpus: LabelledImages,
         *,
         seed: int,
         support_size: int | tuple[int, int] = 64,
@@ -164,7 +165,7 @@ class Episodes:
         self._ids = {task: np.int32(i) for i, task in enumerate(self.tasks)}
         self._corpus, self._seed = corpus, operator.index(seed)
         self._sizes, self._unions, self._label_threshold = (low, high), unions, label_threshold
-        self._tree: dict = {}
+        self._tree: dict[str, Any] = {}
         for task in self.tasks:
             labels = self._tree.setdefault(task.dataset, {}).setdefault(task.modality, {}).setdefault(task.axis, {})
             labels[task.label] = task
@@ -184,7 +185,8 @@ class Episodes:
         return Episode(
             target,
             target_label,
-            *support,
+            support_images=support[0],
+            support_labels=support[1],
             support_mask=np.arange(most) < size,
             task=self._ids[draw.task],
             number=np.int32(number),
@@ -193,7 +195,8 @@ class Episodes:
     def draw(self, number: int) -> Draw:
         """Return the examples of an episode without reading them."""
         number = checked_number(number)
-        options, turn, path = self._tree, number, ()
+        options: Any = self._tree
+        turn, path = number, cast(tuple[str, ...], ())
         for _ in ("dataset", "modality", "axis", "label"):
             name, turn = self._deal(tuple(options), turn, *path)
             siblings, options, path = options, options[name], (*path, name)

@@ -1,7 +1,8 @@
 """Mix sources of episodes, and stream batches of them on any number of hosts and workers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 import grain
 import numpy as np
@@ -45,6 +46,16 @@ class Mixture:
         if not 0 <= number < len(self):
             raise IndexError(f"episodes are numbered from 0 to {len(self) - 1}, not {number}")
         return self._episodes[number]._replace(number=np.int32(number))
+
+
+class Batches(Protocol):
+    """Iterator over batches of episodes. `close` ends the processes that read ahead."""
+
+    def __iter__(self) -> Iterator[Episode]: ...
+
+    def __next__(self) -> Episode: ...
+
+    def close(self) -> None: ...
 
 
 def batches(

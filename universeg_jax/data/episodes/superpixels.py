@@ -89,7 +89,7 @@ class SuperpixelEpisodes:
         images, labels = map(np.asarray, copies(seed, pixels, label, number=1 + self._support_size))
         # A shift can move the superpixel out of a copy. The target is the first copy that shows it.
         target = int(np.argmax(labels.any(axis=(1, 2, 3))))
-        support = np.delete(np.arange(len(images)), target)
+        support: np.ndarray = np.delete(np.arange(len(images)), target)
         return Episode(
             target=images[target],
             target_label=labels[target],

@@ -52,7 +52,7 @@ def read_dataset_json(file: Path) -> DatasetJson:
     ignored = members.pop(IGNORE, (None,))[0]
     regions = any(len(values) > 1 for values in members.values())
     return DatasetJson(
-        _named(about.get("channel_names", about.get("modality", {}))),
+        _named(about.get("channel_names", about.get("modality")) or {}),
         {i if regions else values[0]: name for i, (name, values) in enumerate(members.items(), start=1)},
         dict(enumerate(members.values(), start=1)) if regions else {},
         ignored,

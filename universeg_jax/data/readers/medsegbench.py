@@ -74,7 +74,9 @@ def _find_one(file: Path, category: str, modality: str | None) -> Source:
 
 def _read_image(item: Item, *, category: str, modality: str, class_names: dict[int, str]) -> list[Scan]:
     [file], short = item.files, item.name.rpartition("_")[0]
-    images, labels = _split(file, *_names(file, short, category))
+    if (names := _names(file, short, category)) is None:
+        raise InputError(f"{file}: holds no labels of {short} any more; prepare it again")
+    images, labels = _split(file, *names)
     image = images[item.part]
     grey = with_channels(image.reshape(*image.shape[:2], -1), 1)[..., 0]
     return [Scan(grey, labels[item.part], class_names, modality)]

@@ -46,7 +46,7 @@ def find(folder: Path, modality: str | None = None) -> list[Source]:
     names = {str(value): name for value, name in about.class_names.items()}
     names |= read_class_names(folder / "classes.json")
     images, masks = find_pairs(folder)
-    files = {name: (file,) for name, file in images.items()}
+    files: dict[str, tuple[Path, ...]] = {name: (file,) for name, file in images.items()}
     if len(about.channels) > 1 and all(_CHANNEL.search(name) for name in images):
         files, masks = _by_channel(images, masks)
     reader = partial(

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +15,7 @@ from universeg_jax.evaluate.few_shot.folds import nearest_slices, part_of_slices
 from universeg_jax.evaluate.methods import digest
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.task import Task
 from universeg_jax.shapes import Float, Int
 
 
@@ -26,8 +27,11 @@ class FewShotMethod(Protocol):
         identity: name, options and a digest of the model; all scores depend on it.
     """
 
-    name: str
-    identity: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
 
     def segment(self, support: OrganSlices, query: OrganSlices) -> Float[np.ndarray, "n H W"]:
         """Return the probability of the organ in each query slice.
@@ -46,7 +50,8 @@ class SupportChoice(Protocol):
         name: name in tables.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def choose(self, support: OrganSlices, query: OrganSlices) -> list[tuple[int, ...]]:
         """Return indices of support slices for each query slice."""
@@ -126,13 +131,13 @@ class InContextSlices:
             warnings.simplefilter("ignore", SegmentationWarning)  # scores say how good the result is
             for chosen in dict.fromkeys(choices):
                 same = [i for i, other in enumerate(choices) if other == chosen]
-                task = segmenter.fit(list(support.images[list(chosen)]), list(support.masks[list(chosen)]))
-                probability[same] = np.stack(task.predict_proba(list(query.images[same])))
+                task = cast(Task, segmenter.fit(list(support.images[list(chosen)]), list(support.masks[list(chosen)])))
+                probability[same] = np.stack(list(task.predict_proba(list(query.images[same]))))
         return probability
 
 
 @dataclass(frozen=True, eq=False)
-class Blend:
+class MeanOfMethods:
     """The weighted mean of the probabilities of several methods.
 
     Raises:
@@ -213,10 +218,11 @@ def smooth_across(
 
 def largest_body(masks: np.ndarray, slices: Sequence[int] | np.ndarray) -> np.ndarray:
     """Keep the largest connected component of masks (n,H,W), with diagonal neighbours. Slices with gaps separate."""
-    slices = np.asarray(slices)
-    stack = np.zeros((slices[-1] - slices[0] + 1, *masks.shape[1:]), bool)
-    stack[slices - slices[0]] = masks
+    places = np.asarray(slices)
+    places = places - places[0]
+    stack = np.zeros((places[-1] + 1, *masks.shape[1:]), bool)
+    stack[places] = masks
     found, number = ndimage.label(stack, np.ones((3, 3, 3)))
     if number > 1:
         stack = found == 1 + np.bincount(found.ravel())[1:].argmax()
-    return stack[slices - slices[0]]
+    return stack[places]

@@ -135,7 +135,9 @@ def scores(
     places = jnp.tile(centres(height, width).reshape(-1, 2), (batch, 1))
     similarities = prototypes.foreground.size + prototypes.foreground_mean.shape[1]
     at_once = max(1, min(len(pixels), AT_ONCE // similarities))
-    found = lax.map(lambda pixel: _scores_of(*pixel, prototypes, config), (pixels, places), batch_size=at_once)
+    found = lax.map(
+        lambda pixel: _scores_of(pixel[0], pixel[1], prototypes, config), (pixels, places), batch_size=at_once
+    )
     return tuple(jnp.moveaxis(score.reshape(batch, height, width, -1), -1, 0) for score in found)
 
 
@@ -170,7 +172,7 @@ def _scores_of(
 
 def _masked_mean(similarities: Float[Array, "*k n"], valid: Bool[Array, "*k n"], *, otherwise: Array) -> Array:
     """Return sum_p softmax(d)_p d_p over the valid entries of the last axis; `otherwise` if there are none."""
-    some = valid.any(axis=-1, keepdims=True)
+    some = jnp.any(valid, axis=-1, keepdims=True)
     logits = jnp.where(valid | ~some, similarities, -jnp.inf)  # a row without valid entries would give NaN
     return jnp.where(some[..., 0], (jax.nn.softmax(logits, axis=-1) * similarities).sum(axis=-1), otherwise)
 

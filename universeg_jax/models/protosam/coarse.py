@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores
 from universeg_jax.models.protosam.config import ALPConfig, LinearConfig, ProtoSAMConfig, Turn
-from universeg_jax.models.protosam.encoder import Encoded, Encoder, in_batches
+from universeg_jax.models.protosam.encoder import Encoded, ImageEncoder, in_batches
 from universeg_jax.models.protosam.linear import LinearClassifier, fit_linear, linear_scores
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array
@@ -43,7 +43,7 @@ class CoarseTask:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: ImageEncoder,
         config: ProtoSAMConfig,
         images: np.ndarray,
         labels: np.ndarray,
@@ -126,7 +126,7 @@ def _logits(
 ) -> Array:
     background, foreground = scores(features, known.prototypes, alp)
     logits = foreground - background
-    if linear is not None:
+    if linear is not None and known.linear is not None:
         logits = logits + linear.weight * linear_scores(features, known.linear)
     classes, batch, height, width = logits.shape
     return resize_linear(logits.reshape(-1, height, width, 1), size).reshape(classes, batch, *size)

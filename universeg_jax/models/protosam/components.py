@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from universeg_jax.models.protosam.config import ComponentsConfig, Keep
 
-EIGHT_NEIGHBOURS = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
+EIGHT_NEIGHBOURS: np.ndarray = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def find_components(probability: np.ndarray) -> list[Component]:
 
 def union(components: Sequence[Component], size: tuple[int, int]) -> np.ndarray:
     """Return the mask (H,W) of several components."""
-    mask = np.zeros(size, bool)
+    mask: np.ndarray = np.zeros(size, bool)
     for component in components:
         mask[component.region] |= component.inside
     return mask

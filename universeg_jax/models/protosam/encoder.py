@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,24 @@ class Encoded(NamedTuple):
     embedding: Array | None
 
 
+class ImageEncoder(Protocol):
+    """Encoder of images for both halves of ProtoSAM: an `Encoder`, or one that keeps its results elsewhere."""
+
+    @property
+    def sam(self) -> SAM:
+        """The network that refines."""
+        ...
+
+    @property
+    def extractor(self) -> FeatureExtractor | None:
+        """The network of the features, if it is not the SAM."""
+        ...
+
+    def __call__(self, images: np.ndarray, *, embedding: bool) -> Encoded:
+        """Encode images (B,H,W,3), with the embedding if it is requested or free of cost."""
+        ...
+
+
 class EncodingCache:
     """LRU cache of results for single images, keyed by the content of the image.
 
@@ -59,7 +77,7 @@ class EncodingCache:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._known: OrderedDict[tuple, Tree] = OrderedDict()
+        self._known: OrderedDict[tuple, Any] = OrderedDict()
 
     def of(self, images: np.ndarray, *key: object, compute: Callable[[np.ndarray], Tree]) -> Tree:
         """Return `compute(images)`, a tree of arrays (B,...), computing unknown images only.

@@ -9,7 +9,6 @@ The features come from the SAM's own image encoder, which needs one pass for bot
 as DINOv2.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
@@ -20,8 +19,8 @@ from scipy.special import expit
 from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.coarse import CoarseTask
 from universeg_jax.models.protosam.components import Component, choose_components, count, find_components, union
-from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.models.protosam.encoder import DINOv2Features, Encoder, FeatureExtractor
+from universeg_jax.models.protosam.config import MaskChoice, ProtoSAMConfig, RefinementConfig
+from universeg_jax.models.protosam.encoder import DINOv2Features, Encoder, FeatureExtractor, ImageEncoder
 from universeg_jax.models.protosam.padding import Regions, in_padding, repeat_edges
 from universeg_jax.models.protosam.prompts import INSIDE
 from universeg_jax.models.protosam.refine import LIMIT, RefinementRequest, combine, decode_components
@@ -52,7 +51,7 @@ class ProtoSAM:
     ) -> None:
         self.config = ProtoSAMConfig() if config is None else config
         _check_parts(sam, features, self.config)
-        self.encoder = Encoder(sam, features, self.config.stages)
+        self.encoder: ImageEncoder = Encoder(sam, features, self.config.stages)
 
     @property
     def sam(self) -> SAM:
@@ -104,7 +103,7 @@ class ProtoSAM:
         refined = ~background & (refinement is not None)
         if refinement is not None and refinement.support_dice > 0:
             asked = counts & refined[:, None]
-            refined &= self._support_dice(images, truths, asked) >= refinement.support_dice
+            refined &= self._support_dice(images, truths, asked, refinement.mask_choice) >= refinement.support_dice
         return ProtoSAMTask(
             encoder=self.encoder,
             config=self.config,
@@ -117,7 +116,9 @@ class ProtoSAM:
             refined=tuple(refined.tolist()),
         )
 
-    def _support_dice(self, images: np.ndarray, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    def _support_dice(
+        self, images: np.ndarray, truths: np.ndarray, counts: np.ndarray, choice: MaskChoice
+    ) -> np.ndarray:
         """Measure the decoder's mean Dice (K,) on prompts of the true masks; 0 for a class without foreground."""
         requests, classes = [], []
         tested = [np.flatnonzero(entries)[:CHECKED] for entries in counts & truths.any(axis=(2, 3))]
@@ -134,14 +135,12 @@ class ProtoSAM:
                 requests.append(RefinementRequest(int(np.searchsorted(used, s)), components, logits, logits.size))
                 classes.append(k)
         scores: list[list[float]] = [[] for _ in truths]
-        for request, k, decoded in zip(requests, classes, self._decoded(embedding, requests), strict=True):
+        results = decode_components(self.sam, embedding, requests, self.config.prompts, choice)
+        for request, k, decoded in zip(requests, classes, results, strict=True):
             # Compare requested components only: at most `at_most` of them are refined.
             truth, found = union(request.components, request.logits.shape), np.max(decoded, axis=0) > 0
             scores[k].append(2 * (truth & found).sum() / (truth.sum() + found.sum()))
         return np.array([np.mean(own) if own else 0.0 for own in scores])
-
-    def _decoded(self, embedding: Array, requests: list[RefinementRequest]) -> Iterator[list[np.ndarray]]:
-        return decode_components(self.sam, embedding, requests, self.config.prompts, self.config.refinement.mask_choice)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +159,7 @@ class ProtoSAMTask:
         refined: (K,) True if the decoder refines the class.
     """
 
-    encoder: Encoder
+    encoder: ImageEncoder
     config: ProtoSAMConfig
     coarse: CoarseTask
     images: np.ndarray
@@ -209,9 +208,9 @@ class ProtoSAMTask:
                 if kept and self.refined[k]:
                     requests.append(RefinementRequest(b, kept, of_class[b].copy(), int((~padding[b]).sum())))
                     places.append((k, b))
-        if requests:
+        if requests and self.config.refinement is not None:
             coarse = logits.copy()
-            self._refine(logits, encoded.embedding, requests, places, padding)
+            self._refine(logits, encoded.embedding, requests, places, padding, self.config.refinement)
             if len(logits) > 1:
                 logits[0] = _without_added(logits, coarse)
         return jnp.asarray(repeat_edges(logits, regions))[..., None]
@@ -247,10 +246,16 @@ class ProtoSAMTask:
         return choose_components(find_components(expit(logits)), self.config.components, limit)
 
     def _refine(
-        self, logits: np.ndarray, embedding: Array, requests: list[RefinementRequest], places: list, padding: np.ndarray
+        self,
+        logits: np.ndarray,
+        embedding: Array,
+        requests: list[RefinementRequest],
+        places: list[tuple[int, int]],
+        padding: np.ndarray,
+        refinement: RefinementConfig,
     ) -> None:
         """Replace coarse logits (K,B,H,W) at places (k,b), one for each request."""
-        most, refinement = self.config.components.at_most, self.config.refinement
+        most = self.config.components.at_most
         asked = [replace(request, components=request.components[:most]) for request in requests]
         results = decode_components(self.encoder.sam, embedding, asked, self.config.prompts, refinement.mask_choice)
         for request, (k, b), decoded in zip(requests, places, results, strict=True):

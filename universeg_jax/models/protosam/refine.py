@@ -50,7 +50,9 @@ def decode_components(
         return
     mask_size = tuple(4 * side for side in embeddings.shape[1:3])
     made = [make_prompts(request.components, request.logits, prompts, mask_size) for request in requests]
-    owners = np.repeat([request.image for request in requests], [len(request.components) for request in requests])
+    owners: np.ndarray = np.repeat(
+        [request.image for request in requests], [len(request.components) for request in requests]
+    )
     fields = [[getattr(one, name) for one in made] for name in ("boxes", "points", "labels", "masks")]
     present = [parts[0] is not None for parts in fields]
     arrays = [np.concatenate(parts) for parts, given in zip(fields, present, strict=True) if given]
@@ -64,12 +66,12 @@ def decode_components(
 
     decoded: list[np.ndarray] = []  # logits of the current request
     waiting = iter(requests)
-    request = next(waiting)
+    request: RefinementRequest | None = next(waiting)
     for start in range(0, len(owners), PROMPTS_AT_ONCE):
         batch = [array[start : start + PROMPTS_AT_ONCE] for array in (owners, *arrays)]
         for logits in np.asarray(in_batches(decode, tuple(batch), PROMPTS_AT_ONCE)):
             decoded.append(logits)
-            if len(decoded) == len(request.components):
+            if request is not None and len(decoded) == len(request.components):
                 yield decoded
                 decoded, request = [], next(waiting, None)
 

@@ -214,7 +214,9 @@ def _prompt_count(
     Raises:
         ValueError: shapes do not fit together, or a dtype is wrong.
     """
-    if (points is None) != (labels is None) or (points is not None and points.shape[:2] != labels.shape):
+    if (points is None) != (labels is None) or (
+        points is not None and labels is not None and points.shape[:2] != labels.shape
+    ):
         raise ValueError("points (B,P,2) and point_labels (B,P) go together, one label for each point")
     if points is not None and (points.ndim != 3 or points.shape[-1] != 2):
         raise ValueError(f"points have shape {points.shape}; they must be (B,P,2)")

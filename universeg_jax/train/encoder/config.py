@@ -79,7 +79,7 @@ class EncoderTrainConfig(RunConfig):
         InputError: a value is out of range.
     """
 
-    weights: str | None = "lite-medsam"
+    weights: str = "lite-medsam"
     policy: Policy = field(default_factory=Policy.none)
     clip_norm: float | None = None
     ema: float = 0.0

@@ -1,6 +1,6 @@
 """Provide superpixel episodes of a folder of scans."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.data.episodes.draw import Episode, EpisodeSource
 from universeg_jax.data.episodes.pseudo_labels import PseudoLabelStore
 from universeg_jax.data.episodes.self_supervised import SelfSupervisedEpisodes
+from universeg_jax.data.episodes.stream import Batches
 from universeg_jax.data.stacks import SliceStack, check_organs, read_stacks
 from universeg_jax.errors import InputError
 from universeg_jax.train.config import Stage
@@ -58,7 +59,7 @@ class EncoderData:
         """Return the training episodes of a stage."""
         return self._episodes(stage, self._config.seed)
 
-    def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
+    def batches(self, stage: Stage, *, start: int) -> Batches:
         """Iterate over the batches of a stage from batch `start`, with the share of this process."""
         return own_batches(self.source(stage), stage, start=start, workers=self._config.workers)
 
@@ -83,7 +84,7 @@ class EncoderData:
 
 def allowed_slices(stack: SliceStack, exclude: Sequence[str]) -> list[int]:
     """Return the slices of a scan that show none of the excluded organs (setting 2)."""
-    shown = np.zeros(len(stack.images), bool)
+    shown: np.ndarray = np.zeros(len(stack.images), bool)
     for organ in exclude:
         shown[stack.organ(organ).slices] = True
     return np.flatnonzero(~shown).tolist()

@@ -1,6 +1,7 @@
 """Train an image encoder through the prototypes of ALPNet (a `Learner`)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from universeg_jax.shapes import Array, Float
 from universeg_jax.train.encoder.config import EncoderTrainConfig, SGDConfig
 from universeg_jax.train.encoder.loss import alp_loss, alp_scores, training_config, validation_config
 from universeg_jax.train.state import Parameters, clipping
-from universeg_jax.weights.loading import load
+from universeg_jax.weights.loading import load_network
 from universeg_jax.weights.lora import DOWN, UP, initial_adapters, merge, save_lora
 from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters, trainable_names
 from universeg_jax.weights.store import save
@@ -41,11 +42,7 @@ class EncoderLearner:
 
     def __init__(self, config: EncoderTrainConfig, network: SAM | DINOv2 | None = None):
         self.config = config
-        self.network = load(config.weights) if network is None else network
-        if not isinstance(self.network, SAM | DINOv2):
-            raise InputError(
-                f"weights {config.weights}: belong to a {type(self.network).__name__}; pass a SAM or a DINOv2"
-            )
+        self.network = _trainable(config.weights) if network is None else network
         if isinstance(self.network, SAM):
             wanted = self.network.config.input_size
             for stage in config.stages:
@@ -87,9 +84,8 @@ class EncoderLearner:
         features = self._features(parameters, pairs)
         support, query = jnp.split(features, 2)
         alp = training_config(min(features.shape[1:3]))
-        found = jax.vmap(lambda *episode: alp_loss(*episode, alp))(
-            support, query, episodes.support_labels[:, 0, ..., 0], episodes.target_label[..., 0]
-        )
+        labels = episodes.support_labels[:, 0, ..., 0], episodes.target_label[..., 0]
+        found = jax.vmap(partial(alp_loss, config=alp))(support, query, *labels)
         return (found.query + self.config.alignment * found.alignment).mean(), found.dice.mean()
 
     def predict(self, parameters: Parameters, episode: Episode) -> Float[Array, "H W"]:
@@ -109,8 +105,9 @@ class EncoderLearner:
         if self.config.lora_rank is None:
             save(self.trained(parameters), folder, provenance=provenance, overwrite=True)
             return
-        base = self.config.weights
-        save_lora(parameters, folder, base=base, model=self.network, provenance=provenance, overwrite=True)
+        save_lora(
+            parameters, folder, base=self.config.weights, model=self.network, provenance=provenance, overwrite=True
+        )
 
     def _network(self, parameters: Parameters) -> SAM | DINOv2:
         if self.config.lora_rank is not None:
@@ -131,6 +128,13 @@ class EncoderLearner:
         # One image at a time, computed again for the gradient: memory of one image instead of all.
         one: Callable[[Array], Array] = jax.checkpoint(lambda image: extract(image[None])[0])
         return lax.map(one, images).astype(jnp.float32)
+
+
+def _trainable(weights: str) -> SAM | DINOv2:
+    network = load_network(weights)
+    if not isinstance(network, SAM | DINOv2):
+        raise InputError(f"weights {weights}: belong to a {type(network).__name__}; pass a SAM or a DINOv2")
+    return network
 
 
 def learning_rates(config: EncoderTrainConfig) -> optax.Schedule:

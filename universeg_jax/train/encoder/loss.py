@@ -99,7 +99,8 @@ def weighted_cross_entropy(
         background: weight of background pixels; foreground pixels have weight 1.
     """
     inside = label > 0.5
-    entropy = -jnp.where(inside, *jax.nn.log_softmax(logits, axis=0)[::-1])
+    of_background, of_foreground = jax.nn.log_softmax(logits, axis=0)
+    entropy = -jnp.where(inside, of_foreground, of_background)
     weight = jnp.where(inside, 1.0, background)
     return (weight * entropy).sum() / weight.sum()
 

@@ -83,7 +83,11 @@ def compare(work: FineTuningRun, before: Mapping[int, np.ndarray], after: Mappin
     for value, name in foreground(examples).items():
         shown = [i for i in work.split.measured if (examples.labels[i] == value).any()]
         pairs = {
-            i: tuple(dice(mask[i] == value, examples.labels[i] == value) for mask in (before, after)) for i in shown
+            i: (
+                dice(before[i] == value, examples.labels[i] == value),
+                dice(after[i] == value, examples.labels[i] == value),
+            )
+            for i in shown
         }
         scores[name] = {examples.names[i]: pair for i, pair in pairs.items()}
         cells[_task(name)] = {
@@ -175,15 +179,19 @@ def _table(comparison: Comparison) -> str:
         images = {name for of_class in comparison.scores.values() for name in of_class}
         rows.append(("mean of classes", len(images), summary.over_tasks))
     lines = [f"| class | images | {' | '.join(COLUMNS)} |", "|---|---|---|---|---|"]
-    for name, images, estimate in rows:
+    for name, number, estimate in rows:
         before, after, gain = estimate.mean
-        spread = "" if estimate.low is None else f" [{estimate.low[2]:+.3f}, {estimate.high[2]:+.3f}]"
-        lines.append(f"| {name} | {images} | {before:.3f} | {after:.3f} | {gain:+.3f}{spread} |")
+        spread = ""
+        if estimate.low is not None and estimate.high is not None:
+            spread = f" [{estimate.low[2]:+.3f}, {estimate.high[2]:+.3f}]"
+        lines.append(f"| {name} | {number} | {before:.3f} | {after:.3f} | {gain:+.3f}{spread} |")
     return "\n".join(lines)
 
 
 def _as_json(estimate: Estimate) -> dict:
-    values = {column: round(float(value), 4) for column, value in zip(COLUMNS, estimate.mean, strict=True)}
-    if estimate.low is not None:
+    values: dict[str, float | list[float]] = {
+        column: round(float(value), 4) for column, value in zip(COLUMNS, estimate.mean, strict=True)
+    }
+    if estimate.low is not None and estimate.high is not None:
         values["gain_95"] = [round(float(edge[2]), 4) for edge in (estimate.low, estimate.high)]
     return values

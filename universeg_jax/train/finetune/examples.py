@@ -1,12 +1,13 @@
 """Split the labelled examples of one folder, and draw episodes from them for training and validation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from universeg_jax.data.corpus.read import CorpusTask, Example
 from universeg_jax.data.episodes.draw import Episode, Episodes, EpisodeSource
+from universeg_jax.data.episodes.stream import Batches
 from universeg_jax.errors import InputError
 from universeg_jax.segment.support import Support
 from universeg_jax.shapes import Array, Bool
@@ -97,7 +98,7 @@ def _deal(shows: np.ndarray, order: np.ndarray, shares: dict[str, float]) -> dic
         }
         dealt = {subject for subjects in parts.values() for subject in subjects}
         for subject in (int(s) for s in order if shown[s] and s not in dealt):
-            part = max(wanted, key=wanted.get)
+            part = max(wanted, key=lambda part: wanted[part])
             parts[part].append(subject)
             wanted[part] -= 1
     return parts
@@ -140,9 +141,10 @@ class Examples:
             for split, indices in (("test", showing + others), ("train", [i for i in support if counts[i]])):
                 self._splits[task, split] = tuple(Example(i, subjects[i], split, 1.0) for i in indices)
 
-    def examples(self, task: CorpusTask, split: str, *, minimum_area: float = 0.0) -> tuple[Example, ...]:
-        """Return the examples of a task in a split, whatever their area."""
-        return self._splits[task, split]
+    def examples(self, task: CorpusTask, split: str | None = None, *, minimum_area: float = 0.0) -> tuple[Example, ...]:
+        """Return the examples of a task in a split, or in both, whatever their area."""
+        splits = ("test", "train") if split is None else (split,)
+        return tuple(example for name in splits for example in self._splits[task, name])
 
     def read(self, task: CorpusTask, image: int) -> tuple[np.ndarray, np.ndarray]:
         """Return image and label map of one example, (H,W,1) float32 in [0,1]."""
@@ -170,7 +172,7 @@ class ExampleData:
         """Return the training episodes of a stage. Each class is a task."""
         return self._episodes(self._train, self._tasks, stage.support_size)
 
-    def batches(self, stage: Stage, *, start: int) -> Iterator[Episode]:
+    def batches(self, stage: Stage, *, start: int) -> Batches:
         """Iterate over the batches of a stage from batch `start`, with the share of this process."""
         return own_batches(self.source(stage), stage, start=start)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from universeg_jax.train.finetune.examples import ExampleData, split_examples
 from universeg_jax.train.loop import train
 from universeg_jax.train.run_folder import BEST, CHECKPOINTS, LAST, METRICS, PICTURES, TENSORBOARD, claim
 from universeg_jax.train.state import trainable, with_parameters
-from universeg_jax.weights import known_weights, load, shipped
+from universeg_jax.weights import known_weights, shipped
 from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import DESCRIPTION, read_description
 
@@ -173,7 +173,7 @@ class FineTuningRun:
             data=self.data,
             provenance=self.provenance,
         )
-        return load(best)
+        return trainable(str(best))
 
     def masks(self, model: UniverSeg) -> dict[int, np.ndarray]:
         """Segment the examples that are measured on, with support from the train part.
@@ -219,10 +219,10 @@ class FineTuningRun:
         }
 
     def _fit(self, model: UniverSeg, indices: Sequence[int]) -> FittedTask:
-        images, labels, names = (
-            [of_all[i] for i in indices] for of_all in (self.examples.images, self.examples.labels, self.examples.names)
-        )
-        return Segmenter(model, window=self.options.window).fit(images, labels, names=names)
+        examples = self.examples
+        images, labels = ([of_all[i] for i in indices] for of_all in (examples.images, examples.labels))
+        names = [examples.names[i] for i in indices]
+        return cast(FittedTask, Segmenter(model, window=self.options.window).fit(images, labels, names=names))
 
 
 def licence_of(weights: str) -> str | None:
