@@ -8,7 +8,7 @@ masks = task.predict(new_images)
 
 from typing import TYPE_CHECKING
 
-from universeg_jax.util.lazy import lazy_names
+from universeg_jax.util.imports import lazy_names
 from universeg_jax.version import __version__ as __version__
 
 # Editors and type checkers read the first branch, Python the second. A test compares them.

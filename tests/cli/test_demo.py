@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 import universeg_jax
+from universeg_jax.cli import demo
 from universeg_jax.cli.main import main
 from universeg_jax.io.task_folder import find_targets, read_support, read_target
 from universeg_jax.weights import shipped
@@ -57,11 +59,33 @@ def test_other_weights_are_not_said_to_have_seen_them(tmp_path, capsys):
     assert "not known to be seen by universeg-v1" in capsys.readouterr().out
 
 
+@pytest.fixture
+def few_examples(tmp_path, monkeypatch):
+    """Let the demo find four images of each task, and the middle slices of one scan, with all labelled examples."""
+    package = tmp_path / "package"
+    examples = shutil.copytree(EXAMPLES, package / "assets" / "examples")
+    for task in TASKS:
+        for place in ("targets", "labels"):
+            for file in sorted((examples / task / place).iterdir())[4:]:
+                file.unlink()
+    for place in ("targets", "labels"):
+        first, *others = sorted((examples / "hippocampus" / place).iterdir())
+        for file in others:
+            file.unlink()
+        scan = nibabel.load(first)
+        middle = scan.shape[2] // 2
+        nibabel.save(scan.slicer[:, :, middle - 2 : middle + 2], first)
+    monkeypatch.setattr(demo, "files", lambda name: package)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_examples")
 def test_shipped_weights_segment_the_examples(tmp_path):
     assert main(["demo", "--out", str(tmp_path / "demo"), "--quiet"]) == 0
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     for task, floor in (("nuclei", 0.4), ("fetal-head", 0.7)):
         assert report["tasks"][task]["mean_dice"] > floor
+    [scan] = report["tasks"]["hippocampus"]["scans"]
+    assert all(found["dice"] > 0.5 for found in scan["structures"].values())
     with Image.open(tmp_path / "demo" / "overview.png") as picture:
         assert np.asarray(picture).std() > 10

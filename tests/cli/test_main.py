@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from universeg_jax.cli.main import main
-from universeg_jax.util.extras import install_command
+from universeg_jax.util.imports import install_command
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["predict", "--help"], ["demo", "--help"]])
@@ -34,7 +34,7 @@ def test_help_does_not_wait_for_jax():
     program = """
 import sys
 from universeg_jax.cli.main import main
-from universeg_jax.util.extras import install_command
+from universeg_jax.util.imports import install_command
 try:
     main(["--help"])
 finally:

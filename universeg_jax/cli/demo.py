@@ -12,8 +12,8 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="segment the shipped examples: nuclei, fetal heads, and hippocampi in volumes",
-        description="Segment two shipped tasks, cell nuclei (BBBC038) and fetal heads (HC18): "
-        "16 labelled examples and 8 images each. Prints Dice, writes masks and one overview picture.",
+        description="Segment three shipped tasks: cell nuclei (BBBC038), fetal heads (HC18), and hippocampi in MR "
+        "volumes (Medical Segmentation Decathlon). Print Dice, and write masks and one overview picture.",
     )
     parser.add_argument(
         "-o",

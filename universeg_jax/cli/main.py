@@ -9,7 +9,7 @@ from universeg_jax.cache import keep_compiled_code
 from universeg_jax.cli import app, convert, demo, evaluate, export, finetune, predict, prepare, train, weights
 from universeg_jax.errors import InputError
 from universeg_jax.util.console import patient_output, printable
-from universeg_jax.util.extras import install_command
+from universeg_jax.util.imports import install_command
 
 COMMANDS = (demo, app, predict, prepare, train, finetune, evaluate, export, convert, weights)
 

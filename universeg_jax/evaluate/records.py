@@ -13,7 +13,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import METRICS
-from universeg_jax.util.line_file import LineFile
+from universeg_jax.util.json_files import LineFile
 
 
 class Key(NamedTuple):

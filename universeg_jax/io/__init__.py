@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from universeg_jax.util.lazy import lazy_names
+from universeg_jax.util.imports import lazy_names
 
 # Editors and type checkers read the first branch, Python the second. A test compares them.
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from universeg_jax.errors import InputError
 from universeg_jax.util.checks import check_number
-from universeg_jax.util.extras import install_command
+from universeg_jax.util.imports import install_command
 
 
 class Processes:

@@ -18,7 +18,7 @@ from universeg_jax.evaluate.few_shot.folds import ScanFold, make_scan_folds
 from universeg_jax.evaluate.few_shot.methods import FewShotMethod
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.util.checks import check_number
-from universeg_jax.util.line_file import LineFile
+from universeg_jax.util.json_files import LineFile
 
 MEASUREMENTS = "few_shot.jsonl"
 

@@ -2,18 +2,18 @@
 
 import shlex
 
-from universeg_jax.util import extras
+from universeg_jax.util import imports
 
 
 def test_a_source_folder_is_installed_from_where_it_is():
-    command = shlex.split(extras.install_command("train"))
+    command = shlex.split(imports.install_command("train"))
     assert command[:3] == ["pip", "install", "-e"]
     folder = command[3].removesuffix("[train]")
-    assert (extras.Path(folder) / "pyproject.toml").is_file()
+    assert (imports.Path(folder) / "pyproject.toml").is_file()
 
 
 def test_an_installed_package_names_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(extras, "_ROOT", tmp_path)
+    monkeypatch.setattr(imports, "_ROOT", tmp_path)
     stated = [
         "jax>=0.10",
         'optax>=0.2; extra == "train"',
@@ -21,6 +21,6 @@ def test_an_installed_package_names_what_to_install(monkeypatch, tmp_path):
         'universeg-jax[beam,train]; extra == "dev"',
         'apache-beam>=2.60; extra == "beam"',
     ]
-    monkeypatch.setattr(extras, "requires", lambda name: stated)
-    assert extras.install_command("train") == "pip install 'optax>=0.2' grain"
-    assert extras.install_command("dev") == "pip install 'apache-beam>=2.60' 'optax>=0.2' grain"
+    monkeypatch.setattr(imports, "requires", lambda name: stated)
+    assert imports.install_command("train") == "pip install 'optax>=0.2' grain"
+    assert imports.install_command("dev") == "pip install 'apache-beam>=2.60' 'optax>=0.2' grain"
