@@ -12,7 +12,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not compare"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not compare"
 
 # The checks against PyTorch itself (CPU), and of weights that are fetched.
 compare: $(VENV)/installed-compare

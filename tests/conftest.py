@@ -1,6 +1,7 @@
-"""Settings of a test run: devices, precision, and one folder of compiled code for all processes of the run."""
+"""Settings of a test run: devices, precision, compiled code that is shared, and no weights of this machine."""
 
 import os
+from pathlib import Path
 
 import jax
 import pytest
@@ -42,3 +43,22 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, value in options.items():
         jax.config.update(name, value)
         os.environ[name.upper()] = str(value)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests, so that no worker is left with a long file at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def empty_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def only_shipped_weights(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
+    """Hide downloaded weights and the package index, except from tests that compare with them."""
+    if not request.node.get_closest_marker("compare"):
+        monkeypatch.setenv("UNIVERSEG_JAX_CACHE", str(empty_cache))
+        monkeypatch.setenv("PIP_NO_INDEX", "1")

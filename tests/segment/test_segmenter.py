@@ -1,6 +1,5 @@
 import warnings
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,56 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tqdm import tqdm
 
-from tests.helpers.stand_in import Weighted
+from tests.helpers.matcher import Matcher, Recorder, examples
 from universeg_jax.errors import InputError, SegmentationWarning
-from universeg_jax.models.blend import Blend
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
-
-
-class Matcher:
-    """A stand-in model: a pixel is foreground as far as it is nearer to the foreground's mean intensity."""
-
-    def __init__(self, size=16, channels=1):
-        self.input_size, self.input_channels, self.padding = size, channels, "zeros"
-        self.prepared, self.traced = [], []
-        self.apply = jax.jit(self._apply)
-
-    def prepare(self, images, labels, mask):
-        self.prepared.append((images, labels, mask))
-        return lambda targets, regions: self.apply(images, labels, mask, targets)
-
-    def _apply(self, images, labels, mask, targets):
-        self.traced.append((images.shape[0], targets.shape[0]))
-
-        def level(weights):
-            weights = weights * mask[:, :, None, None, None]
-            return (weights * images).sum((1, 2, 3, 4)) / (weights.sum((1, 2, 3, 4)) + 1e-6)
-
-        def distance(weights):
-            return jnp.abs(targets.mean(-1, keepdims=True)[None] - level(weights)[:, None, None, None, None])
-
-        return 20 * (distance(1 - labels) - distance(labels))
-
-
-class Recorder(Matcher):
-    """A stand-in whose logits grow with the number of entries that count."""
-
-    def _apply(self, images, labels, mask, targets):
-        return jnp.zeros((len(labels), *targets.shape[:3], 1)) + mask.sum(axis=1)[:, None, None, None, None] / 10
-
-
-def examples(number, *, values=(0, 1), size=(20, 20), dtype=np.uint8, noise=0):
-    """Images in which each class has its own intensity, and their labels."""
-    rng = np.random.default_rng(0)
-    images, labels = [], []
-    for _ in range(number):
-        label = np.sort(rng.choice(np.asarray(values), size), axis=1).astype(dtype)
-        label.flat[: len(values)] = values
-        image = 10 + 150 * np.searchsorted(values, label) / (len(values) - 1)
-        images.append((image + rng.uniform(0, noise, size)).astype(np.uint8))
-        labels.append(label)
-    return images, labels
 
 
 def test_only_models_are_taken():
@@ -303,98 +256,3 @@ def test_progress_is_shown_when_asked_for(progress, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert ("segmenting: 100%" in shown and "36/36" in shown) == progress
     assert bool(shown) == progress
-
-
-def places(*rows):
-    """Images with one bright row each, and labels of it."""
-    images = np.zeros((len(rows), 16, 16), np.uint8)
-    images[np.arange(len(rows)), list(rows)] = 200
-    return images, images > 0
-
-
-def test_similar_examples_are_shown():
-    images, labels = places(1, 5, 9, 13)
-    task = Segmenter(Weighted()).fit(images, labels)
-    found = task.predict_proba(images[[2, 0]], support="similar", support_size=1)
-    np.testing.assert_allclose(found, labels[[2, 0]], atol=1e-4)
-    everything = task.predict_proba(images, support="similar")  # 16 by default, so all four
-    np.testing.assert_allclose(everything, task.predict_proba(images), atol=1e-6)
-
-
-def test_examples_have_weights():
-    images, labels = places(1, 5, 9)
-    task = Segmenter(Weighted()).fit(images, labels)
-    found = task.predict_proba(images[:2], support=np.array([[0, 1, 0], [0, 3, 1]]))
-    np.testing.assert_allclose(found[0], labels[1], atol=1e-4)
-    np.testing.assert_allclose(found[1], 0.75 * labels[1] + 0.25 * labels[2], atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"support": "nearest"}, "support='nearest'"),
-        ({"support": np.ones((2, 3))}, r"support of shape \(2, 3\): pass weights \(N,S\) for S=4"),
-        ({"support": np.ones((1, 4))}, "weights for 1 images, but 2 are given"),
-        ({"support": np.zeros((2, 4))}, "at least one example a positive weight"),
-        ({"support": np.full((2, 4), np.nan)}, "finite weights"),
-        ({"support": "similar", "ensemble": 2}, "ensemble=2: random draws"),
-        ({"support": "similar", "support_size": 5}, "support_size=5"),
-    ],
-)
-def test_unusable_supports_are_refused(options, message):
-    images, labels = places(1, 5, 9, 13)
-    with pytest.raises(InputError, match=message):
-        Segmenter(Weighted()).fit(images, labels).predict(images[:2], **options)
-
-
-class Constant(Matcher):
-    """A stand-in that predicts one probability everywhere."""
-
-    def __init__(self, probability, **options):
-        super().__init__(**options)
-        self.logit = float(np.log(probability / (1 - probability)))
-
-    def _apply(self, images, labels, mask, targets):
-        return jnp.full((len(labels), *targets.shape[:3], 1), self.logit)
-
-
-def test_several_models_are_averaged_each_at_its_own_size():
-    images, labels = examples(3)
-    models = [Constant(0.2), Constant(0.8, size=32, channels=3)]
-    equal = Segmenter(models).fit(images, labels)
-    (result,) = equal.segment(images[:1])
-    np.testing.assert_allclose(result.probability, 0.5, atol=1e-6)
-    np.testing.assert_allclose(result.spread, 0.3, atol=1e-6)
-    weighted = Segmenter(models, weights=[1, 3]).fit(images, labels)
-    np.testing.assert_allclose(weighted.predict_proba(images)[0], 0.65, atol=1e-6)
-    assert [model.prepared[0][0].shape for model in models] == [(3, 16, 16, 1), (3, 32, 32, 3)]
-
-
-def test_models_without_weight_are_not_run():
-    images, labels = examples(3)
-    models = [Constant(0.2), Constant(0.8)]
-    task = Segmenter(models, weights=[0, 1]).fit(images, labels)
-    np.testing.assert_allclose(task.predict_proba(images)[0], 0.8, atol=1e-6)
-    assert models[0].prepared == []
-    assert task.segment(images)[0].spread is None
-
-
-def test_the_weights_of_a_blend_depend_on_the_number_of_examples():
-    images, labels = examples(4)
-    blend = Blend((Constant(0.2), Constant(0.8)), {1: (0, 1), 4: (1, 1)})
-    for number, expected in [(1, 0.8), (3, 0.8), (4, 0.5)]:
-        task = Segmenter(blend).fit(images[:number], labels[:number])
-        np.testing.assert_allclose(task.predict_proba(images[:1])[0], expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"), [([1], "1 weights"), ([0, 0], "not all of them 0"), ([1, -1], "at least 0")]
-)
-def test_unusable_weights_are_refused(weights, message):
-    with pytest.raises(InputError, match=message):
-        Segmenter([Constant(0.2), Constant(0.8)], weights=weights)
-
-
-def test_weights_are_for_lists():
-    with pytest.raises(InputError, match="weights are for a list of models"):
-        Segmenter(Matcher(), weights=[1])

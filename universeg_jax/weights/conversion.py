@@ -75,7 +75,7 @@ def convert(
 
 
 def _difference(model: Model, again: Model) -> tuple[str, float]:
-    """Compare a model with the same model read again: what was compared, and the largest difference."""
+    """Compare a model with its copy that was read again. Return the kind of comparison and the largest difference."""
     return _output_difference(model, again) if isinstance(model, UniverSeg) else _parameter_difference(model, again)
 
 

@@ -34,9 +34,9 @@ def download(
 ) -> None:
     """Write the file at a URL to a path, which appears when it is complete.
 
-    Until then it is `path`.part. An interrupted download is resumed by the next call, if the server can and says
-    that the file is still the same (by its ETag or date, kept in `path`.part.version). One process at a time: where
-    others may ask for the same file, hold `files.locked` on its folder. Addresses and redirections must be https,
+    Until then its content is in `path`.part. The next call resumes an interrupted download, if the server can and the
+    file is the same. `path`.part.version keeps the ETag or date that shows this. Only one process may download a file
+    at a time: hold `files.locked` on its folder. Addresses and redirections must be https,
     except on this machine.
 
     Args:
@@ -75,7 +75,7 @@ def download(
                         part.unlink()
                         raise WeightsError(f"{url}: the server sends more than the {most:,} bytes of the file")
                     file.write(chunk)
-                    file.flush()  # a kill or a hang loses nothing
+                    file.flush()  # so that a kill or a hang loses nothing
                     bar.update(len(chunk))
         size = part.stat().st_size
         if total is not None and size != total:
@@ -142,7 +142,7 @@ def _request(url: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
 
 
 def _version(response: HTTPResponse) -> str:
-    """Return what tells versions of the file apart, by which a server can be asked to resume; empty without."""
+    """Return the ETag or date that tells versions of the file apart; empty if the server sends neither."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 

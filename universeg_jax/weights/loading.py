@@ -81,8 +81,8 @@ def load(weights: str | os.PathLike) -> Model | Blend:
 
     Args:
         weights: a name (`known_weights`), a folder that `store.save` or `universeg-jax convert` wrote, or a released
-            file of PyTorch. Names go before paths: "./open-v4" is a folder. Properties that no file shows are those
-            of the released network: a UniverSeg has no cross activation.
+            file of PyTorch. A name is tried before a path: "./open-v4" is a folder. A property that no file shows is
+            taken from the released network: a UniverSeg has no cross activation.
 
     Raises:
         WeightsError: unknown, damaged, of another network, or not to be downloaded; or the ViT-B of a SAM in a file
@@ -132,7 +132,7 @@ def universeg(
     config: UniverSegConfig | None = None,
     rngs: nnx.Rngs | None = None,
 ) -> UniverSeg:
-    """A UniverSeg, with random or with trained weights.
+    """Make a UniverSeg with random or trained weights.
 
     Args:
         pretrained: True for the authors' weights, which are downloaded when first used; or what `load` takes.
@@ -141,7 +141,7 @@ def universeg(
 
     Raises:
         InputError: pretrained together with config or rngs.
-        WeightsError, and warns: as `load`.
+        WeightsError: as `load`, which may also warn.
     """
     if pretrained is False:
         return UniverSeg(config or UniverSegConfig.v1(), rngs=rngs or nnx.Rngs(0))
@@ -168,7 +168,7 @@ def protosam(
     features: str | os.PathLike | None = None,
     config: "ProtoSAMConfig | None" = None,
 ) -> "ProtoSAM":
-    """A ProtoSAM of trained networks.
+    """Make a ProtoSAM of trained networks.
 
     Args:
         sam: weights of the network that refines, as `load` takes them.
@@ -178,7 +178,7 @@ def protosam(
     Raises:
         WeightsError: as `load`, and for weights of another kind of network.
     """
-    # Imported here so that a prediction with UniverSeg need not wait for it.
+    # Imported here because a prediction with UniverSeg does not need it.
     from universeg_jax.models.protosam.config import ProtoSAMConfig
     from universeg_jax.models.protosam.encoder import DINOv2Features
     from universeg_jax.models.protosam.pipeline import ProtoSAM

@@ -101,7 +101,7 @@ def save_lora(
 
     Args:
         adapters: arrays by name.
-        folder: to write; it must not exist.
+        folder: folder to write; it must not exist.
         base: name or path of the base weights, which loading needs.
         model: the base model, for its digest.
         provenance: where the adapters come from, as JSON can hold it.
@@ -125,7 +125,7 @@ def save_lora(
 
 
 def is_lora(folder: str | os.PathLike) -> bool:
-    """Whether a folder holds adapters."""
+    """Tell whether a folder holds adapters."""
     return (Path(folder) / DESCRIPTION).is_file()
 
 

@@ -1,9 +1,9 @@
 """Map PyTorch state dicts to models and back by a table of names.
 
-Buffers, which are stored with the parameters but not learned, are among them.
+Here parameters include buffers, which are stored but not learned.
 
-A table has one `Entry` for each tensor of the state dict, in its order. It is made for a given model, so that the
-names in it are plain names: what is missing or too much in a file is then a matter of comparing.
+A table has one `Entry` for each tensor of the state dict, in its order. It is made for one model, so all names in it
+are written out. A comparison of names then shows which tensors a file lacks.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Table of the networks that weights can be for. To add one, add a file in names/ and a line here."""
+"""Table of the networks that weights can belong to. To add one, add a file in names/ and a line here."""
 
 import os
 from pathlib import Path

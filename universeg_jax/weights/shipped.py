@@ -1,4 +1,4 @@
-"""Weights that come with this package. (Without imports of JAX, for the command line.)"""
+"""Names of the weights that come with this package. The command line imports it, so it does not import JAX."""
 
 from pathlib import Path
 

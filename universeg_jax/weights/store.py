@@ -44,7 +44,7 @@ def save(
     Raises:
         WeightsError: the folder exists, cannot be written, or the cross activation is not one of ACTIVATIONS.
     """
-    import orbax.checkpoint as ocp  # here because it is needed nowhere else and slow to import
+    import orbax.checkpoint as ocp  # slow to import, and needed here only
 
     parameters = {name: np.asarray(value, np.float32) for name, value in get_parameters(model).items()}
     description = {
@@ -158,7 +158,7 @@ def _sha256(folder: Path) -> dict[str, str]:
 
 
 def _alone() -> Any:
-    """Make options for Orbax, which would else wait for the other processes of a `jax.distributed` program."""
+    """Make options for Orbax, so that it does not wait for other processes of a `jax.distributed` program."""
     import orbax.checkpoint as ocp
 
     this = jax.process_index()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.painting_sam import PaintingSAM
+from tests.helpers.squares import BLUE, RED, SIZE, SUPPORT, corner, masks_of, predictor, scene
 from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
@@ -24,41 +25,8 @@ from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
 
-SIZE = 32
-GREY, RED, BLUE = (0.5, 0.5, 0.5), (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
 ALL = ComponentsConfig(keep=Keep.ALL)
 ALWAYS = RefinementConfig.always()
-
-
-def scene(*squares):
-    """An image (H,W,3) of squares (top, left, side, colour) on grey, and the mask of the red ones."""
-    image, mask = np.tile(np.float32(GREY), (SIZE, SIZE, 1)), np.zeros((SIZE, SIZE), np.float32)
-    for top, left, side, colour in squares:
-        part = slice(top, top + side), slice(left, left + side)
-        image[part], mask[part] = colour, colour == RED
-    return image, mask
-
-
-def corner(top, left, side):
-    """A red square without its lower right quarter, so that its box is not its mask."""
-    image, mask = scene((top, left, side, RED), (top + side // 2, left + side // 2, side // 2, BLUE))
-    return image, mask
-
-
-SUPPORT = scene((4, 4, 12, RED), (20, 20, 8, BLUE))
-
-
-def predictor(support=SUPPORT, *, sam=None, **options):
-    images, masks = np.stack([support[0]]), np.stack([support[1]])[None, ..., None]
-    # Squares are anywhere, and boxes are exact.
-    exact = {"alp": ALPConfig(position_weight=0.0), "linear": None, "prompts": PromptsConfig(box_margin=0.0)}
-    options = {**exact, **options}
-    model = ProtoSAM(sam or PaintingSAM(), config=ProtoSAMConfig(**options))
-    return model.prepare(images, masks, np.ones((1, 1), bool))
-
-
-def masks_of(task, *images):
-    return np.asarray(task(np.stack(images)))[0, ..., 0] > 0
 
 
 def test_it_is_an_in_context_model():
@@ -206,39 +174,6 @@ def test_shots_that_do_not_count_change_nothing():
     images, labels = np.stack([SUPPORT[0], other]), np.stack([SUPPORT[1], 1 - mask])[None, ..., None]
     masked = model.prepare(images, labels, np.array([[True, False]]))
     np.testing.assert_allclose(masked(image[None]), predictor()(image[None]), atol=1e-4)
-
-
-def several(entries, **options):
-    """A task of several support entries (image, mask)."""
-    images, masks = (np.stack(part) for part in zip(*entries, strict=True))
-    exact = {"alp": ALPConfig(position_weight=0.0), "linear": None, "refinement": None}
-    model = ProtoSAM(PaintingSAM(), config=ProtoSAMConfig(**(exact | options)))
-    return model.prepare(images, masks[None, ..., None], np.ones((1, len(entries)), bool))
-
-
-BLUE_WANTED = SUPPORT[0], scene((20, 20, 8, RED))[1]  # the image of SUPPORT, but the blue square is the foreground
-
-
-def test_entries_without_weight_are_not_used():
-    image, _ = corner(8, 12, 16)
-    expected = [masks_of(several([entry]), image)[0] for entry in (SUPPORT, BLUE_WANTED)]
-    found = np.asarray(several([SUPPORT, BLUE_WANTED])(np.stack([image, image]), weights=np.eye(2)))[0, ..., 0] > 0
-    np.testing.assert_array_equal(found, expected)
-    assert (found[0] != found[1]).any()
-
-
-def test_each_target_is_compared_with_the_most_similar_entries():
-    image, _ = scene((16, 4, 12, RED), (4, 20, 8, BLUE))
-    task = several([SUPPORT, (image, scene((4, 20, 8, RED))[1])], nearest=1)
-    targets = scene((5, 4, 12, RED), (20, 20, 8, BLUE))[0], scene((16, 5, 12, RED), (4, 20, 8, BLUE))[0]
-    like_first, like_second = masks_of(task, *targets)
-    assert like_first[8, 8]
-    assert not like_first[24, 24]
-    assert like_second[6, 24]
-    assert not like_second[20, 8]
-    by_weight = np.asarray(task(targets[0][None], weights=np.array([[0.5, 1.0]])))[0, 0, ..., 0] > 0
-    assert by_weight[24, 24]  # a larger weight is preferred to similarity
-    assert not by_weight[8, 8]
 
 
 def test_turns_of_what_does_not_depend_on_direction_change_nothing():

@@ -42,7 +42,7 @@ class EncoderLearner:
 
     def __init__(self, config: EncoderTrainConfig, network: SAM | DINOv2 | None = None):
         self.config = config
-        self.network = _trainable(config.weights) if network is None else network
+        self.network = _checked(load_network(config.weights) if network is None else network, config.weights)
         if isinstance(self.network, SAM):
             wanted = self.network.config.input_size
             for stage in config.stages:
@@ -130,8 +130,7 @@ class EncoderLearner:
         return lax.map(one, images).astype(jnp.float32)
 
 
-def _trainable(weights: str) -> SAM | DINOv2:
-    network = load_network(weights)
+def _checked(network: object, weights: str) -> SAM | DINOv2:
     if not isinstance(network, SAM | DINOv2):
         raise InputError(f"weights {weights}: belong to a {type(network).__name__}; pass a SAM or a DINOv2")
     return network

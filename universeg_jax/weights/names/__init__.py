@@ -51,7 +51,7 @@ class Network:
     read_options: Callable[..., dict[str, Any]] = field(default=lambda file, state_dict, **options: options)
 
     def recognises(self, state_dict: Tensors) -> bool:
-        """Say whether a state dict is of this kind."""
+        """Tell whether a state dict is of this kind."""
         return any(name in state_dict for name in self.signs)
 
     def shown(self, config: Any) -> dict[str, Any]:

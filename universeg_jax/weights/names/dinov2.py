@@ -14,7 +14,7 @@ TOKENS = (0, 1, 2)  # as they are
 HEAD_FEATURES = 64
 """Features of one attention head, the same in all sizes; no file shows it."""
 
-UNUSED = ("mask_token",)  # stood for hidden patches in training
+UNUSED = ("mask_token",)  # replaces hidden patches in training
 
 
 def dinov2_table(config: DINOv2Config) -> list[Entry]:

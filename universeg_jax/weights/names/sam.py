@@ -25,8 +25,9 @@ ENCODER = "image_encoder"
 def infer_config(state_dict: Tensors, *, medsam: bool = False) -> SAMConfig:
     """Read the configuration from names and shapes of a released state dict.
 
-    No file shows the heads of the decoder, which are always 8. Nor does one show the input size of a TinyViT: it is
-    the one that gives an image embedding of 64×64. A stem of 1×1 convolutions is LiteMedSAM's, with images in [0,1].
+    No file shows the number of heads of the decoder; it is always 8. No file shows the input size of a TinyViT either;
+    it is the size that gives an image embedding of 64×64. A stem of 1×1 convolutions is LiteMedSAM's; its images are in
+    [0,1].
 
     Args:
         medsam: whether images are in [0,1], without SAM's mean and deviation, which no file shows.
@@ -215,8 +216,8 @@ def _attention_table(theirs: str, ours: str) -> list[Entry]:
 def is_medsam(file: str | os.PathLike, state_dict: Tensors, *, medsam: bool | None = None) -> bool:
     """Say whether a file of a SAM takes images in [0,1] as they are, as MedSAM does, or minus SAM's mean.
 
-    Where shapes leave that open, the file is compared with the released ones: a wrong guess would give worse masks and
-    no error.
+    If the shapes do not tell, the file is compared with the released ones. A wrong guess would give worse masks without
+    an error.
 
     Args:
         state_dict: content of the file.

@@ -1,10 +1,9 @@
 """Read and write PyTorch weight files without PyTorch and without executing anything in them.
 
-Two exist, defined by torch/serialization.py: a zip archive (PyTorch since 1.6), and the legacy sequence
-of five pickles (magic number, protocol, system, object, storage keys) and the storages.
+torch/serialization.py defines two formats: a zip archive (since PyTorch 1.6), and an older sequence of five pickles
+followed by the storages. The pickles are a magic number, the protocol, the system, the object and the keys of storages.
 
-A file holds a pickle that describes the tensors (torch_pickle.py, torch_names.py) and, beside it, their
-bytes (torch_layouts.py).
+Both hold a pickle that describes the tensors (`unpickle.py`), and the bytes of the storages.
 """
 
 import functools
@@ -33,7 +32,7 @@ BIG_ENDIAN = "was written on a big-endian machine (or is damaged): save it again
 DAMAGE = (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, OverflowError, struct.error)
 """Errors that zipfile raises for damaged archives."""
 
-# What people mistake for a weight file: where it begins, how, and what it is.
+# Files that people mistake for a weight file: offset and content of the signature, and the kind of file.
 OTHER_FORMATS = (
     (0, b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
     (0, b"<", "an HTML or XML page, perhaps an error or login page saved by a download"),
@@ -137,7 +136,7 @@ def load_torch(path: str | os.PathLike, *, key: str | None = None) -> dict[str, 
         key: which entry of a checkpoint to take, where several are dictionaries of tensors; "a.b" for an inner one.
 
     Returns:
-        names -> arrays in the file's order: writable, C-contiguous, sharing memory with nothing. Of dtype
+        names -> arrays in the order of the file. They are writable, C-contiguous and share no memory. Their dtypes are
         float64/32/16, bfloat16 (ml_dtypes), int8 to int64, uint8 to uint64 or bool.
 
     Raises:
@@ -151,7 +150,7 @@ def load_torch(path: str | os.PathLike, *, key: str | None = None) -> dict[str, 
             value, read_storage = open_torch(file)
             tensors = _find_state_dict(value, key)
             _check_sizes(tensors, limit=16 * 2**20 + 4 * path.stat().st_size)
-            # By storage, so that each is read once and one at a time is in memory.
+            # Tensors are grouped by storage, so that each storage is read once and only one is in memory.
             by_storage = sorted(tensors.items(), key=lambda item: item[1].storage.key)
             arrays = {name: _to_array(tensor, read_storage) for name, tensor in by_storage}
             return {name: arrays[name] for name in tensors}
@@ -184,7 +183,7 @@ def _find_state_dict(value: Any, key: str | None) -> dict[str, Tensor]:
 
 
 def _state_dicts(value: Mapping[Any, Any], prefix: str = "", depth: int = 4) -> dict[str, dict[str, Tensor]]:
-    """Dictionaries of tensors inside a checkpoint, by their keys joined with dots."""
+    """Find the dictionaries of tensors inside a checkpoint, by their keys joined with dots."""
     found: dict[str, dict[str, Tensor]] = {}
     for name, entry in value.items():
         if not isinstance(name, str) or not isinstance(entry, dict) or depth == 0:
@@ -212,7 +211,7 @@ def _check_sizes(tensors: Mapping[str, Tensor], limit: int) -> None:
     for name, tensor in tensors.items():
         about = f"tensor {name[:100]!r} of shape {str(tensor.size)[:100]}"
         total += math.prod(tensor.size) * tensor.dtype.itemsize
-        # The second: NumPy has a largest size for empty arrays, too.
+        # The second condition: NumPy limits the size of empty arrays too.
         if total > limit or math.prod(side or 1 for side in tensor.size) > 2**50:
             raise WeightsError(f"{about}: up to it, the tensors are larger than a file of this size can hold")
         last = tensor.offset + sum((side - 1) * step for side, step in zip(tensor.size, tensor.stride, strict=True))

@@ -1,14 +1,13 @@
 """Read the pickle inside a PyTorch weight file without executing anything.
 
-In the file these are classes and functions of torch; here, each storage class is its dtype and each
-function a few lines below that check their arguments. Which version writes which: torch/_utils.py,
-torch/_tensor.py, torch/serialization.py.
+The file names classes and functions of torch. Here a storage class is represented by its dtype. Each function is a few
+lines that check their arguments. torch/_utils.py, torch/_tensor.py and torch/serialization.py write these names.
 
-A pickle is a program for a small stack machine, and the usual machine lets it import and call any Python
-function. The one below knows only the instructions that torch.save writes for a state dict, and only the
-names of torch_names.py. It is written out rather than derived from pickle.Unpickler, because that class
-can be kept from importing but not from the rest: it reserves whatever memory a damaged length or memo
-index asks for, and calls methods (append, __setitem__, __setstate__) of whatever lies on the stack.
+A pickle is a program for a small stack machine. Python's own machine lets it import and call any function. This one
+knows only the instructions that `torch.save` writes for a state dict, and only the names in `find_global`.
+
+`pickle.Unpickler` is not used. A subclass can forbid imports, but it still reserves as much memory as a damaged length
+demands, and calls methods of any object on the stack.
 """
 
 import pickletools
@@ -50,7 +49,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A view into a storage; offset and strides count elements. Not yet checked against the storage."""
+    """A view into a storage; offset and strides count elements. They are not yet checked against the storage."""
 
     storage: Storage
     dtype: np.dtype
@@ -132,14 +131,14 @@ def find_global(module, name):
 
 
 def call(function, arguments):
-    """Call what find_global returned: nothing else on the stack is callable."""
+    """Call a stand-in that `find_global` returned. Nothing else on the stack can be called."""
     if not callable(function) or not isinstance(arguments, tuple):
         raise WeightsError("calls something that is not a function")
     return function(*arguments)
 
 
 def find_storage(identifier) -> Storage:
-    """The storage that a persistent id describes."""
+    """Return the storage that a persistent id describes."""
     # The legacy format adds a sixth element, for the views of storages that early PyTorch made; now None.
     match identifier:
         case ("storage", np.dtype() as dtype, str(key), str(), int(numel), *view) if numel >= 0:
@@ -257,7 +256,7 @@ def _interpret(stream: BinaryIO, storages: dict[str, Storage]) -> Any:
                 arguments, function = stack.pop(), stack.pop()
                 stack.append(call(function, arguments))
             case "BUILD":
-                # Attributes: what a state dict carries is _metadata, the versions of its modules.
+                # A state dict has one attribute, _metadata: the versions of its modules.
                 stack.pop()
                 if not isinstance(stack[-1], dict):
                     raise WeightsError("sets attributes of something that is not an OrderedDict")
