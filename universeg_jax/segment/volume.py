@@ -150,7 +150,7 @@ def fit_volumes(
     Args:
         segmenter: its models segment the slices.
         volumes: read one at a time, once for each axis.
-        axis: one of `AXES`; "all" for the mean over the axes whose slices are not flat; None for the axis that the
+        axis: one of `AXES`; "all" for the mean over the axes whose pixels are nearly square; None for the axis that the
             first volume was taken along.
         choice: which labelled slices are shown for a slice.
         modality: "CT", "MR", ...; by default what the first volume's file says.
