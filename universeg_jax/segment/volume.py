@@ -17,7 +17,7 @@ from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.slice_pool import LabelledSlice, SlicePool, read_slices, view_slice
 from universeg_jax.util.checks import check_number
 
-FLAT = 3.0  # ratio of the spacings within slices beyond which an axis is not used by axis="all"
+OBLONG = 3.0  # ratio of the spacings within slices beyond which an axis is not used by axis="all"
 LEVELS = 255  # of the mean probability over axes, which takes one byte per voxel and class
 
 
@@ -150,8 +150,8 @@ def fit_volumes(
     Args:
         segmenter: its models segment the slices.
         volumes: read one at a time, once for each axis.
-        axis: one of `AXES`; "all" for the mean over the axes whose pixels are nearly square; None for the axis that the
-            first volume was taken along.
+        axis: one of `AXES`; "all" for the mean over the axes whose pixels are at most `OBLONG` times as long as wide;
+            None for the axis that the first volume was taken along.
         choice: which labelled slices are shown for a slice.
         modality: "CT", "MR", ...; by default what the first volume's file says.
         labelled_slices: leave out slices without a label, of volumes that are labelled in part.
@@ -255,7 +255,8 @@ def _axes(axis: str | None, volume: Volume) -> list[str]:
     if axis != "all":
         return [axis or coarsest_axis(volume)]
     spacings = {one: Planes.of(volume, one).spacing[1:] for one in AXES}
-    return [one for one, spacing in spacings.items() if max(spacing) <= FLAT * min(spacing)] or [coarsest_axis(volume)]
+    used = [one for one, spacing in spacings.items() if max(spacing) <= OBLONG * min(spacing)]
+    return used or [coarsest_axis(volume)]
 
 
 def _warn_of_auto(segmenter: Segmenter) -> None:
