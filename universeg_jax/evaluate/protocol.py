@@ -81,7 +81,7 @@ class EvaluationProtocol:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """Cases and support of every task.
 
     Attributes:
@@ -95,7 +95,7 @@ class Plan:
     too_small: dict[str, int]
 
 
-def make_plan(data: Data, tasks: Sequence[CorpusTask], protocol: EvaluationProtocol) -> Plan:
+def make_plan(data: Data, tasks: Sequence[CorpusTask], protocol: EvaluationProtocol) -> EvaluationPlan:
     """Choose the cases and the support of every task.
 
     Raises:
@@ -122,7 +122,7 @@ def make_plan(data: Data, tasks: Sequence[CorpusTask], protocol: EvaluationProto
     if not made:
         reason = next((f"; {name}: {why}" for name, why in left_out.items()), "")
         raise InputError(f"none of {len(left_out)} tasks can be evaluated{reason}")
-    return Plan(made, left_out, too_small)
+    return EvaluationPlan(made, left_out, too_small)
 
 
 def _count(folds: Sequence[Fold]) -> int:

@@ -17,7 +17,7 @@ from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import Case, Data, Fold, SupportPool, read_cached
 from universeg_jax.evaluate.methods import Method
 from universeg_jax.evaluate.metrics import Scores, as_array, score
-from universeg_jax.evaluate.protocol import EvaluationProtocol, Plan, make_plan
+from universeg_jax.evaluate.protocol import EvaluationPlan, EvaluationProtocol, make_plan
 from universeg_jax.evaluate.records import Key, Record, Records
 from universeg_jax.evaluate.summary import Cells, Condition, Summary, by_condition, difference, summarise
 from universeg_jax.util.random import generator
@@ -89,7 +89,7 @@ class TaskRun:
 
 def run(
     data: Data,
-    plan: Plan,
+    plan: EvaluationPlan,
     methods: Sequence[Method],
     protocol: EvaluationProtocol,
     records: Records,
@@ -121,7 +121,7 @@ class Evaluation:
         cells, summaries: of each condition, in the order of methods, pools and support sizes.
     """
 
-    plan: Plan
+    plan: EvaluationPlan
     records: dict[Key, Record]
     cells: dict[Condition, Cells]
     summaries: dict[Condition, Summary]

@@ -9,7 +9,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.methods import digest
-from universeg_jax.models.protosam.encoder import Encoded, FeatureExtractor, ImageEncoder
+from universeg_jax.models.protosam.encoder import Encoded, EncoderLike, FeatureExtractor
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.util.files import whole_file
@@ -27,7 +27,7 @@ class StoredEncoder:
         InputError: a file of the folder is damaged, or cannot be written.
     """
 
-    def __init__(self, encoder: ImageEncoder, folder: Path | None, *, capacity: int):
+    def __init__(self, encoder: EncoderLike, folder: Path | None, *, capacity: int):
         self._encoder, self._folder, self._capacity = encoder, folder, capacity
         self._known: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         if folder is not None:

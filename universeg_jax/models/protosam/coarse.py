@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores
 from universeg_jax.models.protosam.config import ALPConfig, LinearConfig, ProtoSAMConfig, Turn
-from universeg_jax.models.protosam.encoder import Encoded, ImageEncoder, in_batches
+from universeg_jax.models.protosam.encoder import Encoded, EncoderLike, in_batches
 from universeg_jax.models.protosam.linear import LinearClassifier, fit_linear, linear_scores
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array
@@ -43,7 +43,7 @@ class CoarseTask:
 
     def __init__(
         self,
-        encoder: ImageEncoder,
+        encoder: EncoderLike,
         config: ProtoSAMConfig,
         images: np.ndarray,
         labels: np.ndarray,

@@ -48,7 +48,7 @@ class Encoded(NamedTuple):
     embedding: Array | None
 
 
-class ImageEncoder(Protocol):
+class EncoderLike(Protocol):
     """Encoder of images for both halves of ProtoSAM: an `Encoder`, or one that keeps its results elsewhere."""
 
     @property

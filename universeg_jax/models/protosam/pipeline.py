@@ -20,7 +20,7 @@ from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.coarse import CoarseTask
 from universeg_jax.models.protosam.components import Component, choose_components, count, find_components, union
 from universeg_jax.models.protosam.config import MaskChoice, ProtoSAMConfig, RefinementConfig
-from universeg_jax.models.protosam.encoder import DINOv2Features, Encoder, FeatureExtractor, ImageEncoder
+from universeg_jax.models.protosam.encoder import DINOv2Features, Encoder, EncoderLike, FeatureExtractor
 from universeg_jax.models.protosam.padding import Regions, in_padding, repeat_edges
 from universeg_jax.models.protosam.prompts import INSIDE
 from universeg_jax.models.protosam.refine import LIMIT, RefinementRequest, combine, decode_components
@@ -51,7 +51,7 @@ class ProtoSAM:
     ) -> None:
         self.config = ProtoSAMConfig() if config is None else config
         _check_parts(sam, features, self.config)
-        self.encoder: ImageEncoder = Encoder(sam, features, self.config.stages)
+        self.encoder: EncoderLike = Encoder(sam, features, self.config.stages)
 
     @property
     def sam(self) -> SAM:
@@ -159,7 +159,7 @@ class ProtoSAMTask:
         refined: (K,) True if the decoder refines the class.
     """
 
-    encoder: ImageEncoder
+    encoder: EncoderLike
     config: ProtoSAMConfig
     coarse: CoarseTask
     images: np.ndarray
