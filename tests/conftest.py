@@ -1,6 +1,7 @@
 """Settings of a test run: devices, precision, compiled code that is shared, and no weights of this machine."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -29,20 +30,21 @@ install_import_hook(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share compiled code between the workers of pytest-xdist, the commands that tests start, and the next run.
+    """Compile quickly, and share compiled code with other workers, the commands that tests start, and the next run.
 
-    A folder that the user chose stays as it is. The folder has no limit of size: with a limit, an entry that a killed
-    process left unfinished would keep all others from being written.
+    Compiling is most of the time of the tests, and their networks are tiny. A folder that the user chose stays as it
+    is. The folder has no limit of size: with a limit, an entry that a killed process left unfinished would keep all
+    others from being written.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    options = {
-        "jax_compilation_cache_dir": str(config.cache.mkdir("jax")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    for name, value in options.items():
-        jax.config.update(name, value)
-        os.environ[name.upper()] = str(value)
+    _set_for_all_processes("jax_disable_most_optimizations", True)
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        _set_for_all_processes("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
+        _set_for_all_processes("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+def _set_for_all_processes(name: str, value: bool | float | str) -> None:
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,3 +64,11 @@ def only_shipped_weights(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     if not request.node.get_closest_marker("compare"):
         monkeypatch.setenv("UNIVERSEG_JAX_CACHE", str(empty_cache))
         monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+@pytest.fixture
+def compiled_as_by_users() -> Iterator[None]:
+    """Compile with all optimisations, for tests of real sizes and of what compilers may change."""
+    _set_for_all_processes("jax_disable_most_optimizations", False)
+    yield
+    _set_for_all_processes("jax_disable_most_optimizations", True)

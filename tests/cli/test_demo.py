@@ -79,7 +79,7 @@ def few_examples(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_examples")
+@pytest.mark.usefixtures("few_examples", "compiled_as_by_users")
 def test_shipped_weights_segment_the_examples(tmp_path):
     assert main(["demo", "--out", str(tmp_path / "demo"), "--quiet"]) == 0
     report = json.loads((tmp_path / "demo" / "report.json").read_text())

@@ -1,7 +1,6 @@
 import shutil
 from functools import partial
 
-import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -64,9 +63,7 @@ def folder(tmp_path, sources, small_networks, monkeypatch):
     monkeypatch.setattr(universeg_jax.train.finetune.run, "FineTuning", partial(FineTuning, policy=Policy.none()))
     copy = tmp_path / "work"
     shutil.copytree(sources, copy)
-    jax.config.update("jax_disable_most_optimizations", True)  # compile quickly
-    yield copy
-    jax.config.update("jax_disable_most_optimizations", False)
+    return copy
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ def tutorial():
 def test_the_tutorial_runs(tutorial, small_networks, tmp_path, monkeypatch):
     """All cells run without an error, with small random networks in place of the real weights."""
     monkeypatch.setenv("UNIVERSEG_JAX_CACHE", str(small_networks / "cache"))
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compile quickly
     first = SMALL_NETWORKS.format(folder=str(small_networks / "shipped"))
     tutorial.cells.insert(0, nbformat.v4.new_code_cell(first))
     place = {"metadata": {"path": str(tmp_path)}}

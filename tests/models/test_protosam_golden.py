@@ -8,6 +8,8 @@ from tests.helpers.protosam_networks import GOLDEN, PLAIN, REGISTERS, TINY_VIT, 
 from tests.helpers.protosam_prompts import PROMPTS
 from universeg_jax.nn.layers import gelu
 
+pytestmark = pytest.mark.usefixtures("compiled_as_by_users")
+
 
 def golden(name):
     with np.load(GOLDEN / f"{name}.npz") as file:

@@ -13,6 +13,9 @@ from universeg_jax.weights import export_universeg
 
 pytestmark = pytest.mark.slow
 
+FULLY = ("cross_act", "v1_s5")
+"""Cases that are compiled with all optimisations; the others are compiled quickly."""
+
 
 def soft_dice_loss(logits, label):
     probability, axes = jax.nn.sigmoid(logits), (1, 2, 3)
@@ -48,7 +51,9 @@ def test_definition_gives_the_official_logits(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_logits_loss_and_every_gradient_are_the_official_ones(name):
+def test_logits_loss_and_every_gradient_are_the_official_ones(name, request):
+    if name in FULLY:
+        request.getfixturevalue("compiled_as_by_users")
     golden = load_golden(name)
     step = jax.jit(loss_and_logits(type(golden.model).__call__))
     arrays = golden.target, golden.target_label, golden.support_images, golden.support_labels
@@ -56,16 +61,7 @@ def test_logits_loss_and_every_gradient_are_the_official_ones(name):
     check(golden, loss, logits, gradients)
 
 
-@pytest.fixture
-def compiled_quickly():
-    """Compile in half of the time. (The tests above compile as users do.)"""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.usefixtures("compiled_quickly")
 def test_the_same_with_the_support_spread_over_four_devices(name):
     golden = load_golden(name)
     batch, size = golden.support_images.shape[:2]

@@ -1,17 +1,7 @@
-import jax
 import pytest
 
 from tests.helpers.corpora import prepare_all
 from tests.helpers.make_sources import npz
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_quickly():
-    """Compile quickly rather than well: compiling is most of the time of these tests."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="package")
