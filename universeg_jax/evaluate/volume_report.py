@@ -86,7 +86,7 @@ def _cells(estimate: Estimate) -> list[str]:
     cells = []
     for i, digits in enumerate(DIGITS):
         cell = f"{estimate.mean[i]:.{digits}f}"
-        if estimate.low is not None:
+        if estimate.low is not None and estimate.high is not None:
             cell += f" [{estimate.low[i]:.{digits}f}, {estimate.high[i]:.{digits}f}]"
         cells.append(cell)
     return cells

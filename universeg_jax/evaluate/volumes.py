@@ -20,7 +20,7 @@ from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.volume import fit_volumes
 from universeg_jax.util.checks import check_number
-from universeg_jax.util.line_file import LineFile
+from universeg_jax.util.json_files import LineFile
 from universeg_jax.util.random import generator
 
 MEASUREMENTS = "volumes.jsonl"
@@ -136,7 +136,7 @@ def evaluate_volumes(
     plan = make_volume_plan(subjects, protocol)
     file = LineFile(out / MEASUREMENTS)
     options = {name: value for name, value in asdict(protocol).items() if name not in ("draws", "targets")}
-    about = {"identity": identity, **options, "volumes": [_stamp(one.image) + _stamp(one.mask) for one in folder.files]}
+    about = {"identity": identity, **options, "volumes": [_stamp(one.image, one.mask) for one in folder.files]}
     if overwrite:
         (out / MEASUREMENTS).unlink(missing_ok=True)
     done = {score.key: score for score in _open(file, json.loads(json.dumps(about)))}
@@ -207,13 +207,15 @@ def score_volume(
         if value:
             found, true = mask == value, target.labels == value
             surface, distance = surface_scores(found, true, tolerance=tolerance, spacing=target.image.spacing)
-            scores[names.get(value, str(value))] = tuple(round(x, 6) for x in (dice(found, true), surface, distance))
+            overlap = dice(found, true)
+            scores[names.get(value, str(value))] = round(overlap, 6), round(surface, 6), round(distance, 6)
     return scores
 
 
-def _stamp(path: Path) -> list:
-    """Name, size and time of a file or of the files of a folder: others when the data change."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+def _stamp(*paths: Path | None) -> list:
+    """Return name, size and time of files and of the files in folders, which change when the data do."""
+    given = [path for path in paths if path is not None]
+    files = [file for path in given for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 

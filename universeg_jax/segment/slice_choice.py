@@ -85,7 +85,7 @@ class SliceChoice:
         if not self.negatives:  # a structure without any slice would have no support
             missing = [way[0] for way in ways if way and not set(way) & set(chosen)]
             chosen = [*chosen[: max(0, self.size - len(missing))], *missing]
-        counts = np.ones((len(candidates.shown), len(chosen)), bool)
+        counts: np.ndarray = np.ones((len(candidates.shown), len(chosen)), bool)
         for own, shows in zip(counts, candidates.shown[:, chosen], strict=True):
             if shows.any() and self.negatives < 1:
                 most = int(shows.sum() * self.negatives / (1 - self.negatives))
@@ -148,12 +148,12 @@ def _fair(order: np.ndarray, subjects: np.ndarray) -> list[int]:
 
 def _in_turn(chosen: list[int], ways: list[list[int]], size: int) -> list[int]:
     """Add the first entry of each list that is not chosen yet, list after list, up to a size."""
-    chosen, ways = list(chosen), [iter(way) for way in ways]
-    while len(chosen) < size and ways:
-        for way in list(ways):
+    chosen, left = list(chosen), [iter(way) for way in ways]
+    while len(chosen) < size and left:
+        for way in list(left):
             new = next((i for i in way if i not in chosen), None)
             if new is None:
-                ways.remove(way)
+                left.remove(way)
             elif len(chosen) < size:
                 chosen.append(new)
     return chosen

@@ -40,7 +40,9 @@ def read_examples(
     Raises:
         InputError: volumes that cannot be used, or labels of one value.
     """
-    images, labels, names, subjects = [], [], [], []
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    names, subjects = [], []
     found: dict[str, list[int]] = {}
     most = max(FEWEST, MOST // max(1, len(folder)))
     for number, file in enumerate(folder.files):
@@ -62,7 +64,7 @@ def read_examples(
         raise InputError(f"{folder.folder}: every mask is {values[0] if values else 'empty'}: mark a structure in one")
     classes = {value: folder.class_names.get(value, str(value)) for value in values}
     coding = GreyCoding(wide=values[-1] > 255)
-    return SupportFolder(folder.folder, names, images, labels, coding, classes), subjects, axis
+    return SupportFolder(folder.folder, names, images, labels, coding, classes), subjects, str(axis)
 
 
 def _chosen(labelled: LabelledVolume, axis: str, most: int) -> Sequence[int]:
