@@ -134,7 +134,7 @@ class Events:
 
         Gradio places a layer rightly only once its background is there.
         """
-        if not opened.name or opened.painted(value, self.workspace.colours) is not None:
+        if opened.layer is None or opened.painted(value, self.workspace.colours) is not None:
             return gr.skip()
         return editor.with_layer(self.workspace.picture(opened.name), opened.layer)
 
@@ -143,7 +143,7 @@ class Events:
     def leave(self, opened: Opened, value: dict | None) -> Opened:
         """Save what was painted on an image before another one is opened."""
         values = opened.painted(value, self.workspace.colours)
-        if not opened.is_changed(values):
+        if values is None or not opened.is_changed(values):
             return opened
         state = self.workspace.state(opened.name)
         try:
@@ -270,7 +270,7 @@ class Events:
         event: gr.SelectData,
     ) -> tuple:
         """Put the structure at the clicks, or in a box of two clicks, into the mask of the opened image."""
-        if not opened.name:
+        if not opened.name or opened.layer is None:
             raise gr.Error("Open an image first.")
         points, box = (*opened.points, tuple(event.index)), kind == "Box"
         picture = self.workspace.picture(opened.name)

@@ -4,6 +4,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -33,7 +34,8 @@ def export_zip(workspace: Workspace, folder: Path) -> Path:
     if not saved:
         raise InputError(f"{workspace.folder}: no mask is saved yet; confirm an image first")
     shown = [saved[i] for i in np.unique(np.linspace(0, len(saved) - 1, min(len(saved), SHOWN)).astype(int))]
-    results = [Result(name, workspace.image(name), workspace.mask(name)) for name in shown]
+    masks = ((name, workspace.mask(name)) for name in shown)
+    results = [Result(name, workspace.image(name), mask) for name, mask in masks if mask is not None]
     unit = "slices" if workspace.scans else "images"
     note = f"{len(workspace.confirmed())} of {len(workspace.names)} {unit} confirmed"
     title = workspace.folder.resolve().name
@@ -63,7 +65,7 @@ def _picture_files(workspace: Workspace, saved: list[str], folder: Path) -> Iter
 
 def _volume_files(workspace: Workspace, saved: list[str], folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield masks as NIfTI and DICOM SEG, and their names in the zip."""
-    files = workspace.files
+    files = cast(ScanSlices, workspace.files)
     for name in dict.fromkeys(files.scan_of(one) for one in saved):
         scan, labels = files.scan(name), files.scan_labels(name)
         if labels is None:

@@ -45,4 +45,5 @@ class Opened:
 
     def is_changed(self, values: np.ndarray | None) -> bool:
         """Tell whether painted class values must be saved; None, of an editor that shows another image, need not."""
-        return values is not None and (self.unsaved or not np.array_equal(values, self.layer.values))
+        drawn = None if self.layer is None else self.layer.values
+        return values is not None and (self.unsaved or drawn is None or not np.array_equal(values, drawn))

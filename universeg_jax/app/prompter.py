@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import cast
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Prompter:
                 chosen = 0
             else:
                 resized_points = prompts_to_resized(corners[None], size, longest)
-                labels = np.ones((1, len(corners)), np.int32)
+                labels: np.ndarray = np.ones((1, len(corners)), np.int32)
                 logits, scores = self.sam.decode(embedding, points=resized_points, point_labels=labels)
                 chosen = 0 if len(corners) > 1 else 1 + int(np.argmax(np.asarray(scores)[0, 1:]))
         return np.asarray(logits_to_image(logits, size, longest))[0, chosen] > 0
@@ -72,6 +73,6 @@ def lazy_prompter(workspace: Workspace) -> Callable[[], Prompter]:
 
     @cache
     def prompter() -> Prompter:
-        return Prompter(workspace, load("lite-medsam"))
+        return Prompter(workspace, cast(SAM, load("lite-medsam")))
 
     return prompter

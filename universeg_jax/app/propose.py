@@ -4,6 +4,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import cast
 
 import numpy as np
 
@@ -87,8 +88,9 @@ class Proposer:
             labels = [self.workspace.mask(name) for name in examples]
             classes = tuple(sorted(set().union(*(np.unique(label).tolist() for label in labels))))
             segmenter, number = self.segmenter(), len(examples)
-            task = segmenter.fit(images, labels, names=examples, choice=self._choice(number, classes))
-            if task.choice is not None and self._choice(number, classes) is None:
+            choice = self._choice(number, classes)
+            task = cast(Task, segmenter.fit(images, labels, names=examples, choice=choice))
+            if task.choice is not None and choice is None:
                 self._chosen = number, classes, task.choice
             self._fitted = key, task
         return self._fitted[1], examples

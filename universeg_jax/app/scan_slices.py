@@ -212,7 +212,7 @@ class ScanSlices:
             )
         most = max(int(np.max(values, initial=0)) for values in masks.values())
         wide = np.uint8 if most < 256 and (before is None or before.dtype == np.uint8) else np.uint16
-        labels = np.zeros(scan.place.shape, wide) if before is None else before.astype(wide)
+        labels: np.ndarray = np.zeros(scan.place.shape, wide) if before is None else before.astype(wide)
         view = scan.planes.view(labels)
         for slice_, values in masks.items():
             index = self._place(slice_)[1]
@@ -241,8 +241,9 @@ class ScanSlices:
                 self.seen[name] = list(known)
             else:
                 labels = self.scan_labels(name)
-                shown = scan.planes.view(labels).any(axis=(1, 2))
-                self.labelled |= {self.scans[name][i] for i in np.flatnonzero(shown)}
+                if labels is not None:
+                    shown = scan.planes.view(labels).any(axis=(1, 2))
+                    self.labelled |= {self.scans[name][i] for i in np.flatnonzero(shown)}
             self.values |= set(self.seen[name][2:])
         self.labelled &= set(self.names)
 

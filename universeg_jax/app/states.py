@@ -58,13 +58,14 @@ class Session:
         for name, about in (images if isinstance(images, dict) else {}).items():
             if isinstance(about, dict) and about.get("state") in known:
                 forecast = about.get("forecast")
-                usable = isinstance(forecast, int | float) and 0 <= forecast <= 1
-                kept[name] = Kept(known[about["state"]], float(forecast) if usable else None)
-        numbers = isinstance(masks, dict) and all(
+                usable = float(forecast) if isinstance(forecast, int | float) and 0 <= forecast <= 1 else None
+                kept[name] = Kept(known[about["state"]], usable)
+        if not isinstance(masks, dict) or not all(
             isinstance(about, list) and len(about) > 1 and all(isinstance(number, int) for number in about)
             for about in masks.values()
-        )
-        return cls(kept, masks if numbers else {}, axis if isinstance(axis, str) else "")
+        ):
+            masks = {}
+        return cls(kept, masks, axis if isinstance(axis, str) else "")
 
     def write(self, file: Path) -> None:
         """Write the session whole or not at all."""

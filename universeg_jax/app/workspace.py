@@ -107,7 +107,7 @@ class Workspace:
     def confirmed_last(self, most: int) -> list[str]:
         """Return the names of the images that were confirmed last, at most so many, sorted."""
         last = [name for name, state in self._states.items() if state is State.CONFIRMED][-most:]
-        return sorted(last, key=self._position.get)
+        return sorted(last, key=self._position.__getitem__)
 
     def order(self, names: Collection[str] | None = None) -> list[str]:
         """Return names in the order of work: proposals with the lowest forecast, then empty, then confirmed.
