@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from experiments.command import run
+from universeg_jax.cli.shared import add_weights
 from universeg_jax.errors import InputError
-from universeg_jax.weights import shipped
 
 # Folder, module, options. (The ablations need a corpus to learn from, so they are run separately.)
 EXPERIMENTS = (
@@ -31,7 +31,7 @@ EXPERIMENTS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="corpus of held-out datasets")
-    parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
+    add_weights(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for each experiment")
     arguments = parser.parse_args()
     for folder, module, options in EXPERIMENTS:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from experiments.benchmark.machine import machine
+from universeg_jax.cli.shared import add_weights
 from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.evaluate.data import CorpusData
 from universeg_jax.evaluate.methods import InContext, Method
@@ -16,7 +17,6 @@ from universeg_jax.evaluate.report import notes, tables_of, write_report
 from universeg_jax.evaluate.runner import Evaluation
 from universeg_jax.evaluate.summary import Condition
 from universeg_jax.segment.model import load_in_context
-from universeg_jax.weights import shipped
 
 LARGE = ("*acdc*", "*dental*", "*hc18*", "*wbc*")
 """Held-out datasets with enough images for splits."""
@@ -29,7 +29,7 @@ def make_parser(
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="corpus of held-out datasets")
     if weights:
-        parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
+        add_weights(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="records, tables and plots")
     parser.add_argument("--support", type=int, nargs="+", default=support, help="support sizes (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=draws, help="draws of the support (default: %(default)s)")

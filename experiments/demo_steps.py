@@ -28,6 +28,7 @@ from scipy import stats
 
 from experiments.command import run
 from experiments.comparison import about_run
+from universeg_jax.cli.shared import add_weights
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import CorpusData
@@ -35,7 +36,6 @@ from universeg_jax.evaluate.metrics import dice
 from universeg_jax.evaluate.plots import COLOURS
 from universeg_jax.evaluate.tables import Table
 from universeg_jax.segment.segmenter import Segmenter
-from universeg_jax.weights import shipped
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 SUPPORT, MEMBERS, OF_MEMBER, SHOWN = 48, 5, 8, 3
@@ -148,7 +148,7 @@ def _invert(given: Images) -> Images:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="corpus with wbc_jtsc")
-    parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
+    add_weights(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--targets", type=int, default=30, help="test images (default: %(default)s)")
     arguments = parser.parse_args()

@@ -15,9 +15,9 @@ import numpy as np
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
+from universeg_jax.cli.shared import add_weights
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.segment.segmenter import Segmenter
-from universeg_jax.weights import shipped
 
 SUPPORT, TARGETS = 16, 32
 
@@ -34,7 +34,7 @@ def measure(segmenters: dict[str, Segmenter], images: np.ndarray, labels: np.nda
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", type=Path, metavar="NPZ")
-    parser.add_argument("--weights", default=shipped.DEFAULT, help="a known name, or a path (default: %(default)s)")
+    add_weights(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of precision.json")
     arguments = parser.parse_args()
     segmenters = {dtype: Segmenter(arguments.weights, dtype=dtype) for dtype in ("float32", "bfloat16")}

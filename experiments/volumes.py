@@ -19,6 +19,7 @@ from statistics import fmean
 
 import numpy as np
 
+from universeg_jax.cli.shared import add_weights
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.volume_files import read_label_volume, read_volume
@@ -28,7 +29,6 @@ from universeg_jax.segment.report import environment
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.volume import fit_volumes
-from universeg_jax.weights import shipped
 
 ORGANS = {1: "liver", 2: "right kidney", 3: "left kidney", 4: "spleen"}
 BASE = SliceChoice(size=16, by="both", varied=0.0, share=0.0, negatives=1.0)
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scans", type=Path, metavar="SCANS")
     parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--weights", default=shipped.DEFAULT, help="(default: %(default)s)")
+    add_weights(parser)
     parser.add_argument("--support", type=int, default=3, metavar="N", help="labelled scans (default: %(default)s)")
     parser.add_argument("--step", type=int, default=6, metavar="N", help="every Nth slice (default: %(default)s)")
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(5)), metavar="K", help="(default: all)")

@@ -20,6 +20,7 @@ from experiments.choice.encode import SHAPE
 from experiments.choice.stored_sam import StoredSAM
 from experiments.choice.trials import Trial, make_trials, read
 from experiments.command import run
+from universeg_jax.cli.shared import add_weights
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import SegmentationWarning
 from universeg_jax.models.protosam.config import ProtoSAMConfig
@@ -28,7 +29,6 @@ from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.model_task import ModelTask
 from universeg_jax.segment.segmenter import Segmenter
-from universeg_jax.weights import shipped
 from universeg_jax.weights.loading import PROTOSAM, load
 
 SIZES = (1, 4, 16)
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--encodings", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", choices=("universeg", "protosam"), required=True)
-    parser.add_argument("--weights", default=shipped.DEFAULT, help="weights of UniverSeg (default: %(default)s)")
+    add_weights(parser)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of examples (default: 1 4 16)")
     parser.add_argument("--nearest", type=int, help="examples that ProtoSAM compares a target with, instead of its own")
     parser.add_argument("--targets-only", action="store_true", help="leave no examples out")
