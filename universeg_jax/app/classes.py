@@ -12,7 +12,7 @@ from universeg_jax.util.json_files import read_json, write_json
 LONGEST_NAME = 40  # characters of a class name
 
 
-class Classes:
+class FolderClasses:
     """Classes of a folder, without the background. Names are kept in classes.json.
 
     Args:

@@ -34,7 +34,7 @@ KEPT = 2  # volumes, and masks, in memory
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
+class ScanFile:
     """One volume.
 
     Attributes:
@@ -91,7 +91,7 @@ class ScanSlices:
         for name, path in paths.items():
             place = read_place(path)
             mask = masks.get(name, self.mask_folder / f"{name}{output_ending(path)}")
-            self._scans[name] = Scan(path, mask, place, Planes.of(place, self.axis))
+            self._scans[name] = ScanFile(path, mask, place, Planes.of(place, self.axis))
         self.scans = {
             name: [f"{name}, slice {number}" for number in range(1, scan.slices + 1)]
             for name, scan in self._scans.items()
@@ -158,7 +158,7 @@ class ScanSlices:
         """Return the file of the mask of a slice's volume, which need not exist."""
         return self._scans[self._place(name)[0]].mask
 
-    def scan(self, name: str) -> Scan:
+    def scan(self, name: str) -> ScanFile:
         """Return a scan by its name."""
         return self._scans[name]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from universeg_jax.app.classes import Classes
+from universeg_jax.app.classes import FolderClasses
 from universeg_jax.app.picture_files import PictureFiles, check_inside
 from universeg_jax.app.pictures import for_screen, kept_thumbnail, thumbnail
 from universeg_jax.app.proposal import Proposal, Proposals
@@ -65,7 +65,7 @@ class Workspace:
         self.files: PictureFiles | ScanSlices
         self.files = ScanSlices(self.folder, session, axis) if volumes else PictureFiles(self.folder, session)
         self._position = {name: i for i, name in enumerate(self.files.names)}
-        self._classes = Classes(self.folder, self.files.values, self.files.coding, self.files.class_names)
+        self._classes = FolderClasses(self.folder, self.files.values, self.files.coding, self.files.class_names)
         self._proposals = Proposals(self.folder / LABELLING / "proposals")
         self._lock = threading.RLock()
         self._states: dict[str, State] = {}
