@@ -84,6 +84,10 @@ def test_masks_of_one_value(task, capsys):
         (["--support-size", "9"], "support_size"),
         (["--seed", "-1"], "seed"),
         (["--window", "5", "5"], "window"),
+        (["--largest-component"], "--largest-component is for volumes; leave it out for pictures"),
+        (["--axis", "axial"], "--axis is for volumes"),
+        (["--channel", "0"], "--channel is for volumes"),
+        (["--islands", "0.1"], "--islands is for volumes"),
     ],
 )
 def test_options_out_of_range(task, capsys, options, message):

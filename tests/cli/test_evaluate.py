@@ -110,8 +110,11 @@ def test_a_corpus_and_a_dataset_of_it(brightness, tmp_path, monkeypatch, capsys)
         (["--out", "labels"], "labels: already holds results.json; pass --overwrite"),
         (["--minimum-area", "0.9"], "none of 1 tasks can be evaluated"),
         (["--support", "4", "--pool", "2"], "support_sizes=(4,), pools=(2,): every pool is smaller than every size"),
-        (["--ensemble", "1"], "an ensemble of 1: pass 2 draws"),
+        (["--ensemble", "1"], "an ensemble of 1: pass 2 to 1000 draws"),
+        (["--draws", "1000000000"], "draws=1000000000: pass at most 1000"),
         (["--tolerance", "nan"], "tolerance=nan: pass a distance"),
+        (["--one-class", "a\x1b[31m"], "--one-class: the name 'a\\x1b[31m' holds control characters"),
+        (["--modality", "m" * 201], "has 201 characters; at most 200 are allowed"),
         (["--axis", "axial"], "is a picture and has no axis"),
     ],
 )

@@ -94,8 +94,9 @@ def test_an_ensemble_averages_random_supports(pool):
         def predict(self, rng, pool, support_size, targets):
             return np.full_like(targets, pool.examples[0].image)
 
-    with pytest.raises(InputError, match="an ensemble of 1"):
-        Ensemble(FirstLabel(), 1)
+    for draws in (1, 1001):
+        with pytest.raises(InputError, match=f"an ensemble of {draws}: pass 2 to 1000 draws"):
+            Ensemble(FirstLabel(), draws)
     many = [
         Ensemble(FirstLabel(), 5).predict(np.random.default_rng(s), pool, 2, np.zeros((1, 2, 2, 1))) for s in (0, 0, 1)
     ]

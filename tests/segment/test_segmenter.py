@@ -1,4 +1,5 @@
 import warnings
+import weakref
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from tests.helpers.matcher import Matcher, Recorder, examples
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.task import MOST_KEPT
 
 
 def test_only_models_are_taken():
@@ -160,6 +162,23 @@ def test_ensembles_are_seeded_and_average_their_draws():
         (whole,) = task.segment(images[:1], ensemble=3, support_size=12)
     np.testing.assert_allclose(whole.probability, task.predict_proba(images[:1])[0], atol=1e-5)
     np.testing.assert_allclose(whole.spread, 0, atol=1e-6)
+
+
+def test_predictors_of_many_draws_are_not_all_in_memory():
+    images, labels = examples(12, noise=90)
+    alive, most = weakref.WeakSet(), []
+
+    class Watched(Matcher):
+        def prepare(self, images, labels, mask):
+            predictor = super().prepare(images, labels, mask)
+            alive.add(predictor)
+            most.append(len(alive))
+            return predictor
+
+    task = Segmenter(Watched()).fit(images, labels)
+    task.segment(images[:1], ensemble=MOST_KEPT + 20, support_size=3)
+    assert len(most) == MOST_KEPT + 20
+    assert max(most) <= MOST_KEPT + 2
 
 
 @pytest.mark.parametrize(

@@ -33,43 +33,27 @@ def uninterrupted(tmp_path_factory, compiled_code):
     return lines, weights
 
 
-def assert_same(folder, uninterrupted):
-    lines, weights = results(folder)
-    assert lines == uninterrupted[0]
-    jax.tree.map(np.testing.assert_array_equal, weights, uninterrupted[1])
-
-
-def test_a_run_that_was_killed_is_the_one_that_was_not(tmp_path, compiled_code, uninterrupted):
+def test_a_run_that_was_killed_and_stopped_is_the_one_that_was_not(tmp_path, compiled_code, uninterrupted):
     folder = tmp_path / "run"
 
-    def lines() -> int:
+    def written() -> int:
         return len(read_metrics(folder / "metrics.jsonl"))
 
     def saving() -> bool:
         return any("tmp" in path.name for path in (folder / "checkpoints").glob("*"))
 
-    interrupted = 0
-    for least, moment in [(1, None), (2, saving), (6, saving), (9, None)]:
-        process = started(folder, compiled_code)
-        code = signalled(process, lambda least=least, moment=moment: lines() >= least and (not moment or moment()))
-        assert code == -signal.SIGKILL
-        interrupted += saving()  # an unfinished checkpoint was left behind
-    assert interrupted
-    process = started(folder, compiled_code)
-    process.join(300)
-    assert process.exitcode == 0
-    assert_same(folder, uninterrupted)
-
-
-def test_a_run_that_is_asked_to_stop_saves_and_says_so(tmp_path, compiled_code, uninterrupted):
-    folder = tmp_path / "run"
-    for number, least in ((signal.SIGTERM, 3), (signal.SIGINT, 7)):
-        process = started(folder, compiled_code)
-        code = signalled(process, lambda least=least: len(read_metrics(folder / "metrics.jsonl")) >= least, number)
+    code = signalled(started(folder, compiled_code), lambda: written() >= 2 and saving())
+    assert code == -signal.SIGKILL
+    assert saving()  # an unfinished checkpoint was left behind
+    for number, least in ((signal.SIGTERM, 5), (signal.SIGINT, 8)):
+        code = signalled(started(folder, compiled_code), lambda least=least: written() >= least, number)
         done = read_metrics(folder / "metrics.jsonl")[-1]["step"]
         assert code == STOPPED
         assert done < RUN.steps
         assert str(done) in [path.name for path in (folder / "checkpoints").iterdir()]
     process = started(folder, compiled_code)
     process.join(300)
-    assert_same(folder, uninterrupted)
+    assert process.exitcode == 0
+    lines, weights = results(folder)
+    assert lines == uninterrupted[0]
+    jax.tree.map(np.testing.assert_array_equal, weights, uninterrupted[1])

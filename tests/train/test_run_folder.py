@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from universeg_jax.errors import InputError
@@ -20,3 +22,10 @@ def test_what_a_kill_left_behind_is_cleared_away(tmp_path):
     (tmp_path / ".mine").mkdir()
     with own_folder(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == [".mine", "checkpoints"]
+
+
+def test_a_pipe_in_the_place_of_the_metrics_is_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with pytest.raises(InputError, match=r"metrics\.jsonl: is a pipe"), own_folder(tmp_path):
+        raise AssertionError

@@ -4,7 +4,7 @@ import pytest
 
 from universeg_jax.errors import InputError
 from universeg_jax.util import json_files
-from universeg_jax.util.json_files import read_json, write_json
+from universeg_jax.util.json_files import LineFile, read_json, write_json
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -48,6 +48,8 @@ def test_large_files_and_pipes_are_refused_before_they_are_read(tmp_path, monkey
     os.mkfifo(tmp_path / "pipe.json")
     with pytest.raises(InputError, match="is a pipe"):
         read_json(tmp_path / "pipe.json")
+    with pytest.raises(InputError, match="is a pipe"):
+        LineFile(tmp_path / "pipe.json").read()
 
 
 def test_the_deepest_that_is_allowed(tmp_path):

@@ -1,21 +1,30 @@
+import pytest
+
 from universeg_jax.util import memory
 from universeg_jax.util.memory import BASE, available_memory, processes_that_fit
 
 
-def test_the_largest_item_decides(tmp_path):
-    files = {}
-    for name, size in (("small.nii.gz", 100), ("large.nii.gz", 10_000), ("plain.nii", 10_000)):
-        files[name] = tmp_path / name
-        files[name].write_bytes(bytes(size))
-    assert processes_that_fit(8, [], 4 * BASE) == 4
-    assert processes_that_fit(8, [[files["small.nii.gz"]]], 4 * BASE + 4 * 8000) == 4
-    assert processes_that_fit(8, [[files["small.nii.gz"]], [files["large.nii.gz"]]], 4 * BASE + 4 * 8000) == 3
-    assert processes_that_fit(8, [[files["large.nii.gz"], files["plain.nii"]]], 4 * (BASE + 1_000_000)) == 4
-    assert processes_that_fit(8, [[files["large.nii.gz"], files["plain.nii"]]], 4 * (BASE + 1_000_000) - 1) == 3
-    assert processes_that_fit(2, [[files["small.nii.gz"]]], 100 * BASE) == 2
-    assert processes_that_fit(8, [[tmp_path / "gone"]], 0) == 1
+@pytest.mark.parametrize(
+    ("wanted", "need", "budget", "found"),
+    [
+        (8, 0, 4 * BASE, 4),
+        (8, 1000, 4 * BASE + 3999, 3),
+        (8, 1000, 4 * BASE + 4000, 4),
+        (2, 1000, 100 * BASE, 2),
+        (8, 10**12, BASE, 1),
+    ],
+)
+def test_memory_limits_the_number_of_processes(wanted, need, budget, found):
+    assert processes_that_fit(wanted, need, budget) == found
 
 
-def test_some_memory_is_available():
-    assert 2**20 < available_memory() < 2**60
-    assert memory.GROWTH[True] > memory.GROWTH[False]
+def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
+    texts = {"MEMINFO": "MemTotal: 9000 kB\nMemAvailable:   3000 kB\n", "LIMIT": "2500000\n", "USED": "500000\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        monkeypatch.setattr(memory, name, str(tmp_path / name))
+    assert available_memory() == 2_000_000
+    (tmp_path / "LIMIT").write_text("max\n")
+    assert available_memory() == 3000 * 1024
+    (tmp_path / "MEMINFO").unlink()
+    assert 2**28 < available_memory() < 2**60  # all memory of this machine

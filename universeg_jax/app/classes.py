@@ -8,6 +8,7 @@ from universeg_jax.io.masks import ColourCoding, GreyCoding, MaskCoding
 from universeg_jax.io.overview import CLASS_COLOURS
 from universeg_jax.io.task_folder import read_class_names
 from universeg_jax.util.json_files import read_json, write_json
+from universeg_jax.util.names import is_number
 
 LONGEST_NAME = 40  # characters of a class name
 
@@ -29,7 +30,7 @@ class FolderClasses:
         self._file, self._coding = folder / "classes.json", coding
         kept, given, found = read_class_names(self._file), given or {}, set(values)
         if isinstance(coding, GreyCoding):
-            found |= {int(key) for key in kept if key.isdecimal()}
+            found |= {int(key) for key in kept if is_number(key)}
         found = found - {0} or {1}
         self.names = {}
         for value in sorted(found):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from universeg_jax.cli.predict_volumes import add_options, run_volumes, takes_volumes
+from universeg_jax.cli.predict_volumes import add_options, refuse_options_of_volumes, run_volumes, takes_volumes
 from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights
 from universeg_jax.weights import shipped
 
@@ -120,6 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if volumes:
         return run_volumes(arguments, load, weights)
+    refuse_options_of_volumes(arguments)
     options = Options(
         threshold=arguments.threshold,
         ensemble=arguments.ensemble,

@@ -5,6 +5,17 @@ import hashlib
 from pathlib import Path
 
 OPTIONS_FOR_PICTURES = ("ensemble", "probabilities", "similar")
+OPTIONS_FOR_VOLUMES = {
+    "axis": None,
+    "labelled_slices": False,
+    "channel": None,
+    "modality": None,
+    "largest_component": False,
+    "islands": 0.0,
+    "dicom_seg": False,
+}
+"""Options of volumes with their defaults."""
+
 AXES = ("axial", "coronal", "sagittal", "all")
 
 
@@ -33,6 +44,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="remove components smaller than this part of the largest (default: keep all)",
     )
     what.add_argument("--dicom-seg", action="store_true", help="write DICOM SEG that references the series")
+
+
+def refuse_options_of_volumes(arguments: argparse.Namespace) -> None:
+    """Refuse options of volumes for pictures.
+
+    Raises:
+        InputError: one of them was given.
+    """
+    from universeg_jax.errors import InputError
+
+    for option, default in OPTIONS_FOR_VOLUMES.items():
+        if getattr(arguments, option) != default:
+            raise InputError(f"--{option.replace('_', '-')} is for volumes; leave it out for pictures")
 
 
 def takes_volumes(arguments: argparse.Namespace) -> bool:

@@ -112,16 +112,30 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _processes(arguments: argparse.Namespace, sources: list) -> int:
+    """Choose the number of processes from the decoded sizes of the scans.
+
+    Raises:
+        InputError: a scan needs more than --memory.
+    """
+    from universeg_jax.errors import InputError
+    from universeg_jax.io.sizes import memory_to_prepare
     from universeg_jax.util.checks import check_number
-    from universeg_jax.util.memory import available_memory, processes_that_fit
+    from universeg_jax.util.memory import BASE, available_memory, processes_that_fit
 
     check_number("--workers", arguments.workers, least=1, whole=True)
     if arguments.memory is not None:
         check_number("--memory", arguments.memory, above=0)
     memory = available_memory() if arguments.memory is None else int(arguments.memory * 1e9)
-    files = [item.files for source in sources for item in source.items]
+    needs = {files: sum(map(memory_to_prepare, files)) for files in {i.files for s in sources for i in s.items}}
+    largest = max(needs, key=needs.__getitem__)
+    need = needs[largest]
+    if BASE + need > memory:
+        problem = f"{largest[0] if largest else arguments.source}: needs about {(BASE + need) / 1e9:.1f} GB of memory"
+        if arguments.memory is not None:
+            raise InputError(f"{problem}, more than --memory {arguments.memory:g}: pass more, or remove the file")
+        print(f"warning: {problem}, and {memory / 1e9:.1f} GB are free", file=sys.stderr)
     wanted = min(arguments.workers, max(len(source.items) for source in sources))
-    found = processes_that_fit(wanted, files, memory)
+    found = processes_that_fit(wanted, need, memory)
     if found < wanted and not arguments.quiet:
         print(f"{found} of {wanted} processes work at once: the scans are large for the memory", file=sys.stderr)
     return found

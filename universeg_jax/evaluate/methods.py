@@ -20,6 +20,7 @@ from universeg_jax.evaluate.data import Labelled, SupportPool
 from universeg_jax.models.blend import Blend
 from universeg_jax.models.similarity import THUMBNAIL, similarity
 from universeg_jax.segment.model import InContextModel
+from universeg_jax.segment.plan import MOST_DRAWS
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.task import Task
 from universeg_jax.shapes import Array, Float
@@ -100,15 +101,15 @@ class Ensemble:
         draws: number of support sets. The first one is the set that `base` alone would use.
 
     Raises:
-        InputError: fewer than two draws.
+        InputError: fewer than two draws, or too many.
     """
 
     base: Method
     draws: int
 
     def __post_init__(self):
-        if self.draws < 2:
-            raise InputError(f"an ensemble of {self.draws}: pass 2 draws of the support or more")
+        if not 2 <= self.draws <= MOST_DRAWS:
+            raise InputError(f"an ensemble of {self.draws}: pass 2 to {MOST_DRAWS} draws of the support")
 
     @property
     def name(self) -> str:
@@ -120,7 +121,7 @@ class Ensemble:
 
     def predict(self, rng: np.random.Generator, pool: SupportPool, support_size: int, targets: Array) -> np.ndarray:
         drawn = [pool, *(pool.shuffled(rng) for _ in range(self.draws - 1))]
-        return np.mean([self.base.predict(rng, one, support_size, targets) for one in drawn], axis=0)
+        return sum(self.base.predict(rng, one, support_size, targets) / self.draws for one in drawn)
 
 
 def digest(model: object) -> str:

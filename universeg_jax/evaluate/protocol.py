@@ -14,6 +14,7 @@ import numpy as np
 from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.data import Data, Fold, make_folds
+from universeg_jax.segment.plan import MOST_DRAWS
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class EvaluationProtocol:
         for name, values in {**numbers, "targets": [self.targets]}.items():
             if not values or any(value is not None and value < 1 for value in values):
                 raise InputError(f"{name}={getattr(self, name)}: pass numbers from 1")
+        if self.draws > MOST_DRAWS:
+            raise InputError(f"draws={self.draws}: pass at most {MOST_DRAWS}")
         if self.folds is not None and self.folds < 2:
             raise InputError(f"folds={self.folds}: pass 2 or more")
         if not 0 < self.threshold < 1:

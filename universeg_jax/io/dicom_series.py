@@ -11,6 +11,7 @@ from universeg_jax.errors import InputError
 from universeg_jax.io.dicom import DicomSlice, is_dicom, read_frames
 from universeg_jax.io.itk import LPS_TO_RAS
 from universeg_jax.io.volumes import Volume, check_header
+from universeg_jax.util.files import check_regular
 
 ROUNDED = 1e-3  # what direction cosines, and spacings relative to each other, may differ by: headers have few digits
 POSITION = 0.1  # millimetres that a position may be rounded by
@@ -118,9 +119,15 @@ def list_series(path: Path) -> dict[str, list[Path]]:
 
 
 def series_files(path: Path) -> list[Path]:
-    """List the files of a series in the order of their names, numbers in them counted: 2 before 10."""
-    files = [path] if path.is_file() else [f for f in path.iterdir() if f.is_file() and f.name[0] != "."]
+    """List the files of a series in the order of their names, numbers in them counted: 2 before 10.
+
+    Raises:
+        InputError: something else than a file or a folder, such as a pipe or a link to a file that is gone.
+    """
+    files = [path] if path.is_file() else [f for f in path.iterdir() if not f.is_dir() and f.name[0] != "."]
     files = [file for file in files if file.name.upper() != "DICOMDIR"]
+    for file in files:
+        check_regular(file)
     return sorted(files, key=_natural)
 
 

@@ -11,6 +11,7 @@ from universeg_jax.util.files import check_regular
 
 ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 DETACHED = (".nhdr", ".mhd")  # headers whose voxels lie in another file
+_LARGEST_HEADER = 2**20
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK and DICOM count to the left and back
 
 
@@ -23,6 +24,8 @@ def read_itk(file: Path) -> Volume:
     import SimpleITK
 
     check_regular(file)
+    if file.suffix in DETACHED:
+        _check_detached(file)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(file))
     try:
@@ -45,6 +48,24 @@ def read_itk(file: Path) -> Volume:
     spatial = tuple(range(len(size)))[::-1]
     voxels = voxels.transpose(*spatial, *range(len(size), voxels.ndim)).reshape(kept)
     return Volume(str(file), voxels, _affine(image))
+
+
+def _check_detached(file: Path) -> None:
+    """Check that the files that a header names are regular files: to open a pipe can take for ever.
+
+    Raises:
+        InputError: one is a pipe, a device or the like.
+    """
+    with open(file, "rb") as stream:
+        lines = stream.read(_LARGEST_HEADER).decode(errors="replace").splitlines()
+    for line in lines:
+        place = file.parent / re.split(r"[:=]", line, maxsplit=1)[-1].strip()
+        try:
+            other = place.exists() and not place.is_dir()
+        except (OSError, ValueError):  # a line that cannot be the name of a file
+            continue
+        if other:
+            check_regular(place)
 
 
 def write_itk(file: Path, voxels: np.ndarray, like: Volume) -> None:

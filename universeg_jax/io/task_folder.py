@@ -22,6 +22,7 @@ from universeg_jax.io.mask_values import check_class_count, check_same_marks
 from universeg_jax.io.masks import ColourCoding, MaskCoding, common_coding, read_mask, values_in
 from universeg_jax.io.pairing import find_folders, is_mask_name, pair_names
 from universeg_jax.io.pictures import EXTENSIONS, is_turned, read_image
+from universeg_jax.util.files import check_regular
 from universeg_jax.util.json_files import read_json
 from universeg_jax.util.names import check_file_names, check_name
 
@@ -171,6 +172,8 @@ def find_targets(images: Path, labels: Path | None = None) -> list[TargetFile]:
         check_file_names([images])
         image_files = {images.stem: images}
     elif images.exists():
+        if not images.is_dir():
+            check_regular(images)
         image_files = list_pictures(images)
     else:
         raise InputError(f"{images}: there is no such file or folder")

@@ -19,6 +19,7 @@ from universeg_jax.io.dicom_masks import read_series_masks
 from universeg_jax.io.dicom_series import Series, list_series, series_files
 from universeg_jax.io.task_folder import SYSTEM_FILES
 from universeg_jax.io.volumes import Volume, class_labels, place_on, values_of
+from universeg_jax.util.files import check_regular
 from universeg_jax.util.names import check_file_names
 
 ENDINGS = (*nifti.ENDINGS, *itk.ENDINGS)
@@ -56,12 +57,13 @@ def list_volume_files(folder: Path) -> dict[str, Path]:
         Sorted by name; {} without the folder.
 
     Raises:
-        InputError: two files of one name, such as a.nii and a.nii.gz.
+        InputError: two files of one name, such as a.nii and a.nii.gz; something else than a file, such as a pipe.
     """
     found: dict[str, Path] = {}
     check_file_names(folder.iterdir() if folder.is_dir() else ())
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if file.is_file() and file.name[0] != "." and file.name.lower().endswith(ENDINGS):
+        if not file.is_dir() and file.name[0] != "." and file.name.lower().endswith(ENDINGS):
+            check_regular(file)
             _add(found, volume_name(file), file)
     return dict(sorted(found.items()))
 
@@ -73,7 +75,7 @@ def list_volumes(folder: Path) -> dict[str, Path]:
         Sorted by name; {} without the folder. DICOM files that lie in the folder itself are one series, called by it.
 
     Raises:
-        InputError: two volumes of one name.
+        InputError: two volumes of one name; something else than a file or a folder, such as a pipe.
     """
     if not folder.is_dir():
         return {}
@@ -85,6 +87,8 @@ def list_volumes(folder: Path) -> dict[str, Path]:
         found[folder.resolve().name] = folder
         entries = [path for path in entries if path not in slices]
     for path in entries:
+        if not path.is_dir():
+            check_regular(path)
         volumes = [(volume_name(path), path)] if path.is_file() and is_volume(path) else []
         if path.is_dir():
             series = list_series(path)

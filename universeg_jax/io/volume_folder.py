@@ -26,6 +26,7 @@ from universeg_jax.io.volume_files import (
 )
 from universeg_jax.io.volumes import Volume
 from universeg_jax.util.json_files import read_json
+from universeg_jax.util.names import check_name, is_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +230,7 @@ def _first(folder: Path) -> Path | None:
 
 def _class_names(folder: Path) -> dict[int, str]:
     """Names of classes by classes.json, or by dataset.json as the Decathlon ({"1": "liver"}) or nnU-Net write it."""
-    names = {int(value): name for value, name in read_class_names(folder / "classes.json").items() if value.isdigit()}
+    names = {int(value): name for value, name in read_class_names(folder / "classes.json").items() if is_number(value)}
     about = folder / "dataset.json"
     if names or not about.exists():
         return names
@@ -239,5 +240,5 @@ def _class_names(folder: Path) -> dict[int, str]:
         raise InputError(f"{about}: its labels must be a table")
     if "ignore" in labels:
         raise InputError(f"{about}: has a label to ignore ({labels['ignore']}); take these voxels out of the masks")
-    pairs = [(key, value) if str(key).isdigit() else (value, key) for key, value in labels.items()]
-    return {int(value): str(name) for value, name in pairs if str(value).isdigit()}
+    pairs = [(key, value) if is_number(key) else (str(value), key) for key, value in labels.items()]
+    return {int(value): check_name(name, str(about)) for value, name in pairs if is_number(value)}

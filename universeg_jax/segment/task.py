@@ -15,6 +15,7 @@ from universeg_jax.segment.diagnose import diagnose_results, diagnose_targets
 from universeg_jax.segment.forecast import Forecast, certainty
 from universeg_jax.segment.labels import Classes
 from universeg_jax.segment.leave_one_out import LeaveOneOut
+from universeg_jax.segment.model import Predictor
 from universeg_jax.segment.model_task import BATCH_SIZES, ModelTask
 from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, entries, is_list
@@ -23,6 +24,8 @@ from universeg_jax.util.checks import check_number
 
 if TYPE_CHECKING:
     from universeg_jax.segment.segmenter import Segmenter
+
+MOST_KEPT = 16  # predictors of an ensemble in memory: each holds its support set
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,30 +184,42 @@ class Task:
         views = self.segmenter.views(self.members[0].model, listed, names)
         for message in diagnose_targets(views, self.views):
             warnings.warn(message, SegmentationWarning, stacklevel=3)
-        draws = self._draws(plan)
-        if plan.ensemble > 1 and draws[0] is not None and len(draws[0]) == len(self.labels):
+        shown = [len(self.labels) if draw is None else len(draw) for draw in self._draws(plan)]  # checks every draw
+        if plan.ensemble > 1 and shown[0] == len(self.labels):
             warnings.warn(
                 f"ensemble={plan.ensemble}: every draw shows all {len(self.labels)} support entries, so all draws are "
                 "the same: omit ensemble, or pass a smaller support_size",
                 SegmentationWarning,
                 stacklevel=3,
             )
-        results = list(self._segmentations(listed, views, draws, plan, threshold))
+        results = list(self._segmentations(listed, views, plan, threshold))
         for message in diagnose_results(views, [(result.mask == self.classes[0]).all() for result in results]):
             warnings.warn(message, SegmentationWarning, stacklevel=3)
         return results
 
-    def _draws(self, plan: Plan) -> list[np.ndarray | None]:
-        """Draw the entries of an ensemble; None stands for all of them."""
-        if plan.support != "all" if isinstance(plan.support, str) else True:
-            return [None]
-        if plan.ensemble == 1 and plan.support_size is None:
-            return [None]
+    def _draws(self, plan: Plan) -> Iterator[np.ndarray | None]:
+        """Draw the entries of an ensemble, one draw after the other; None stands for all of them."""
+        whole = plan.ensemble == 1 and plan.support_size is None
+        if whole or not isinstance(plan.support, str) or plan.support != "all":
+            yield None
+            return
         number, size = len(self.labels), plan.support_size
         if size is None:
             size = max(number // 2, min(number, len(self.support.labels)))
         rng = np.random.default_rng(plan.seed)
-        return [self.support.draw(rng, size) for _ in range(plan.ensemble)]
+        for _ in range(plan.ensemble):
+            yield self.support.draw(rng, size)
+
+    def _predictors(self, member: ModelTask, plan: Plan, kept: list[Predictor]) -> Iterator[Predictor]:
+        """Yield the predictor of each draw. The first ones are kept for the next batch, the others are made again."""
+        for i, draw in enumerate(self._draws(plan)):
+            if i < len(kept):
+                yield kept[i]
+                continue
+            predictor = member.predictor(draw)
+            if i < MOST_KEPT:
+                kept.append(predictor)
+            yield predictor
 
     def _weights(self, views: Sequence[View], plan: Plan) -> np.ndarray | None:
         """Return the weights (N,S) of examples for targets; None for equal weights."""
@@ -222,25 +237,24 @@ class Task:
         self,
         images: Sequence[np.ndarray],
         views: Sequence[View],
-        draws: Sequence[np.ndarray | None],
         plan: Plan,
         threshold: float,
     ) -> Iterator[Segmentation]:
         weights = self._weights(views, plan)
         active = [(member, weight) for member, weight in zip(self.members, plan.weights, strict=True) if weight > 0]
-        predictors = [[member.predictor(draw) for draw in draws] for member, _ in active]
-        total, hidden = len(images) * len(active) * len(draws), not self.segmenter.progress
+        kept: list[list[Predictor]] = [[] for _ in active]
+        total, hidden = len(images) * len(active) * plan.ensemble, not self.segmenter.progress
         with tqdm(total=total, desc="segmenting", unit="image", delay=1, disable=hidden) as bar:
             for start in range(0, len(images), BATCH_SIZES[-1]):
                 batch = slice(start, start + BATCH_SIZES[-1])
                 shown = None if weights is None else weights[batch]
                 means = [RunningMean() for _ in views[batch]]
-                for (member, weight), own in zip(active, predictors, strict=True):
+                for (member, weight), own in zip(active, kept, strict=True):
                     prepared = views[batch]
                     if member is not self.members[0]:
                         names = [view.name for view in prepared]
                         prepared = self.segmenter.views(member.model, images[batch], names)
-                    for predictor in own:
+                    for predictor in self._predictors(member, plan, own):
                         maps = member.probability(prepared, predictor, shown)
                         for mean, view, one in zip(means, prepared, maps, strict=True):
                             mean.add(view.frame.back(one), weight)

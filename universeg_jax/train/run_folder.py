@@ -11,7 +11,7 @@ import jax
 
 from universeg_jax.errors import InputError
 from universeg_jax.train.config import RunConfig
-from universeg_jax.util.files import locked, remove_left
+from universeg_jax.util.files import check_regular, locked, remove_left
 from universeg_jax.util.json_files import read_json, write_json
 
 CHECKPOINTS, METRICS, TENSORBOARD, PICTURES = "checkpoints", "metrics.jsonl", "tensorboard", "pictures"
@@ -39,6 +39,8 @@ def own_folder(folder: Path) -> Iterator[None]:
             "--out, or move them away"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / METRICS).exists():
+        check_regular(folder / METRICS)
     with locked(folder):
         remove_left(folder)
         yield

@@ -111,10 +111,12 @@ class LineFile:
         """Return the values of all whole lines, and remove a last line that a kill cut short.
 
         Raises:
+            InputError: the path is no regular file.
             ValueError: a line is no JSON.
         """
         if not self.path.exists():
             return []
+        check_regular(self.path)
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):

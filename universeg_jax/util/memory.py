@@ -1,40 +1,47 @@
 """Choose how much work to do at once from the memory of the machine."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 BASE = 2**30
 """Bytes of a process that has imported its libraries."""
 
-GROWTH = {True: 80, False: 20}
-"""Bytes of memory for one byte of a file, compressed or not: a voxel of 2 bytes becomes 34 to 40 bytes of arrays."""
-
-COMPRESSED = (".gz", ".npz", ".png", ".jpg", ".jpeg", ".nrrd", ".mha", ".zip")
+MEMINFO, LIMIT, USED = "/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"
 
 
 def available_memory() -> int:
     """Return the bytes that new processes may use without swapping; all memory where the system tells no better."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        if name in os.sysconf_names and os.sysconf(name) > 0:
-            return page * os.sysconf(name)
+    free = [found for found in (_free_of_machine(), _free_of_container()) if found is not None]
+    if free:
+        return max(0, min(free))
+    if "SC_PHYS_PAGES" in os.sysconf_names and os.sysconf("SC_PHYS_PAGES") > 0:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return 8 * 2**30
 
 
-def processes_that_fit(wanted: int, items: Iterable[Iterable[Path]], memory: int) -> int:
+def processes_that_fit(wanted: int, need: int, memory: int) -> int:
     """Return how many processes may work at once: at most `wanted`, at least one, and no more than memory allows.
 
     Args:
-        items: files that are read together, for each piece of work; the largest decides.
+        need: bytes that the largest piece of work takes.
         memory: bytes for all processes.
     """
-    largest = max((sum(map(_need, files)) for files in items), default=0)
-    return max(1, min(wanted, memory // (BASE + largest)))
+    return max(1, min(wanted, memory // (BASE + need)))
 
 
-def _need(file: Path) -> int:
+def _free_of_machine() -> int | None:
+    """Read the memory of a Linux machine that is free, or used for files that can be read again."""
     try:
-        return file.stat().st_size * GROWTH[file.name.lower().endswith(COMPRESSED)]
-    except OSError:  # reading the file will show the problem
-        return 0
+        lines = Path(MEMINFO).read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def _free_of_container() -> int | None:
+    """Read what a container may still use; None without a limit."""
+    try:
+        limit, used = (int(Path(file).read_text(encoding="ascii")) for file in (LIMIT, USED))
+    except (OSError, ValueError):  # no control group, or "max"
+        return None
+    return limit - used

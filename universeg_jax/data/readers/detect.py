@@ -25,6 +25,7 @@ from universeg_jax.data.readers import (
 from universeg_jax.data.readers.foreign import check_foreign
 from universeg_jax.data.readers.source import Source
 from universeg_jax.errors import InputError, listing
+from universeg_jax.util.names import check_name
 
 # The first match counts: named datasets come before the general layouts that they resemble.
 READERS = {
@@ -68,6 +69,8 @@ def find_sources(
         raise InputError(f"{path}: there is no such file or folder")
     if kind not in (None, *READERS):
         raise InputError(f"kind={kind!r}: pass one of {', '.join(READERS)}")
+    if modality is not None:
+        check_name(modality, "--modality")
     kind = kind or _kind(path)
     if kind in (None, "images"):
         check_foreign(path)

@@ -22,6 +22,7 @@ from universeg_jax.io.dicom_series import Series, list_series
 from universeg_jax.io.masks import read_mask
 from universeg_jax.io.task_folder import read_class_names
 from universeg_jax.io.volume_files import read_label_volume, volume_name
+from universeg_jax.util.names import is_number
 
 
 def matches(folder: Path) -> bool:
@@ -52,7 +53,7 @@ def find(folder: Path, modality: str | None = None) -> list[Source]:
                 masks |= {own: found[0]} if found else {}
         if len(series) > 1 and all(f"{path.name}_{name}" in masks for name in series):
             masks.pop(path.name, None)  # the folder of the patient's masks
-    names = {int(value): name for value, name in read_class_names(folder / "classes.json").items() if value.isdigit()}
+    names = {int(value): name for value, name in read_class_names(folder / "classes.json").items() if is_number(value)}
     reader = partial(read_series, modality=modality, class_names=names)
     items = pair_up(images, masks)
     return [Source(folder.resolve().name, "dicom", folder, items, reader, subjects_known=True)]

@@ -123,15 +123,22 @@ def load(file: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: a file that is damaged, or holds other arrays.
     """
+    _check_headers(file)
+    return dict(zip(ARRAYS, read_arrays(file, ARRAYS), strict=True))
+
+
+def _check_headers(file: Path) -> None:
     headers = {name: array_header(file, name) for name in ARRAYS}
     (images, labels, ids), kinds = zip(*headers.values(), strict=True)
     if len(images) != 3 or images != labels or ids != images[:1]:
         raise InputError(
             f"{file}: images are {images}, labels {labels}, ids {ids}; they must be (N,H,W), (N,H,W) and (N,)"
         )
-    if kinds[0] != np.uint8 or kinds[1] != np.uint8:
-        raise InputError(f"{file}: images are {kinds[0]}, labels {kinds[1]}; both must be uint8")
-    return dict(zip(ARRAYS, read_arrays(file, ARRAYS), strict=True))
+    if kinds[0] != np.uint8 or kinds[1] != np.uint8 or kinds[2].kind not in "Uiu":
+        raise InputError(
+            f"{file}: images are {kinds[0]}, labels {kinds[1]}, ids {kinds[2]}; images and labels must be uint8, ids "
+            "text or integers"
+        )
 
 
 @contextmanager
@@ -147,7 +154,9 @@ def _damage_is_named(file: Path) -> Iterator[None]:
 def _find_one(file: Path, modality: str | None) -> Source:
     about_file = file.with_suffix(".json")
     about = read_about(about_file)
-    subjects = load(file)["ids"].tolist()
+    _check_headers(file)
+    [ids] = read_arrays(file, ["ids"])
+    subjects = [check_name(str(subject), f"{file}: ids") for subject in ids.tolist()]
     read = partial(
         _read_image,
         modality=modality or str(about.get("modality", "image")),

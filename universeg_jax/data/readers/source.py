@@ -13,6 +13,7 @@ import numpy as np
 from universeg_jax.errors import InputError
 from universeg_jax.io.mask_values import check_class_count
 from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, place_on
+from universeg_jax.util.names import check_name
 
 PICTURE_AXIS = "2d"
 
@@ -92,6 +93,9 @@ class Source:
         one_class: name of the single class that replaces all classes, where they are kinds of one structure, such as
             diagnoses of a lesion; "" keeps the classes apart.
         origin, version, licence: recorded with the dataset; "" where unknown.
+
+    Raises:
+        InputError: a name for `one_class` that cannot be stored.
     """
 
     name: str
@@ -106,6 +110,10 @@ class Source:
     origin: str = ""
     version: str = ""
     licence: str = ""
+
+    def __post_init__(self):
+        if self.one_class:
+            check_name(self.one_class, "--one-class")
 
     def scans(self, item: Item) -> list[Scan]:
         """Read an item, with the classes that a corpus stores.
