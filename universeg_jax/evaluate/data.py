@@ -34,7 +34,7 @@ class Case:
 
     @property
     def volume(self) -> bool:
-        """Whether the case is a volume."""
+        """True for a volume, False for an image."""
         return self.spacing is not None
 
 

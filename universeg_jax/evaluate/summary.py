@@ -33,7 +33,7 @@ class Condition(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether all examples of the pool are shown, so that there is no choice."""
+        """True if all examples of the pool are shown, so that there is no choice."""
         return self.support is None or self.support == self.pool
 
     @property

@@ -15,7 +15,7 @@ SQUARE = 1.01  # ratio of spacings up to which pixels count as square
 
 @dataclass(frozen=True)
 class Planes:
-    """How a volume is cut: along which axis, and what a pixel of a slice measures.
+    """Cut of a volume: its axis, and the size of a pixel of a slice.
 
     Attributes:
         axis: one of `AXES`.

@@ -10,7 +10,7 @@ from universeg_jax.errors import InputError
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What is removed from a predicted mask, class by class.
+    """Components to remove from a predicted mask, class by class.
 
     Attributes:
         largest: keep the largest connected component alone; voxels are connected through faces.

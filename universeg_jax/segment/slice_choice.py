@@ -17,7 +17,7 @@ PER_LENGTH = 1.0  # correlation that weighs as much as a whole length of the axi
 
 @dataclass(frozen=True)
 class SliceChoice:
-    """Which labelled slices are shown for a target slice.
+    """Rule that chooses the labelled slices for a target slice.
 
     Attributes:
         size: slices shown at once.

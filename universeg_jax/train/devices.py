@@ -113,5 +113,5 @@ class Devices:
 
     @property
     def _by_pmap(self) -> bool:
-        """Whether `jax.pmap` serves. With it, each of several processes would have a state of its own."""
+        """Tell whether `jax.pmap` suits. With it, each of several processes would have a state of its own."""
         return self.support == 1 and jax.process_count() == 1

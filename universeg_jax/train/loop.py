@@ -164,7 +164,7 @@ class _Run:
 
     @property
     def patient(self) -> bool:
-        """Whether to continue although validation did not improve."""
+        """True while training continues although validation did not improve."""
         return self.config.patience is None or self.not_better < self.config.patience
 
     def resume(self, checkpoints: Checkpoints) -> None:

@@ -30,7 +30,7 @@ ORGANS = (
 
 
 def matches(folder: Path) -> bool:
-    """Whether the folder holds img/imgNNNN and label/labelNNNN volumes."""
+    """Tell whether the folder holds img/imgNNNN and label/labelNNNN volumes."""
     return bool(_volumes(folder, "img")) and bool(_volumes(folder, "label"))
 
 

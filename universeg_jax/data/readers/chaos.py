@@ -15,7 +15,7 @@ ORGANS = {63: "liver", 126: "right kidney", 189: "left kidney", 252: "spleen"}
 
 
 def matches(folder: Path) -> bool:
-    """Whether the folder holds T2SPIR scans with masks."""
+    """Tell whether the folder holds T2SPIR scans with masks."""
     return any((patient / "Ground").is_dir() for patient in _patients(folder))
 
 

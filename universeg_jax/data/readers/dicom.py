@@ -39,7 +39,7 @@ def find(folder: Path, modality: str | None = None) -> list[Source]:
         InputError: no masks/ folder, or a classes.json that is no table of names.
     """
     if not (folder / "masks").is_dir():
-        raise InputError(f"{folder}: needs a folder masks/ beside images/")
+        raise InputError(f"{folder}: needs a folder masks/ next to images/")
     masks = {_stem(path): path for path in _entries(folder / "masks")}
     images: dict[str, tuple[Path, ...]] = {}
     for path in _entries(folder / "images"):

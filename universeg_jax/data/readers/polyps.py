@@ -17,7 +17,7 @@ from universeg_jax.io.task_folder import list_pictures
 
 
 def matches(folder: Path) -> bool:
-    """Whether the folder holds TrainDataset/images or TestDataset."""
+    """Tell whether the folder holds TrainDataset/images or TestDataset."""
     return (folder / "TrainDataset" / "images").is_dir() or (folder / "TestDataset").is_dir()
 
 

@@ -41,12 +41,12 @@ class Comparison:
 
     @property
     def helped(self) -> bool:
-        """Whether the mean Dice over the classes rose."""
+        """True if the mean Dice over the classes rose."""
         return bool(self.summary.over_tasks.mean[2] > 0)
 
     @property
     def certain(self) -> bool:
-        """Whether the interval of the gain excludes zero."""
+        """True if the interval of the gain excludes zero."""
         low = self.summary.over_tasks.low
         return low is not None and bool(low[2] > 0)
 
