@@ -74,7 +74,7 @@ GREY, COLOUR = Matcher(), Matcher(channels=3)  # one of each, so that they compi
 
 
 @pytest.mark.filterwarnings("ignore::universeg_jax.errors.SegmentationWarning")
-@settings(deadline=None, derandomize=True, max_examples=80)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.data())
 def test_any_mix_of_images_is_segmented_at_its_size(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
