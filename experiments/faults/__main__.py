@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, metavar="N", help="kills of each command (default: 20)")
     parser.add_argument("--flips", type=int, default=50, metavar="N", help="flips in each kind of file (default: 50)")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs of each command (default: 5)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="faults with TEXT in their name (default: all)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the fault of this name (default: all)")
     arguments = parser.parse_args()
     packages = ("jax", "orbax-checkpoint", "tensorflow-datasets", "pillow", "nibabel")
     about = {
@@ -42,7 +42,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             _compile_once(Path(place) / "cache")
             for name, step in GROUPS[group](Path(place), arguments):
-                if arguments.only not in name:
+                if arguments.only not in ("", name):
                     continue
                 try:
                     results.add(step())

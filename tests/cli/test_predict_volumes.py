@@ -112,6 +112,7 @@ def test_slices_nobody_labelled_are_left_out(task, model):
     ("option", "message"),
     [
         (("--ensemble", "3"), "--ensemble is for pictures"),
+        (("--probabilities",), "--probabilities is for pictures"),
         (("--dicom-seg",), "must be DICOM series"),
         (("--islands", "2"), "islands=2.0"),
         (("--support-size", "0"), "size=0"),

@@ -36,6 +36,7 @@ def test_a_file_is_run_and_its_fields_are_changed(tmp_path):
         (("import Stage", "import Stag"), "run.py:2: ImportError: "),
         (("stage = ", "stage == "), "run.py:3: NameError: "),
         (("(stage,)", "(stage,"), "SyntaxError: "),
+        (("seed=3", "seed=exit(0)"), "run.py:4: SystemExit: 0"),
         (("config = ", "configuration = "), "defines no config = TrainConfig.*; found NoneType"),
     ],
 )

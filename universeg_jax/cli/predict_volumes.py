@@ -4,7 +4,9 @@ import argparse
 import hashlib
 from pathlib import Path
 
-OPTIONS_FOR_PICTURES = ("ensemble", "probabilities", "similar")
+OPTIONS_FOR_PICTURES = {"ensemble": 1, "probabilities": False, "similar": None}
+"""Options of pictures with their defaults."""
+
 OPTIONS_FOR_VOLUMES = {
     "axis": None,
     "labelled_slices": False,
@@ -52,11 +54,16 @@ def refuse_options_of_volumes(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: one of them was given.
     """
+    _refuse(arguments, OPTIONS_FOR_VOLUMES, "is for volumes; leave it out for pictures")
+
+
+def _refuse(arguments: argparse.Namespace, options: dict, reason: str) -> None:
     from universeg_jax.errors import InputError
 
-    for option, default in OPTIONS_FOR_VOLUMES.items():
-        if getattr(arguments, option) != default:
-            raise InputError(f"--{option.replace('_', '-')} is for volumes; leave it out for pictures")
+    for option, default in options.items():
+        given = getattr(arguments, option)
+        if given != default or given is True:  # True equals 1
+            raise InputError(f"--{option.replace('_', '-')} {reason}")
 
 
 def takes_volumes(arguments: argparse.Namespace) -> bool:
@@ -99,9 +106,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     )
     from universeg_jax.util.outputs import check_apart, check_outputs
 
-    for option in OPTIONS_FOR_PICTURES:
-        if getattr(arguments, option) not in (1, False, None):
-            raise InputError(f"--{option} is for pictures; leave it out for volumes")
+    _refuse(arguments, OPTIONS_FOR_PICTURES, "is for pictures; leave it out for volumes")
     if arguments.model == "auto":
         raise InputError("--model auto is for pictures; for volumes pass universeg, protosam, or universeg+protosam")
     size = {} if arguments.support_size is None else {"size": arguments.support_size}

@@ -63,9 +63,13 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.train.config_file import read_config
     from universeg_jax.train.devices import Devices
     from universeg_jax.train.loop import STOPPED, Stopped, train
+    from universeg_jax.util.checks import check_number
 
     if len({arguments.coordinator is None, arguments.processes is None, arguments.process is None}) > 1:
         raise InputError("--coordinator, --processes and --process belong together: pass all three or none")
+    if arguments.coordinator is not None:
+        check_number("--processes", arguments.processes, least=1, whole=True)
+        check_number("--process", arguments.process, least=0, below=arguments.processes, whole=True)
     try:
         config = read_config(arguments.config, {name: _value(text) for name, text in arguments.set})
         if arguments.coordinator:

@@ -26,6 +26,9 @@ from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.shapes import Array, Size
 
+LARGEST = 2**14
+"""Side of the largest images, in pixels."""
+
 INPUTS = ("target", "support_images", "support_labels", "support_mask")
 OUTPUT = "logits"
 
@@ -54,6 +57,8 @@ def check_size(model: UniverSeg, size: int) -> None:
     if size < divisor or size % divisor:
         nearest = max(divisor, round(size / divisor) * divisor)
         raise InputError(f"size is {size}; height and width must be divisible by {divisor}: pass {nearest}")
+    if size > LARGEST:
+        raise InputError(f"size is {size}; pass at most {LARGEST}")
 
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from universeg_jax.train.learner import Learner
 
 
+MOST = 2**14
+"""Largest size of an image, a batch or a support set: larger numbers are mistakes that would fill the memory."""
+
+MOST_WORKERS = 1024
+"""Largest number of processes that read ahead."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A part of a run in which sizes stay the same. A run usually starts with small images.
@@ -43,14 +50,17 @@ class Stage:
     warmup_steps: int = 0
 
     def __post_init__(self):
-        check_numbers(self, "size", "steps", "batch_size", least=1, whole=True)
+        check_numbers(self, "size", "batch_size", least=1, most=MOST, whole=True)
+        check_numbers(self, "steps", least=1, whole=True)
         check_numbers(self, "learning_rate", above=0)
         check_numbers(self, "final_learning_rate", least=0)
         check_numbers(self, "warmup_steps", least=0, below=self.steps, whole=True)
         pair = self.support_size if isinstance(self.support_size, tuple) else (self.support_size, self.support_size)
-        counts = all(isinstance(size, int) and size >= 1 for size in pair)
+        counts = all(isinstance(size, int) and 1 <= size <= MOST for size in pair)
         if len(pair) != 2 or not counts or pair[0] > pair[1]:
-            raise InputError(f"Stage.support_size={self.support_size!r}: pass a number from 1, or a pair (low, high)")
+            raise InputError(
+                f"Stage.support_size={self.support_size!r}: pass a number from 1 to {MOST}, or a pair (low, high)"
+            )
 
     @property
     def support_sizes(self) -> tuple[int, int]:
@@ -101,7 +111,8 @@ class RunConfig:
         stages = isinstance(self.stages, tuple) and self.stages
         if not (stages and all(isinstance(stage, Stage) for stage in self.stages)):
             raise InputError(f"{name}.stages={self.stages!r}: pass a tuple of one Stage or more")
-        check_numbers(self, "seed", "workers", least=0, whole=True)
+        check_numbers(self, "seed", least=0, below=2**63, whole=True)
+        check_numbers(self, "workers", least=0, most=MOST_WORKERS, whole=True)
         check_numbers(self, "weight_decay", least=0)
         if self.clip_norm is not None:
             check_numbers(self, "clip_norm", above=0)
@@ -196,7 +207,8 @@ class TrainConfig(RunConfig):
         check_numbers(self, *shares, least=0, most=1)
         check_numbers(self, "training", above=0, most=1)
         check_numbers(self, "minimum_area", least=0, below=1)
-        check_numbers(self, "minimum_support", "validation_episodes", least=1, whole=True)
+        check_numbers(self, "minimum_support", "validation_episodes", least=1, most=MOST, whole=True)
+        check_kind(self, "model", UniverSegConfig)
         check_numbers(self, "dice", "cross_entropy", least=0)
         check_choice(self, "split", *SPLITS, None)
         check_kind(self, "muon", bool)

@@ -35,7 +35,7 @@ def read_config(file: Path | str, overrides: Mapping[str, Any] | None = None) ->
         raise InputError(f"{file}: there is no such file")
     try:
         config = runpy.run_path(str(file)).get("config")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         place = f"{file}:{lines[-1]}" if lines else file
         raise InputError(f"{place}: {_explained(error)}") from error
@@ -57,7 +57,7 @@ def override(config: Config, values: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, **values)
 
 
-def _explained(error: Exception) -> str:
+def _explained(error: BaseException) -> str:
     if isinstance(error, InputError):
         return str(error)
     unknown = re.search(r"(?:(\w+)\.__init__\(\) )?got an unexpected keyword argument '(\w+)'", str(error))

@@ -61,7 +61,7 @@ def test_a_blend_asks_each_model_once():
     assert "3 x intensity 1" in blend.identity
 
 
-@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0)])
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, float("nan"))])
 def test_a_blend_needs_a_positive_weight_for_each(weights):
     with pytest.raises(InputError, match="pass a positive weight for each"):
         MeanOfMethods((Intensity(), Intensity()), weights)

@@ -148,7 +148,8 @@ class MeanOfMethods:
     weights: tuple[float, ...]
 
     def __post_init__(self):
-        if len(self.methods) < 2 or len(self.weights) != len(self.methods) or min(self.weights) <= 0:
+        positive = all(0 < weight < np.inf for weight in self.weights)  # False for NaN
+        if len(self.methods) < 2 or len(self.weights) != len(self.methods) or not positive:
             raise InputError(f"weights={self.weights}: pass a positive weight for each of two methods or more")
 
     @property

@@ -17,6 +17,7 @@ from universeg_jax.errors import InputError
 from universeg_jax.evaluate.few_shot.folds import ScanFold, make_scan_folds
 from universeg_jax.evaluate.few_shot.methods import FewShotMethod
 from universeg_jax.evaluate.metrics import dice
+from universeg_jax.segment.plan import MOST_DRAWS
 from universeg_jax.util.checks import check_number
 from universeg_jax.util.json_files import LineFile
 
@@ -46,7 +47,7 @@ class FewShotProtocol:
 
     def __post_init__(self):
         check_number("folds", self.folds, least=2, whole=True)
-        check_number("seeds", self.seeds, least=1, whole=True)
+        check_number("seeds", self.seeds, least=1, most=MOST_DRAWS, whole=True)
         check_number("threshold", self.threshold, above=0, below=1)
         check_number("smallest", self.smallest, least=1, whole=True)
 
