@@ -1,74 +1,100 @@
-"""Time of a self-supervised training step of a DINOv2-S at 252 pixels, next to the same step in PyTorch.
+"""Time and memory of a self-supervised training step of an encoder, next to the same step in PyTorch.
 
     python -m experiments.benchmark.encoder_training --out experiments/results
 
-Both sides have the same random weights, episode, losses (ALPNet's) and optimiser (SGD), and run in turn in one process.
-Loss and gradient norm of the first step must agree. On a quiet machine of two cores it takes three minutes.
+Networks are a DINOv2-S at 252 pixels and LiteMedSAM's TinyViT at 256 pixels. Both sides have the same random weights,
+episode, losses (ALPNet's) and optimiser (SGD), and run in turn in one process. Loss and gradient norm of the first step
+must agree. Peak memory is that of a process of its own for each side. A quiet machine of two cores takes four minutes.
 """
 
 import argparse
 import json
+import multiprocessing
+import resource
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from experiments.benchmark.machine import machine
 from experiments.benchmark.sides import processors
 from experiments.benchmark.turns import in_turn, medians, ratio
 
-SIZE, GRID, HEADS, PATCH = 252, 32, 6, 14
+NETWORKS = {"DINOv2-S": 252, "TinyViT": 256}
+"""Side of the images in pixels."""
+
 RATE = 1e-3
 LARGEST_DIFFERENCE = 1e-3  # of loss and gradient norm, relative
+
+Step = Callable[[], tuple[float, float]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of encoder_training.json")
     parser.add_argument("--runs", type=int, default=5, help="steps of each side (default: %(default)s)")
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="networks to measure (default: all)"
+    )
     arguments = parser.parse_args()
-    network, images, labels = inputs()
-    sides = {"ours": ours(network, images, labels), "pytorch": pytorch(network, images, labels)}
-    first = {name: np.array(step()) for name, step in sides.items()}
-    difference = float(np.abs(first["ours"] / first["pytorch"] - 1).max())
-    if not difference < LARGEST_DIFFERENCE:
-        raise AssertionError(f"loss and gradient norm are {first}")
-    taken = in_turn(sides, runs=arguments.runs)
     results = {
         "command": shlex.join(["python", "-m", "experiments.benchmark.encoder_training", *sys.argv[1:]]),
         "machine": machine(),
-        "network": f"DINOv2-S, {SIZE} px, batch 1",
-        "difference": difference,
-        **medians(taken),
-        **ratio(taken, ours="ours", theirs="pytorch"),
+        "networks": {name: measure(name, runs=arguments.runs) for name in arguments.networks},
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "encoder_training.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
 
 
-def inputs() -> tuple:
-    """Return a random DINOv2-S, images (2,S,S) in [0,1] and masks (2,S,S), of support and query."""
+def measure(name: str, *, runs: int) -> dict:
+    """Return times of both sides, their ratio, and the peak memory of each side."""
+    made = inputs(name)
+    sides = {"ours": ours(*made), "pytorch": pytorch(*made)}
+    first = {side: np.array(step()) for side, step in sides.items()}
+    difference = float(np.abs(first["ours"] / first["pytorch"] - 1).max())
+    if not difference < LARGEST_DIFFERENCE:
+        raise AssertionError(f"loss and gradient norm are {first}")
+    taken = in_turn(sides, runs=runs)
+    return {
+        "pixels": NETWORKS[name],
+        "batch": 1,
+        "difference": difference,
+        **medians(taken),
+        **ratio(taken, ours="ours", theirs="pytorch"),
+        "peak_megabytes": {side: peak_memory(name, side) for side in MEMORY_SIDES},
+    }
+
+
+def inputs(name: str) -> tuple:
+    """Return a random network, images (2,S,S) in [0,1] and masks (2,S,S), of support and query."""
     from dataclasses import replace
 
     from flax import nnx
 
     from universeg_jax.models.dinov2 import DINOv2, DINOv2Config
+    from universeg_jax.models.sam.model import SAM, SAMConfig
 
-    # Positions for 18 x 18 patches, so that neither side interpolates them.
-    network = DINOv2(replace(DINOv2Config.vits14(), grid=SIZE // PATCH), rngs=nnx.Rngs(0))
+    size = NETWORKS[name]
+    if name == "DINOv2-S":
+        # Positions for 18 x 18 patches, so that neither side interpolates them.
+        config = DINOv2Config.vits14()
+        network = DINOv2(replace(config, grid=size // config.patch), rngs=nnx.Rngs(0))
+    else:
+        network = SAM(SAMConfig.lite_medsam(), rngs=nnx.Rngs(0))
     rng = np.random.default_rng(0)
-    labels = np.zeros((2, SIZE, SIZE), np.float32)
+    labels = np.zeros((2, size, size), np.float32)
     labels[0, 60:150, 40:160] = labels[1, 80:170, 50:170] = 1
     images = np.clip(rng.normal(0.4, 0.1, labels.shape) + 0.3 * labels, 0, 1).astype(np.float32)
     return network, images, labels
 
 
-def ours(network, images: np.ndarray, labels: np.ndarray) -> Callable[[], tuple[float, float]]:
+def ours(network, images: np.ndarray, labels: np.ndarray, *, checkpoint: bool = False) -> Step:
     """Return a function that takes a step and returns its loss and gradient norm."""
+    import jax
+
     from universeg_jax.data.augment import Policy
     from universeg_jax.data.episodes.draw import Episode
     from universeg_jax.train.config import Stage
@@ -77,8 +103,9 @@ def ours(network, images: np.ndarray, labels: np.ndarray) -> Callable[[], tuple[
     from universeg_jax.train.state import initial_state
     from universeg_jax.train.step import Augmentation, TrainStep, on_one_device
 
-    stage = Stage(size=SIZE, steps=10**6, batch_size=1, support_size=1, learning_rate=RATE)
-    learner = EncoderLearner(EncoderTrainConfig(stages=(stage,), weights="random"), network)
+    stage = Stage(size=images.shape[1], steps=10**6, batch_size=1, support_size=1, learning_rate=RATE)
+    config = EncoderTrainConfig(stages=(stage,), weights="random", checkpoint_activations=checkpoint)
+    learner = EncoderLearner(config, network)
     optimizer = learner.optimizer()
     state = [initial_state(learner.initial_parameters(), optimizer, frozen=learner.frozen_parameters())]
     take_step = on_one_device(TrainStep(learner.loss, optimizer, 0.0), Augmentation(Policy.none(), 0))
@@ -95,57 +122,54 @@ def ours(network, images: np.ndarray, labels: np.ndarray) -> Callable[[], tuple[
     return step
 
 
-def pytorch(network, images: np.ndarray, labels: np.ndarray) -> Callable[[], tuple[float, float]]:
-    """Return the same in PyTorch, eager, written from the description of the network and its losses."""
+def pytorch(network, images: np.ndarray, labels: np.ndarray) -> Step:
+    """Return the same in PyTorch, eager."""
     import torch
-    from torch.nn import functional
 
+    from experiments.benchmark.encoders_by_torch import features_by_torch
     from tests.helpers.alp_by_torch import losses
-    from universeg_jax.models.protosam.encoder import IMAGENET_DEVIATION, IMAGENET_MEAN
-    from universeg_jax.weights.mapping import get_parameters, trainable_names
+    from universeg_jax.train.config import Stage
+    from universeg_jax.train.encoder.config import EncoderTrainConfig
+    from universeg_jax.train.encoder.learner import EncoderLearner
 
     torch.set_num_threads(processors())
-    values = get_parameters(network)
-    p = {name: torch.tensor(np.asarray(values[name]), requires_grad=True) for name in trainable_names(network)}
-    optimizer = torch.optim.SGD(p.values(), lr=RATE, momentum=0.9, weight_decay=5e-4)
-    mean, deviation = (torch.tensor(colour)[:, None, None] for colour in (IMAGENET_MEAN, IMAGENET_DEVIATION))
-    pixels = (torch.tensor(images)[:, None].expand(-1, 3, -1, -1) - mean) / deviation
-    masks = torch.tensor(labels)
-
-    def linear(x, name):
-        return x @ p[f"{name}.kernel"] + p[f"{name}.bias"]
-
-    def norm(x, name):
-        return functional.layer_norm(x, x.shape[-1:], p[f"{name}.scale"], p[f"{name}.bias"], eps=1e-6)
-
-    def block(x, name):
-        qkv = linear(norm(x, f"{name}.attention_norm"), f"{name}.qkv")
-        q, k, v = qkv.reshape(*x.shape[:2], 3, HEADS, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
-        x = x + p[f"{name}.attention_scale"] * linear(mixed, f"{name}.out")
-        hidden = functional.gelu(linear(norm(x, f"{name}.mlp_norm"), f"{name}.widen"))
-        return x + p[f"{name}.mlp_scale"] * linear(hidden, f"{name}.narrow")
-
-    def features():
-        kernel = p["patches.kernel"].permute(3, 2, 0, 1)
-        x = functional.conv2d(pixels, kernel, p["patches.bias"], stride=PATCH).flatten(2).transpose(1, 2)
-        x = torch.cat([p["class_token"].expand(len(x), -1, -1), x], dim=1) + p["positions"]
-        for i in range(network.config.depth):
-            x = block(x, f"blocks.{i}")
-        side = SIZE // PATCH
-        maps = norm(x, "norm")[:, 1:].transpose(1, 2).reshape(len(x), -1, side, side)
-        return functional.interpolate(maps, size=(GRID, GRID), mode="bilinear", align_corners=False)
+    stage = Stage(size=images.shape[1], steps=1, batch_size=1, support_size=1, learning_rate=RATE)
+    learner = EncoderLearner(EncoderTrainConfig(stages=(stage,), weights="random"), network)
+    values = {name: torch.tensor(np.asarray(value)) for name, value in learner.frozen_parameters().items()}
+    trained = {
+        name: torch.tensor(np.asarray(value), requires_grad=True)
+        for name, value in learner.initial_parameters().items()
+    }
+    optimizer = torch.optim.SGD(trained.values(), lr=RATE, momentum=0.9, weight_decay=5e-4)
+    pixels, masks = torch.tensor(images), torch.tensor(labels)
 
     def step() -> tuple[float, float]:
         optimizer.zero_grad()
-        query_loss, aligned = losses(*features(), *masks)
+        query_loss, aligned = losses(*features_by_torch(network, values | trained, pixels), *masks)
         loss = query_loss + aligned
         loss.backward()
-        norm_of_all = torch.linalg.vector_norm(torch.stack([value.grad.norm() for value in p.values()]))
+        norm_of_all = torch.linalg.vector_norm(torch.stack([value.grad.norm() for value in trained.values()]))
         optimizer.step()
         return loss.item(), norm_of_all.item()
 
     return step
+
+
+MEMORY_SIDES = ("ours", "ours, checkpointed", "pytorch")
+
+
+def peak_memory(name: str, side: str) -> int:
+    """Return the peak memory of a process that takes two steps of one side, in megabytes, libraries included."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_memory, (name, side))
+
+
+def _peak_memory(name: str, side: str) -> int:
+    made = inputs(name)
+    step = pytorch(*made) if side == "pytorch" else ours(*made, checkpoint="checkpointed" in side)
+    for _ in range(2):
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 if __name__ == "__main__":

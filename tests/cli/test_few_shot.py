@@ -47,6 +47,7 @@ def test_the_command_resumes(scans, capsys):
         (("--blend-nearest", "2"), "need --blend WEIGHTS"),
         (("--window", "5", "5"), "window=(5, 5): pass two finite intensities"),
         (("--nearest", "0"), "--nearest 0: pass 1 or more"),
+        (("--only-folds", "5"), "only=(5,): pass numbers of folds from 0 to 4"),
         (("--features", "open-v4"), "--features open-v4: pass a SAM or a DINOv2, and a SAM as --weights"),
         (("--organs", "heart"), "organs heart: shown by no scan; there are 1, 2"),
         (("--folds", "9"), "folds=9: pass 2 to 4 for 4 scans"),

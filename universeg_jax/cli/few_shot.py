@@ -12,6 +12,7 @@ FEW_SHOT = {
     "organs": None,
     "window": None,
     "crop": 0,
+    "only_folds": None,
     "seeds": 1,
     "nearest": None,
     "blend": None,
@@ -52,6 +53,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--crop", type=int, default=0, metavar="N", help="cut off N pixels at each border of a slice (default: 0)"
+    )
+    group.add_argument(
+        "--only-folds",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="measure these folds only, numbered from 0, such as the fold that training left out (default: all)",
     )
     group.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices to average (default: 1)")
     group.add_argument(
@@ -119,6 +127,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError("--blend-nearest, --blend-weight: need --blend WEIGHTS; add that, or leave them out")
     protocol = FewShotProtocol(
         folds=5 if arguments.folds is None else arguments.folds,
+        only=None if arguments.only_folds is None else tuple(arguments.only_folds),
         seeds=arguments.seeds,
         organs=None if arguments.organs is None else tuple(arguments.organs),
         threshold=arguments.threshold,

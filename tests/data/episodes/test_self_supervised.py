@@ -52,6 +52,14 @@ def test_only_allowed_slices_are_drawn():
         np.testing.assert_allclose(source[number].target[..., 0], STACKS[0].images[4], atol=1e-4)
 
 
+def test_a_slice_without_superpixel_is_never_drawn():
+    labels = [np.where(np.arange(9)[:, None, None] == 4, own, 0) for own in LABELS]
+    source = SelfSupervisedEpisodes(STACKS, labels, seed=0, size=32, augmentation=STILL, smallest=5)
+    for number in range(4):
+        image = source[number].target[..., 0]
+        assert min(np.abs(one.images[4] - image).max() for one in STACKS) < 1e-4
+
+
 @pytest.mark.parametrize(("allowed", "smallest"), [([[], []], 5), (None, 10_000)])
 def test_no_superpixel_in_any_slice_is_an_error(allowed, smallest):
     with pytest.raises(InputError, match="scans scan0, scan1: no allowed slice has a superpixel of"):

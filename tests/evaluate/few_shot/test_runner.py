@@ -135,7 +135,15 @@ def test_several_seeds_have_folds_of_their_own(tmp_path):
     assert "seed 1, fold 0" in tables(scores)[-1].markdown()
 
 
-@pytest.mark.parametrize("options", [{"folds": 1}, {"seeds": 0}, {"threshold": 1.0}, {"smallest": 0}])
+def test_only_some_folds_are_measured_and_others_can_follow(scores, tmp_path):
+    some, _ = run_few_shot(STACKS, [Intensity()], dataclasses.replace(PROTOCOL, only=(1,)), tmp_path)
+    assert some == [score for score in scores if score.key.fold == 1]
+    assert run_few_shot(STACKS, [Intensity()], PROTOCOL, tmp_path)[0] == scores
+
+
+@pytest.mark.parametrize(
+    "options", [{"folds": 1}, {"only": ()}, {"only": (5,)}, {"seeds": 0}, {"threshold": 1.0}, {"smallest": 0}]
+)
 def test_options_out_of_range(options):
     with pytest.raises(InputError, match=f"^{next(iter(options))}="):
         FewShotProtocol(**options)

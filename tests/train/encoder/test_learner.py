@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.helpers.lora_case import GOLDEN, adapters, lora_config
+from tests.helpers.lora_case import batch as lora_batch
 from tests.helpers.stacks import write_alpnet
 from tests.helpers.tiny_encoder import NETWORK, STACKS, STAGE, config
 from universeg_jax.data.episodes.draw import Episode
@@ -69,6 +71,31 @@ def test_one_lora_step_is_that_of_the_chain_rule(batch, full_gradient):
         down, up = before[name + DOWN], after.parameters[name + UP]
         np.testing.assert_allclose(up, -rate * down.T @ full_gradient[name], rtol=1e-3, atol=1e-8)
         np.testing.assert_allclose(after.parameters[name + DOWN], down - rate * 0.1 * down, rtol=1e-5)
+
+
+def test_one_lora_step_is_that_of_pytorch():
+    learner = EncoderLearner(lora_config(), NETWORK)
+    before, frozen = adapters(), learner.frozen_parameters()
+    assert set(before) == set(learner.initial_parameters())
+    state = initial_state(before, learner.optimizer(), frozen=frozen)
+    found = gradient(learner, before, lora_batch())
+    after, measures = jax.jit(TrainStep(learner.loss, learner.optimizer(), 0.0))(state, lora_batch())
+    with np.load(GOLDEN) as golden:
+        np.testing.assert_allclose(measures.loss, golden["loss"], rtol=1e-4)
+        for name, value in found.items():
+            expected = golden[f"gradient/{name}"]
+            assert np.linalg.norm(expected) > 1e-5
+            assert np.linalg.norm(value - expected) < 1e-4 * np.linalg.norm(expected)
+            np.testing.assert_allclose(after.parameters[name], golden[f"after/{name}"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.compare
+def test_the_golden_step_is_that_of_the_reference():
+    from tests.helpers.make_lora_golden import golden
+
+    with np.load(GOLDEN) as stored:
+        for name, value in golden().items():
+            np.testing.assert_allclose(value, stored[name], rtol=1e-9, atol=1e-12)
 
 
 def test_sgd_is_that_of_pytorch():

@@ -30,6 +30,8 @@ class FewShotProtocol:
 
     Attributes:
         folds: number of folds.
+        only: numbers of the folds to measure, from 0; None for all. An encoder that was trained without the query scans
+            of one fold may be measured on this fold only.
         seeds: number of support choices. Seed 0 takes the scan after each fold, other seeds draw one at random.
         organs: names of the organs to measure, for example a label set; None for all.
         threshold: of the probabilities.
@@ -40,6 +42,7 @@ class FewShotProtocol:
     """
 
     folds: int = 5
+    only: tuple[int, ...] | None = None
     seeds: int = 1
     organs: tuple[str, ...] | None = None
     threshold: float = 0.5
@@ -47,6 +50,8 @@ class FewShotProtocol:
 
     def __post_init__(self):
         check_number("folds", self.folds, least=2, whole=True)
+        if self.only is not None and (not self.only or not set(self.only) <= set(range(self.folds))):
+            raise InputError(f"only={self.only}: pass numbers of folds from 0 to {self.folds - 1}")
         check_number("seeds", self.seeds, least=1, most=MOST_DRAWS, whole=True)
         check_number("threshold", self.threshold, above=0, below=1)
         check_number("smallest", self.smallest, least=1, whole=True)
@@ -156,6 +161,8 @@ def plan(
     shown = {(name, organ): len(stack.organ(organ)) for name, stack in stacks.items() for organ in organs}
     for seed in range(protocol.seeds):
         for number, fold in enumerate(make_scan_folds(list(stacks), folds=protocol.folds, seed=seed)):
+            if protocol.only is not None and number not in protocol.only:
+                continue
             for scan in fold.queries:
                 for organ in organs:
                     few = next((s for s in (fold.support, scan) if shown[s, organ] < protocol.smallest), None)
