@@ -45,7 +45,7 @@ class StoredMethod:
                 return np.load(file, allow_pickle=False).astype(np.float32)
             except (OSError, ValueError, EOFError) as error:
                 raise InputError(f"{file}: cannot be read ({error}); delete it to compute it again") from None
-        probability = self.method.segment(support, query).astype(np.float16)
+        probability: np.ndarray = self.method.segment(support, query).astype(np.float16)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with whole_file(file) as unfinished, unfinished.open("wb") as stream:
