@@ -1,8 +1,9 @@
 """Measure ProtoSAM, UniverSeg and their mean by the few-shot protocol, with several ways to choose support slices.
 
-    python -m experiments.few_shot SCANS --modality MR --out experiments/results/few_shot
+    python -m experiments.few_shot SCANS --encodings ENC --probabilities PROB --out experiments/results/few_shot
 
-SCANS is a folder of labelled volumes, such as CHAOS. A killed run resumes. Encodings of slices are kept in --encodings.
+SCANS is a folder of labelled volumes, such as CHAOS. A killed run resumes. With --encodings each slice is encoded once
+over all runs. With --probabilities each model runs once, so that other means and filters take seconds.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from universeg_jax.cache import keep_compiled_code
 
 MODELS = ("protosam", "universeg")
+SIGMA = 1.2  # slices; chosen on fold 0, from 0.7 and 1.2
 
 
 def main() -> None:
@@ -21,6 +23,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the tables")
     parser.add_argument("--modality", help="CT or MR, if the files do not say")
     parser.add_argument("--encodings", type=Path, metavar="FOLDER", help="keep encoded slices there, 14 MB each")
+    parser.add_argument("--probabilities", type=Path, metavar="FOLDER", help="keep the results of each model there")
     parser.add_argument(
         "--sam", default="lite-medsam", metavar="WEIGHTS", help="SAM of ProtoSAM (default: %(default)s)"
     )
@@ -35,17 +38,12 @@ def main() -> None:
         nargs="+",
         default=[0],
         metavar="N",
-        help="support slices of ProtoSAM: 0 for one of each third, N for the N nearest in height (default: 0)",
+        help="support slices of both models: 0 for one of each third, N for the N nearest in height (default: 0)",
     )
     parser.add_argument(
-        "--universeg-slices",
-        type=int,
-        nargs="+",
-        default=[5],
-        metavar="N",
-        help="support slices of UniverSeg (default: 5)",
+        "--propagate", action="store_true", help="also segment slices that stay empty from their neighbours in the scan"
     )
-    parser.add_argument("--scan-names", nargs="+", metavar="NAME", help="only these scans (default: all)")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="N", help="only these folds, from 0 (default: all)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices (default: 1)")
     parser.add_argument(
         "--so-far", action="store_true", help="write tables of the measurements in OUT, measure nothing"
@@ -58,13 +56,12 @@ def main() -> None:
     from universeg_jax.evaluate.few_shot.runner import FewShotProtocol, read_scores, run_few_shot
     from universeg_jax.segment.report import environment
 
-    protocol = FewShotProtocol(seeds=arguments.seeds)
+    only = None if arguments.folds is None else tuple(arguments.folds)
+    protocol = FewShotProtocol(seeds=arguments.seeds, only=only)
     if arguments.so_far:
         scores, skipped = read_scores(arguments.out), []
     else:
         stacks = read_stacks(arguments.scans, modality=arguments.modality, progress=True)
-        if arguments.scan_names:
-            stacks = [stack for stack in stacks if stack.name in arguments.scan_names]
         scores, skipped = run_few_shot(stacks, methods(arguments), protocol, arguments.out, progress=True)
     command = shlex.join(["python", "-m", "experiments.few_shot", *sys.argv[1:]])
     tables = write_report(arguments.out, scores, skipped, protocol, about={"command": command, **environment()})
@@ -72,7 +69,7 @@ def main() -> None:
 
 
 def methods(arguments: argparse.Namespace) -> list:
-    """Return each model with each choice of slices, the mean of both models, and each on whole volumes."""
+    """Return each model with each choice of slices, the mean of both models, and each with filters."""
     from universeg_jax.evaluate.few_shot.methods import (
         InContextSlices,
         MeanOfMethods,
@@ -80,36 +77,45 @@ def methods(arguments: argparse.Namespace) -> list:
         PartOfOrgan,
         WholeVolume,
     )
-    from universeg_jax.weights import load
+    from universeg_jax.evaluate.few_shot.propagation import AllSlices, Propagation
 
-    def choices(numbers: list[int]) -> list:
-        return [PartOfOrgan() if number == 0 else NearestInHeight(number) for number in numbers]
-
+    networks = [network(arguments, name) for name in MODELS if name in arguments.models]
     found = []
-    if "protosam" in arguments.models:
-        protosam, digest = _protosam(arguments)
-        found += [InContextSlices(protosam, "ProtoSAM", choice, digest) for choice in choices(arguments.slices)]
-    if "universeg" in arguments.models:
-        universeg = load(arguments.universeg)
-        found += [InContextSlices(universeg, "UniverSeg", choice) for choice in choices(arguments.universeg_slices)]
-    if len(arguments.models) == len(MODELS):
-        found.append(MeanOfMethods((found[0], found[-1]), (1.0, 1.0)))
-    return [*found, *(WholeVolume(method) for method in found)]
+    for number in arguments.slices:
+        choice = PartOfOrgan() if number == 0 else NearestInHeight(number)
+        own = [stored(arguments, InContextSlices(*both, choice, digest)) for *both, digest in networks]
+        found += [*own, MeanOfMethods(tuple(own), (1.0,) * len(own))] if len(own) > 1 else own
+    found += [WholeVolume(method, sigma=SIGMA) for method in found]
+    if arguments.propagate:
+        seconds = tuple(InContextSlices(*both, AllSlices(), digest) for *both, digest in networks)
+        second = seconds[0] if len(seconds) == 1 else MeanOfMethods(seconds, (1.0,) * len(seconds))
+        found.append(stored(arguments, Propagation(found[-1], second)))
+    return found
 
 
-def _protosam(arguments: argparse.Namespace) -> tuple:
-    """Return ProtoSAM, which keeps its encodings, and its digest."""
+def stored(arguments: argparse.Namespace, method):
+    """Return a method that keeps its probabilities, if a folder is given for them."""
+    from universeg_jax.evaluate.few_shot.probabilities import StoredMethod
+
+    return method if arguments.probabilities is None else StoredMethod(method, arguments.probabilities)
+
+
+def network(arguments: argparse.Namespace, name: str) -> tuple:
+    """Return a model, its name in tables, and its digest. ProtoSAM keeps its encodings."""
     from universeg_jax.evaluate.few_shot.encodings import store_encodings
     from universeg_jax.evaluate.methods import digest
     from universeg_jax.models.protosam.encoder import extractor_of
     from universeg_jax.models.protosam.pipeline import ProtoSAM
     from universeg_jax.weights import load
 
+    if name == "universeg":
+        universeg = load(arguments.universeg)
+        return universeg, "UniverSeg", digest(universeg)
     features = None if arguments.features is None else extractor_of(load(arguments.features))
     protosam = ProtoSAM(load(arguments.sam), features=features)
     found = digest(protosam)
     store_encodings(protosam, arguments.encodings, capacity=2**29)
-    return protosam, found
+    return protosam, "ProtoSAM", found
 
 
 if __name__ == "__main__":
