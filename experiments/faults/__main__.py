@@ -29,6 +29,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, metavar="N", help="kills of each command (default: 20)")
     parser.add_argument("--flips", type=int, default=50, metavar="N", help="flips in each kind of file (default: 50)")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs of each command (default: 5)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float("inf"),
+        metavar="S",
+        help="time for the kills of a command (default: all)",
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="the fault of this name (default: all)")
     arguments = parser.parse_args()
     packages = ("jax", "orbax-checkpoint", "tensorflow-datasets", "pillow", "nibabel")
@@ -72,7 +79,7 @@ def kills(place: Path, arguments: argparse.Namespace) -> Steps:
 
     _warm_up()
     for command in commands(place):
-        options = {"kills": arguments.kills}
+        options = {"kills": arguments.kills, "most_seconds": arguments.seconds}
         step = partial(killed_and_resumed, command, _folder(place, f"in {command.name}"), **options)
         yield f"kills {command.name}", step
         if command.name == "predict":
@@ -92,8 +99,12 @@ def pairs(place: Path, arguments: argparse.Namespace) -> Steps:
 
 
 def _warm_up() -> None:
-    """Import everything that the commands need, so that forked processes start at once; JAX computes in them only."""
+    """Import everything that the commands need, so that forked processes start at once; JAX computes in them only.
+
+    Fine-tuning is without augmentation, which takes longest to compile.
+    """
     import orbax.checkpoint  # noqa: F401
+    import tensorboardX  # noqa: F401
     import tensorflow_datasets  # noqa: F401
 
     import universeg_jax.data.corpus.prepare
@@ -103,8 +114,12 @@ def _warm_up() -> None:
     import universeg_jax.segment.segmenter
     import universeg_jax.segment.volume_folder
     import universeg_jax.train.finetune.before_after
+    import universeg_jax.train.finetune.run as finetuning
     import universeg_jax.train.loop
     import universeg_jax.weights.conversion  # noqa: F401
+    from universeg_jax.data.augment import Policy
+
+    finetuning.FineTuning = partial(finetuning.FineTuning, policy=Policy.none())  # type: ignore[assignment,misc]
 
 
 def damage(place: Path, arguments: argparse.Namespace) -> Steps:

@@ -3,7 +3,6 @@
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.faults.child import finish, in_child, run, run_and_kill, start
@@ -14,12 +13,14 @@ from universeg_jax.util.files import TEMPORARY
 from universeg_jax.util.outputs import own_output
 
 
-def killed_and_resumed(command: Command, place: Path, *, kills: int) -> Tries:
+def killed_and_resumed(command: Command, place: Path, *, kills: int, most_seconds: float) -> Tries:
     """Kill a command at moments spread over its run; the next run must end as one that was not killed.
 
     Args:
         place: empty folder to work in.
+        most_seconds: begin no further try after this time.
     """
+    until = time.monotonic() + most_seconds
     whole, out, log = place / "whole", place / "out", place / "log"
     run(command.run(out), log)  # compiles
     shutil.rmtree(out, ignore_errors=True)
@@ -30,6 +31,8 @@ def killed_and_resumed(command: Command, place: Path, *, kills: int) -> Tries:
         return Tries.of("kills", command.name, "runs", [f"exit code {code}: {_last_line(log)}"])
     out.rename(whole)  # all runs have one output folder, because results name it
     for after in _moments(seconds, kills):
+        if time.monotonic() > until:
+            break
         shutil.rmtree(out, ignore_errors=True)
         run_and_kill(command.run(out), log, after)
         code = run(command.resume(out), log)
@@ -37,8 +40,9 @@ def killed_and_resumed(command: Command, place: Path, *, kills: int) -> Tries:
     return Tries.of("kills", command.name, "the next run ends with the results of a run that was not killed", outcomes)
 
 
-def killed_with_old_results(command: Command, place: Path, *, kills: int) -> Tries:
+def killed_with_old_results(command: Command, place: Path, *, kills: int, most_seconds: float) -> Tries:
     """Kill a command that replaces results: they are all old, all new, or complete after the next check."""
+    until = time.monotonic() + most_seconds
     old, new, log = place / "old", place / "new", place / "log"
     name = f"{command.name} --overwrite"
     for folder, seed in ((old, "0"), (new, "1")):
@@ -49,6 +53,8 @@ def killed_with_old_results(command: Command, place: Path, *, kills: int) -> Tri
     # Half of the kills fall into the last tenth of the run, where results are moved.
     last = [0.9 * seconds + after for after in _moments(0.15 * seconds, kills - kills // 2)]
     for after in [*_moments(seconds, kills // 2), *last]:
+        if time.monotonic() > until:
+            break
         out = place / "replaced"
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(old, out)
@@ -74,10 +80,10 @@ def two_at_once(command: Command, place: Path, *, times: int) -> Tries:
     return Tries.of("two at once", command.name, "one of them is refused, the other writes its results", outcomes)
 
 
-def _moments(seconds: float, number: int) -> Iterator[float]:
-    """Yield one random moment in each of `number` equal parts of a time."""
+def _moments(seconds: float, number: int) -> list[float]:
+    """Return one random moment in each of `number` equal parts of a time, in random order."""
     rng = random.Random(0)
-    return (seconds * (i + rng.random()) / number for i in range(number))
+    return rng.sample([seconds * (i + rng.random()) / number for i in range(number)], number)
 
 
 def _left_in(place: Path) -> str:
