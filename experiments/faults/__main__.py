@@ -98,6 +98,14 @@ def pairs(place: Path, arguments: argparse.Namespace) -> Steps:
         yield f"two {command.name}", partial(two_at_once, command, folder, times=arguments.pairs)
 
 
+def page(place: Path, arguments: argparse.Namespace) -> Steps:
+    """Kill the page."""
+    from experiments.faults.page import killed_page
+
+    for kind in ("pictures", "volumes"):
+        yield f"kills app, {kind}", partial(killed_page, kind, place, kills=arguments.kills)
+
+
 def _warm_up() -> None:
     """Import everything that the commands need, so that forked processes start at once; JAX computes in them only.
 
@@ -258,7 +266,7 @@ def servers(place: Path, arguments: argparse.Namespace) -> Steps:
         yield tries.fault, partial(lambda found: found, tries)
 
 
-GROUPS = {"servers": servers, "damage": damage, "disks": disks, "pairs": pairs, "kills": kills}
+GROUPS = {"servers": servers, "damage": damage, "disks": disks, "pairs": pairs, "kills": kills, "page": page}
 
 if __name__ == "__main__":
     main()

@@ -1,11 +1,13 @@
+import numpy as np
 import pytest
 
 from tests.helpers.stand_in import Brightness, bright_disc, save
-from universeg_jax.app.propose import Proposer
+from universeg_jax.app.propose import Proposer, warning_text
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import dice
+from universeg_jax.segment.auto import Choice
 from universeg_jax.segment.segmenter import Segmenter
 
 
@@ -55,3 +57,51 @@ def test_a_class_that_no_example_shows_has_no_probability(workspace):
     workspace.add_class()
     list(Proposer(workspace, lambda: Segmenter(Brightness())).propose(["s2"]))
     assert (workspace.proposal("s2").probability[..., 1] == 0).all()
+
+
+def test_a_plan_is_chosen_again_when_the_examples_have_doubled(tmp_path, monkeypatch):
+    for i in range(9):
+        save(tmp_path / f"s{i}.png", bright_disc(i)[0])
+    workspace, segmenter, given = Workspace(tmp_path), Segmenter(Brightness()), []
+    fit = segmenter.fit
+
+    def fit_and_choose(*arguments, choice=None, **options):
+        given.append(choice)
+        task = fit(*arguments, **options)
+        task.choice = choice or Choice(task.plan, f"choice {len(given)}", "", {}, None)
+        return task
+
+    monkeypatch.setattr(segmenter, "fit", fit_and_choose)
+    proposer = Proposer(workspace, lambda: segmenter)
+    for i in range(8):
+        workspace.save(f"s{i}", bright_disc(i)[1] // 255, seen="", confirm=True)
+        list(proposer.propose(["s8"]))
+    assert [1 + i for i, choice in enumerate(given) if choice is None] == [1, 2, 4, 8]
+    workspace.reopen("s0")
+    list(proposer.propose(["s8"]))  # fewer examples than at the last choice
+    assert given[-1] is None
+
+
+def test_the_images_that_were_confirmed_last_are_the_examples(tmp_path, monkeypatch):
+    monkeypatch.setattr("universeg_jax.app.propose.MOST_EXAMPLES", 2)
+    for i in range(5):
+        save(tmp_path / f"s{i}.png", bright_disc(i)[0])
+    workspace = Workspace(tmp_path)
+    for i in (3, 0, 1):
+        workspace.save(f"s{i}", bright_disc(i)[1] // 255, seen="", confirm=True)
+    again = Workspace(tmp_path)
+    list(Proposer(again, lambda: Segmenter(Brightness())).propose(["s4"]))
+    assert again.proposal("s4").examples == ("s0", "s1")
+
+
+def test_warnings_are_kept_with_the_image_that_they_are_about(workspace):
+    save(workspace.folder / "images" / "s2.png", np.full((20, 24), 7, np.uint8))
+    list(Proposer(workspace, lambda: Segmenter(Brightness())).propose(["s2", "s3"]))
+    again = Workspace(workspace.folder)
+    assert any("s2" in text and "constant" in text for text in again.proposal("s2").warnings)
+    assert not any("s2" in text for text in again.proposal("s3").warnings)
+
+
+def test_advice_on_options_is_left_out_of_warnings():
+    assert warning_text("a: is dark; it lies apart; pass window=(1, 2), or --window 1 2") == "a: is dark; it lies apart"
+    assert warning_text("pass another") == "pass another"

@@ -72,6 +72,39 @@ def test_a_path_in_the_payload_of_an_event_is_refused(places):
         assert SECRET not in body
 
 
+def upload(app, content, *, name="a.png", field="files"):
+    boundary = b"----limit"
+    head = f'Content-Disposition: form-data; name="{field}"; filename="{name}"\r\nContent-Type: image/png'.encode()
+    body = b"--" + boundary + b"\r\n" + head + b"\r\n\r\n" + content + b"\r\n--" + boundary + b"--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=" + boundary.decode()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(app.url + "gradio_api/upload", body, kind)) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_only_pictures_up_to_a_size_are_uploaded(places, monkeypatch):
+    _, app = places
+    picture = (app.workspace.files.image_file("s0")).read_bytes()
+    assert upload(app, picture)[0] == 200
+    before = sorted(app.cache.rglob("*"))
+    for content in (b"<html><script>", b"PK\x03\x04", b"\x80\x04pickle", b"", picture[1:]):
+        assert upload(app, content) == (415, b"only PNG pictures may be uploaded")
+    monkeypatch.setattr("universeg_jax.app.uploads.LARGEST", 2 * len(picture))
+    assert upload(app, picture * 3)[0] == 413
+    assert sorted(app.cache.rglob("*")) == before
+
+
+def test_an_upload_leaves_no_file_outside_of_the_cache(places):
+    root, app = places
+    picture = (app.workspace.files.image_file("s0")).read_bytes()
+    for name in ("../../evil.png", "..%2f..%2fevil.png", "/etc/evil.png", "..\\evil.png"):
+        upload(app, picture, name=name)
+    found = [path for place in (root, app.cache.parent) for path in place.glob("*evil*")]
+    assert found == []
+
+
 def test_a_right_password_enters_and_wrong_ones_take_longer_and_longer(monkeypatch):
     waits = []
     monkeypatch.setattr(time, "sleep", waits.append)

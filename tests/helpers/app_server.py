@@ -10,7 +10,7 @@ from universeg_jax.app.server import Gate, launch_options, private_cache
 
 
 @contextmanager
-def serve(folder: Path, *, gate: Gate | None = None, prompter=None) -> Iterator[SimpleNamespace]:
+def serve(folder: Path, *, gate: Gate | None = None, prompter=None, model=None) -> Iterator[SimpleNamespace]:
     """Serve a folder; yields its url, its workspace and its private cache."""
     with private_cache() as cache:
         import gradio as gr
@@ -22,7 +22,7 @@ def serve(folder: Path, *, gate: Gate | None = None, prompter=None) -> Iterator[
         from universeg_jax.segment.segmenter import Segmenter
 
         workspace = Workspace(folder)
-        blocks = build(Events(workspace, Proposer(workspace, lambda: Segmenter(Brightness())), prompter))
+        blocks = build(Events(workspace, Proposer(workspace, model or (lambda: Segmenter(Brightness()))), prompter))
         theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
         options = launch_options("127.0.0.1", None, gate)
         _, url, _ = blocks.queue(default_concurrency_limit=1).launch(

@@ -45,7 +45,7 @@ def new_page(browser: Browser, *, width: int = 1600, height: int = 1000, dark: b
     """Return an empty page. Its `outside` lists every request to another machine."""
     scheme = "dark" if dark else "light"
     page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.outside = []
     page.on("request", lambda request: _note(page.outside, request.url))
     return page

@@ -21,7 +21,7 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(150)
     page.wait_for_function(f"!document.querySelector('{BUSY}')")
     seen: list[bytes] = []
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 90
     while time.monotonic() < ends:
         page.wait_for_timeout(150)
         seen.append(page.locator("#editor").screenshot())
@@ -62,7 +62,7 @@ def paint(page: Page, centre: tuple[int, int], size: tuple[int, int], radius: in
 
 def press(page: Page, button: str, done: str) -> None:
     """Press a button until a JavaScript condition holds: while the image is being drawn, the page asks to wait."""
-    for _ in range(20):
+    for _ in range(40):
         page.click(button)
         ends = time.monotonic() + 3
         while time.monotonic() < ends:

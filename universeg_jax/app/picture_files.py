@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from universeg_jax.app.pictures import whole_in_new_folder
 from universeg_jax.app.states import Session, file_stamp
 from universeg_jax.errors import InputError
-from universeg_jax.io.masks import GreyCoding, MaskCoding, common_coding, read_mask, values_in, write_mask
+from universeg_jax.io.masks import GreyCoding, Mask, MaskCoding, common_coding, read_mask, values_in, write_mask
 from universeg_jax.io.pictures import read_image
 from universeg_jax.io.task_folder import check_same_size, list_pictures
 
@@ -94,7 +96,7 @@ class PictureFiles:
                     write_mask(part, values, coding)
                 self._masks[name] = file
                 if isinstance(coding, GreyCoding):
-                    self.seen[name] = [*file_stamp(file), *np.unique(values).tolist()]
+                    self.seen[name] = [*file_stamp(file), *_distinct(values).tolist()]
             self.labelled.add(name)
 
     def image_file(self, name: str) -> Path:
@@ -123,7 +125,8 @@ class PictureFiles:
         if self._unchanged():
             self.values = set().union(*(about[2:] for about in self.seen.values()))
             return
-        masks = [read_mask(file) for file in self._masks.values()]
+        with ThreadPoolExecutor() as pool:  # most of the time is spent in decoders, which let other threads run
+            masks = list(pool.map(_read_values, self._masks.values()))
         self.coding = common_coding(masks)
         found = {mask.path: np.unique(values_in(mask, self.coding)).tolist() for mask in masks}
         self.values = set().union(*found.values())
@@ -135,6 +138,19 @@ class PictureFiles:
         if self.seen.keys() != self._masks.keys():
             return False
         return all(self.seen[name][:2] == file_stamp(file) for name, file in self._masks.items())
+
+
+def _read_values(file: Path) -> Mask:
+    """Read a mask, and keep only its distinct values: the masks of a folder together may not fit into memory."""
+    mask = read_mask(file)
+    return replace(mask, values=_distinct(mask.values))
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Return the distinct values of a mask, ascending; faster than `np.unique` where values are small."""
+    if values.max(initial=0) > 65535:
+        return np.unique(values)
+    return np.flatnonzero(np.bincount(values.ravel())).astype(np.int32)
 
 
 def check_inside(folder: Path, files) -> None:

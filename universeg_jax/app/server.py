@@ -15,7 +15,6 @@ from typing import Any
 from universeg_jax.errors import InputError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-LARGEST_UPLOAD = "64mb"
 USER = "universeg"
 SLOWEST = 30.0  # seconds that a wrong password is made to wait at most
 
@@ -71,6 +70,10 @@ def private_cache() -> Iterator[Path]:
 
 def launch_options(host: str, port: int | None, gate: Gate | None) -> dict[str, Any]:
     """Return the options of `Blocks.launch`: nothing is served or fetched but the page itself."""
+    from starlette.middleware import Middleware
+
+    from universeg_jax.app.uploads import LARGEST, OnlyPictures
+
     return {
         "server_name": host,
         "server_port": port,
@@ -78,7 +81,8 @@ def launch_options(host: str, port: int | None, gate: Gate | None) -> dict[str, 
         "auth_message": f"User name: {USER}. The password was printed where the page was started.",
         "share": False,
         "quiet": True,
-        "max_file_size": LARGEST_UPLOAD,
+        "max_file_size": LARGEST,
+        "app_kwargs": {"middleware": [Middleware(OnlyPictures)]},
         "allowed_paths": [],
         "footer_links": [],
         "enable_monitoring": False,

@@ -58,6 +58,7 @@ class Workspace:
         if not self.folder.is_dir():
             raise InputError(f"{folder}: there is no such folder; name a folder of images")
         check_inside(self.folder, (self.folder / name for name in OWN))
+        check_inside(self.folder, (self.folder / LABELLING).glob("*"))
         session = Session.read(self._session_file)
         volumes = has_volumes(self.folder)
         if axis and not volumes:
@@ -106,7 +107,8 @@ class Workspace:
 
     def confirmed_last(self, most: int) -> list[str]:
         """Return the names of the images that were confirmed last, at most so many, sorted."""
-        last = [name for name, state in self._states.items() if state is State.CONFIRMED][-most:]
+        with self._lock:
+            last = [name for name, state in self._states.items() if state is State.CONFIRMED][-most:]
         return sorted(last, key=self._position.__getitem__)
 
     def order(self, names: Collection[str] | None = None) -> list[str]:

@@ -81,7 +81,7 @@ def list_pictures(folder: Path, *, but: Collection[str] = ()) -> dict[str, Path]
         raise InputError(f"{folder}: holds the folder {listing(folders)}; pictures must lie directly in {folder.name}/")
     check_file_names(files)
     pictures = [f for f in files if f.suffix.lower() in EXTENSIONS]
-    others = [f.name for f in files if f not in pictures]
+    others = [f.name for f in files if f.suffix.lower() not in EXTENSIONS]
     if not pictures:
         found = f"found {listing(others)}" if others else "it is empty"
         raise InputError(f"{folder}: holds no PNG, JPEG, BMP or TIFF images; {found}")

@@ -1,0 +1,120 @@
+"""Events of the page, with the values that a browser would send."""
+
+import numpy as np
+import pytest
+
+from tests.helpers.stand_in import Brightness, bright_disc, save
+from universeg_jax.app.server import private_cache
+from universeg_jax.app.states import State
+from universeg_jax.app.workspace import Workspace
+from universeg_jax.segment.segmenter import Segmenter
+
+DRAWING = (0.5, 0.5, "fill")  # threshold, opacity, style
+
+
+@pytest.fixture
+def events(tmp_path):
+    with private_cache():
+        from universeg_jax.app.events import Events
+        from universeg_jax.app.propose import Proposer
+
+        for i in range(4):
+            image, mask = bright_disc(i)
+            save(tmp_path / "images" / f"s{i}.png", image)
+            if i < 2:
+                save(tmp_path / "masks" / f"s{i}.png", mask // 255)
+        workspace = Workspace(tmp_path)
+        yield Events(workspace, Proposer(workspace, lambda: Segmenter(Brightness())), None)
+
+
+def opened(events, name):
+    return events._open(name, *DRAWING)[0]
+
+
+def value(layer, where=None):
+    """Return the value of the editor that shows a layer, painted in the first colour at some pixels."""
+    pixels = layer.pixels.copy()
+    if where is not None:
+        pixels[where] = (*(int("E69F00"[i : i + 2], 16) for i in (0, 2, 4)), 255)
+    return {"background": None, "layers": [pixels], "composite": None}
+
+
+def stroke(layer):
+    where = np.zeros(layer.values.shape, bool)
+    where[1:4, 2:6] = True
+    return where & (layer.values == 0)
+
+
+@pytest.mark.parametrize("kind", ["threshold", "opacity", "style"])
+def test_strokes_before_a_change_of_the_drawing_are_saved(events, kind):
+    now = opened(events, "s2")
+    where = stroke(now.layer)
+    changed = {"threshold": (0.3, 0.5, "fill"), "opacity": (0.5, 0.9, "fill"), "style": (0.5, 0.5, "outline")}[kind]
+    now, _ = events.redraw(now, value(now.layer, where), *changed)
+    now = events.leave(now, value(now.layer))
+    np.testing.assert_array_equal(events.workspace.mask("s2") == 1, where)
+    assert not now.unsaved
+    assert events.workspace.state("s2") is State.EDITED
+
+
+def test_a_threshold_changes_a_proposal_but_no_painted_pixel(events):
+    events.propose(opened(events, "s2"), 1)
+    now = opened(events, "s2")
+    where = stroke(now.layer)
+    before = now.layer.values
+    now, _ = events.redraw(now, value(now.layer, where), 0.95, 0.5, "fill")
+    assert now.layer.values[where].all()
+    assert (now.layer.values > 0).sum() < (before > 0).sum() + where.sum()
+
+
+def test_looking_at_an_image_saves_nothing(events):
+    now = opened(events, "s2")
+    events.leave(now, value(now.layer))
+    now, _ = events.redraw(now, value(now.layer), 0.3, 0.9, "outline")
+    events.leave(now, value(now.layer))
+    assert events.workspace.state("s2") is State.EMPTY
+    assert not (events.workspace.folder / "masks" / "s2.png").exists()
+
+
+def test_strokes_during_a_proposal_stay_in_the_editor(events):
+    import gradio as gr
+
+    now = opened(events, "s2")
+    asked, text = events.propose(now, 1)
+    assert text.startswith("Expected Dice")
+    painted = value(now.layer, stroke(now.layer))
+    shown = events.show_proposal(asked, now, painted, *DRAWING)
+    assert [isinstance(one, dict) and one.get("__type__") == "update" and len(one) == 1 for one in shown[:3]] == [
+        True
+    ] * 3
+    assert events.draw(now, painted) == shown[0]  # nothing is drawn over the strokes
+    assert events.show_proposal(asked, now, value(now.layer), *DRAWING)[0].proposed.any()
+    elsewhere = opened(events, "s3")
+    assert events.show_proposal(asked, elsewhere, value(elsewhere.layer), *DRAWING)[0] == gr.skip()
+
+
+def test_a_proposal_can_take_the_place_of_a_mask(events):
+    now = opened(events, "s2")
+    events.leave(now, value(now.layer, stroke(now.layer)))
+    now = opened(events, "s2")
+    asked, _ = events.propose(now, 1)
+    assert events.show_proposal(asked, now, value(now.layer), *DRAWING)[0] != now  # the mask stays in the editor
+    before = events.workspace.mask("s2")
+    now = events.use_proposal(now, *DRAWING)[0]
+    np.testing.assert_array_equal(events.workspace.mask("s2"), before)
+    events.leave(now, value(now.layer))
+    np.testing.assert_array_equal(events.workspace.mask("s2"), now.layer.values)
+
+
+def test_the_list_is_shown_before_its_thumbnails_are_made(events):
+    sheets = list(events.list.fill("All", 1))
+    grey = sheets[0][0]["value"][0][0]
+    assert {path for path, _ in sheets[0][0]["value"]} == {grey}
+    assert len({path for path, _ in sheets[-1][0]["value"]} - {grey}) == 4
+    assert len(list(events.list.fill("All", 1))) == 1
+
+
+def test_a_damaged_image_is_marked_in_the_list(events):
+    (events.workspace.folder / "images" / "s3.png").write_bytes(b"damaged")
+    captions = [caption for _, caption in list(events.list.fill("All", 1))[-1][0]["value"]]
+    assert "s3\ncannot be read" in captions
