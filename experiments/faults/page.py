@@ -16,6 +16,7 @@ from experiments.faults.record import Tries
 from universeg_jax.app.proposal import Proposal
 from universeg_jax.app.states import LABELLED, State
 from universeg_jax.app.workspace import Workspace
+from universeg_jax.errors import InputError
 from universeg_jax.util.files import TEMPORARY
 
 SIZE = (40, 30)
@@ -96,7 +97,10 @@ def _problem(folder: Path, done: dict[str, int]) -> str:
     """Describe what is wrong with a folder whose process was killed; "" if nothing is."""
     if not done:
         return "nothing was saved before the kill"
-    workspace = Workspace(folder)
+    try:
+        workspace = Workspace(folder)
+    except InputError as error:
+        return f"the folder does not open: {error}".replace(str(folder), "FOLDER")[:120]
     workspace.remove_unfinished()
     if any(folder.rglob(f"{TEMPORARY}*")):
         return "temporary files are left"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from experiments.faults import servers
+from experiments.faults import page, servers
 from experiments.faults.compare import differences
 from experiments.faults.damage import flipped
 from experiments.faults.record import Results, Tries
@@ -68,3 +69,20 @@ def test_folders_are_compared_by_content(tmp_path):
     (tmp_path / "other" / ".uj-1").mkdir()
     (tmp_path / "other" / ".uj-1" / "a").write_text("")
     assert differences(tmp_path / "one", tmp_path / "other").startswith("temporary files are left")
+
+
+def test_broken_promises_of_the_page_are_counted(tmp_path):
+    page._write_images(tmp_path, "pictures")
+    labelling = page._label(tmp_path)
+    done = dict(next(labelling) for _ in range(6))
+    assert done == {"0": 2, "1": 2, "2": 1, "3": 1}
+    assert page._problem(tmp_path, done) == ""
+    assert page._problem(tmp_path, {}) == "nothing was saved before the kill"
+    assert page._problem(tmp_path, {**done, "3": 3}) == "another mask than the one saved last"
+    mask = tmp_path / "masks" / "2.png"
+    Image.fromarray(page._mask(1)[::-1].astype(np.uint8)).save(mask)
+    assert page._problem(tmp_path, done) == "a mask is not whole"
+    mask.unlink()
+    assert page._problem(tmp_path, done) == "a saved mask is lost"
+    mask.write_bytes(b"half")
+    assert page._problem(tmp_path, done).startswith("the folder does not open: FOLDER")

@@ -102,6 +102,21 @@ def dicom_series(
     return files
 
 
+def complete_series(folder: Path) -> None:
+    """Give a series what the standard asks of every image, so that it can be referenced."""
+    study, frame = generate_uid(), generate_uid()
+    for k, file in enumerate(sorted(folder.iterdir())):
+        dataset = pydicom.dcmread(file)
+        dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = study, frame
+        dataset.PatientID = dataset.PatientName = dataset.StudyID = "1"
+        dataset.PatientBirthDate = dataset.PatientSex = dataset.StudyDate = dataset.StudyTime = ""
+        dataset.AccessionNumber = dataset.ReferringPhysicianName = dataset.Manufacturer = ""
+        dataset.SeriesNumber, dataset.InstanceNumber, dataset.SliceThickness = 3, k + 1, 3
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.save_as(file, enforce_file_format=True)
+
+
 def dicom_frames(file: Path, frames: np.ndarray, slices, *, segments=(), spacing=(1.0, 2.0, 3.0), **tags) -> Path:
     """Write one multi-frame file on the voxels of `dicom_series`.
 

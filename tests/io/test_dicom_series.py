@@ -4,7 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.helpers.make_sources import dicom_frames, dicom_series, nifti, save
+from tests.helpers.make_sources import complete_series, dicom_frames, dicom_series, nifti, save
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.dicom_masks import read_series_masks
 from universeg_jax.io.dicom_seg import write_segmentation
@@ -168,24 +168,9 @@ def test_masks_that_cannot_be_paired_are_refused(tmp_path):
         read_series_masks(masks, read_volume(folder))
 
 
-def complete(folder):
-    """Give a series what the standard asks of every image, so that it can be referenced."""
-    study, frame = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
-    for k, file in enumerate(sorted(folder.iterdir())):
-        dataset = pydicom.dcmread(file)
-        dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = study, frame
-        dataset.PatientID = dataset.PatientName = dataset.StudyID = "1"
-        dataset.PatientBirthDate = dataset.PatientSex = dataset.StudyDate = dataset.StudyTime = ""
-        dataset.AccessionNumber = dataset.ReferringPhysicianName = dataset.Manufacturer = ""
-        dataset.SeriesNumber, dataset.InstanceNumber, dataset.SliceThickness = 3, k + 1, 3
-        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        dataset.save_as(file, enforce_file_format=True)
-
-
 def test_a_written_segmentation_references_its_series_and_is_read_back(tmp_path):
     folder = series(tmp_path / "a")
-    complete(folder)
+    complete_series(folder)
     labels = np.zeros(SHAPE, np.uint8)
     labels[1:3, 2:4, 1:3], labels[4, 5, 4] = 1, 2
     write_segmentation(tmp_path / "seg.dcm", labels, Series(series_files(folder)), {1: "liver", 2: "spleen"})

@@ -304,9 +304,12 @@ class Events:
     def export(self):
         """Pack the saved masks, class names, states and an overview into one zip file."""
         try:
-            file = export_zip(self.workspace, Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))))
+            folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR")))
+            file, problems = export_zip(self.workspace, folder)
         except InputError as error:
             raise gr.Error(str(error)) from None
+        for problem in problems:
+            gr.Warning(problem)
         return gr.update(value=str(file), visible=True)
 
     def _state_line(self, name: str) -> str:

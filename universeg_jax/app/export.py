@@ -4,7 +4,6 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -21,8 +20,8 @@ from universeg_jax.io.volume_files import is_series
 SHOWN = 24  # images on the overview
 
 
-def export_zip(workspace: Workspace, folder: Path) -> Path:
-    """Write NAME.zip into a folder, and return its path.
+def export_zip(workspace: Workspace, folder: Path) -> tuple[Path, list[str]]:
+    """Write NAME.zip into a folder; return its path, and what is not in it and why.
 
     Of pictures the zip holds all images with a saved mask and these masks, so that it is a support folder when it is
     unpacked. Of volumes it holds the masks as NIfTI, and as DICOM SEG where the volume is a DICOM series.
@@ -42,18 +41,22 @@ def export_zip(workspace: Workspace, folder: Path) -> Path:
     write_overview(folder / "overview.png", [Section(title, note, workspace.classes, [], results)])
     states = {name: {"state": workspace.state(name).value, "forecast": workspace.forecast(name)} for name in saved}
     file = folder / f"{title or 'labels'}.zip"
-    files = _volume_files if isinstance(workspace.files, ScanSlices) else _picture_files
+    problems: list[str] = []
+    if isinstance(workspace.files, ScanSlices):
+        files = _volume_files(workspace, workspace.files, saved, folder, problems)
+    else:
+        files = _picture_files(workspace, saved)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path, name in files(workspace, saved, folder):
+        for path, name in files:
             packed.write(path, name)
         if (workspace.folder / "classes.json").is_file():
             packed.write(workspace.folder / "classes.json", "classes.json")
         packed.write(folder / "overview.png", "overview.png")
         packed.writestr("states.json", json.dumps(states, indent=1, ensure_ascii=False))
-    return file
+    return file, problems
 
 
-def _picture_files(workspace: Workspace, saved: list[str], folder: Path) -> Iterator[tuple[Path, str]]:
+def _picture_files(workspace: Workspace, saved: list[str]) -> Iterator[tuple[Path, str]]:
     """Yield images and masks, and their names in the zip."""
     for name in saved:
         for kind, path in (
@@ -63,9 +66,10 @@ def _picture_files(workspace: Workspace, saved: list[str], folder: Path) -> Iter
             yield path, f"{kind}/{path.name}"
 
 
-def _volume_files(workspace: Workspace, saved: list[str], folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield masks as NIfTI and DICOM SEG, and their names in the zip."""
-    files = cast(ScanSlices, workspace.files)
+def _volume_files(
+    workspace: Workspace, files: ScanSlices, saved: list[str], folder: Path, problems: list[str]
+) -> Iterator[tuple[Path, str]]:
+    """Yield masks as NIfTI and DICOM SEG, and their names in the zip; add what cannot be written to `problems`."""
     for name in dict.fromkeys(files.scan_of(one) for one in saved):
         scan, labels = files.scan(name), files.scan_labels(name)
         if labels is None:
@@ -79,5 +83,9 @@ def _volume_files(workspace: Workspace, saved: list[str], folder: Path) -> Itera
         if is_series(scan.path) and labels.any():
             part = folder / "segmentation.dcm"
             found = {value: text for value, text in workspace.classes.items() if (labels == value).any()}
-            write_segmentation(part, labels, Series(series_files(scan.path)), found)
-            yield part, f"dicom-seg/{name}.dcm"
+            try:
+                write_segmentation(part, labels, Series(series_files(scan.path)), found)
+            except InputError as error:  # a poor header; the NIfTI mask is there
+                problems.append(str(error))
+            else:
+                yield part, f"dicom-seg/{name}.dcm"
