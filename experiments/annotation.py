@@ -89,6 +89,7 @@ def annotate(
             mask, cost = truth[name], int(truth[name].sum())
             if done:
                 _ = list(proposer.propose([name]))
+                proposer.prepare()
                 proposed = workspace.proposal(name).mask(0.5, (1,)) == 1
                 wrong = int((proposed != mask).sum())
                 if dice(proposed, mask) > GOOD:

@@ -97,6 +97,8 @@ def propose(folder: Path, times: Times) -> None:
         examples = len(workspace.confirmed())
         with times.of(f"propose image {number + 1} from {examples} examples"):
             list(proposer.propose([name]))
+        with times.of(f"prepare for the next, while a person looks at image {number + 1}"):
+            proposer.prepare()
         with times.of(f"confirm image {number + 1}"):
             workspace.save(name, masks[folder / "masks" / f"{name}.png"].astype(int), seen="", confirm=True)
 

@@ -12,8 +12,9 @@ import gradio as gr
 import numpy as np
 
 from universeg_jax.app import editor
+from universeg_jax.app.clicks import Clicks
 from universeg_jax.app.export import export_zip
-from universeg_jax.app.image_list import MARKS, ImageList
+from universeg_jax.app.image_list import ImageList
 from universeg_jax.app.opened import Opened
 from universeg_jax.app.paint import Style, draw_layer
 from universeg_jax.app.pictures import for_browser
@@ -40,8 +41,9 @@ class Events:
     """
 
     def __init__(self, workspace: Workspace, proposer: Proposer, prompter: Callable[[], Prompter]):
-        self.workspace, self.proposer, self._prompter = workspace, proposer, prompter
+        self.workspace, self.proposer = workspace, proposer
         self.list = ImageList(workspace)
+        self.clicks = Clicks(workspace, self.list, prompter)
 
     # Opening
 
@@ -103,7 +105,7 @@ class Events:
         return (
             opened,
             shown,
-            self._state_line(name),
+            self.list.state_line(name),
             *self._origin(name),
             editor.with_points(picture),
             self._slider(name),
@@ -190,6 +192,7 @@ class Events:
                 pass
         except InputError as error:
             raise gr.Error(str(error)) from None
+        self.proposer.prepare_later()
         return opened.name, self._origin(opened.name)[0]
 
     def propose_again(self, opened: Opened, ensemble: float) -> tuple[str, str]:
@@ -237,6 +240,7 @@ class Events:
                     yield self.list.sheet(show, sheet)
         except InputError as error:
             raise gr.Error(str(error)) from None
+        self.proposer.prepare_later()
         yield self.list.sheet(show, 1)
 
     # Drawing
@@ -256,51 +260,6 @@ class Events:
         brush = editor.brush(self.workspace.colours, opacity)
         return replace(opened, layer=layer, unsaved=unsaved, proposed=proposed), {**shown, "brush": brush}
 
-    # Clicks
-
-    def clicked(
-        self,
-        opened: Opened,
-        value: dict | None,
-        kind: str,
-        value_of_class: int,
-        threshold: float,
-        opacity: float,
-        style: str,
-        event: gr.SelectData,
-    ) -> tuple:
-        """Put the structure at the clicks, or in a box of two clicks, into the mask of the opened image."""
-        if not opened.name or opened.layer is None:
-            raise gr.Error("Open an image first.")
-        points, box = (*opened.points, tuple(event.index)), kind == "Box"
-        picture = self.workspace.picture(opened.name)
-        marked = editor.with_points(picture, points)
-        skipped = gr.skip()
-        if box and len(points) < 2:
-            gr.Info("Now click the opposite corner.")
-            return replace(opened, points=points), *[skipped] * 6, marked, skipped
-        painted = opened.painted(value, self.workspace.colours)
-        values = opened.layer.values if painted is None else painted
-        # A further click replaces the structure of the clicks before, unless the mask was painted in between.
-        again = opened.before_points is not None and np.array_equal(values, opened.layer.values)
-        before = opened.before_points if again else values
-        try:
-            found = self._prompter().segment(opened.name, points, box=box)
-            values = np.where(found, int(value_of_class), before)
-            token = self.workspace.save(opened.name, values, seen=opened.token, confirm=False)
-        except InputError as error:
-            raise gr.Error(str(error)) from None
-        layer = draw_layer(values, self.workspace.colours, opacity=opacity, style=Style(style))
-        kept = {"points": (), "before_points": None} if box else {"points": points, "before_points": before}
-        opened = replace(opened, layer=layer, token=token, unsaved=False, proposed=None, **kept)
-        shown = editor.background(picture, self.workspace.colours, opacity)
-        return opened, shown, self._state_line(opened.name), *[skipped] * 4, marked, skipped
-
-    def forget_clicks(self, opened: Opened) -> tuple:
-        picture = self.workspace.picture(opened.name) if opened.name else None
-        shown = None if picture is None else editor.with_points(picture)
-        return replace(opened, points=(), before_points=None), shown
-
     def export(self):
         """Pack the saved masks, class names, states and an overview into one zip file."""
         try:
@@ -311,6 +270,3 @@ class Events:
         for problem in problems:
             gr.Warning(problem)
         return gr.update(value=str(file), visible=True)
-
-    def _state_line(self, name: str) -> str:
-        return f"**{name}** · {MARKS[self.workspace.state(name)]}"

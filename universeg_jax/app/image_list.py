@@ -79,6 +79,10 @@ class ImageList:
             + self._forecast(slices)
         )
 
+    def state_line(self, name: str) -> str:
+        """Describe the state of an image in Markdown."""
+        return f"**{name}** · {MARKS[self.workspace.state(name)]}"
+
     def _forecast(self, names: list[str]) -> str:
         """Describe the lowest forecast of images that are not confirmed."""
         open_ = [name for name in names if self.workspace.state(name) is not State.CONFIRMED]

@@ -152,8 +152,8 @@ def build(events: Events) -> gr.Blocks:
         redrawn = [threshold.release, opacity.release, style.input]
         gr.on(redrawn, events.redraw, [*leaving, *drawing], [opened, editor], **quiet)
         prompted = [*leaving, prompt_kind, prompt_class, *drawing]
-        then_shows(prompt.select(events.clicked, prompted, view))
-        clear.click(events.forget_clicks, opened, [opened, prompt], **quiet)
+        then_shows(prompt.select(events.clicks.clicked, prompted, view))
+        gr.on([clear.click, prompt_kind.input], events.clicks.forget, opened, [opened, prompt], **quiet)
         classes_shown = [class_names, legend, prompt_class, editor]
         rename.click(table.rename, [class_names, opacity], classes_shown)
         add.click(table.add, opacity, classes_shown)

@@ -14,6 +14,7 @@ from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.segment.auto import AUTO, FEWEST, Choice
 from universeg_jax.segment.forecast import certainty
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.support import Support
 from universeg_jax.segment.task import Task
 
 AT_ONCE = 8  # images in a call of the model, between two looks at the stop button
@@ -32,7 +33,7 @@ class Proposer:
     def __init__(self, workspace: Workspace, segmenter: Callable[[], Segmenter]):
         self.workspace, self.segmenter = workspace, cache(segmenter)
         self._fitted: tuple[tuple, Task] | None = None
-        self._chosen: tuple[int, tuple[int, ...], Choice] | None = None
+        self._chosen: tuple[int, Choice, tuple[int, ...]] | None = None  # examples, their choice, their classes
         self._lock = threading.Lock()
 
     def load(self) -> None:
@@ -73,6 +74,29 @@ class Proposer:
                 self.workspace.propose(name, Proposal(probability, spread, forecast, tuple(examples), note, own))
                 yield name
 
+    def prepare_later(self) -> None:
+        """Call `prepare` in the background."""
+        threading.Thread(target=self.prepare, daemon=True).start()
+
+    def prepare(self) -> None:
+        """Prepare for the next proposals, while a person looks at the last one.
+
+        The plan is chosen anew if the examples have doubled since it was chosen. If one more example needs other shapes
+        of arrays, the models are compiled for them.
+        """
+        with self._lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the proposals had the same
+            examples = self.workspace.confirmed_last(MOST_EXAMPLES)
+            if self._fitted is None or self._fitted[0] != self._key(examples):
+                return
+            number, task = len(examples), self._fitted[1]
+            if self._is_due(number):
+                task = self._fit(examples, None)
+            if number < MOST_EXAMPLES and Support.padded_size(number + 1) > Support.padded_size(number):
+                images, labels = self._read([*examples, examples[0]])
+                longer = self.segmenter().fit(images, labels, choice=task.choice)
+                cast(Task, longer).segment(images[:1])
+
     def _load(self) -> None:
         with self._lock:
             self.segmenter()
@@ -82,26 +106,42 @@ class Proposer:
         examples = self.workspace.confirmed_last(MOST_EXAMPLES)
         if not examples:
             raise InputError("no image is confirmed: paint one and press Confirm, or click into one to start")
-        key = tuple((name, self.workspace.token(name)) for name in examples)
-        if self._fitted is None or self._fitted[0] != key:
-            images = [self.workspace.image(name) for name in examples]
-            labels = [self.workspace.mask(name) for name in examples]
-            classes = tuple(sorted(set().union(*(np.unique(label).tolist() for label in labels))))
-            segmenter, number = self.segmenter(), len(examples)
-            choice = self._choice(number, classes)
-            task = cast(Task, segmenter.fit(images, labels, names=examples, choice=choice))
-            if task.choice is not None and choice is None:
-                self._chosen = number, classes, task.choice
-            self._fitted = key, task
-        return self._fitted[1], examples
+        if self._fitted is not None and self._fitted[0] == self._key(examples):
+            return self._fitted[1], examples
+        chosen = self._chosen
+        return self._fit(examples, None if chosen is None or chosen[0] > len(examples) else chosen[1]), examples
 
-    def _choice(self, number: int, classes: tuple[int, ...]) -> Choice | None:
-        """Return the last choice of a plan; None where it must be made anew, since the examples doubled or differ."""
+    def _fit(self, examples: Sequence[str], choice: Choice | None) -> Task:
+        """Fit examples; choose the plan anew without a choice, or where they show other classes."""
+        key, (images, labels) = self._key(examples), self._read(examples)
+        task = cast(Task, self.segmenter().fit(images, labels, names=examples, choice=choice))
+        classes = tuple(task.classes.tolist())
+        if choice is not None and self._chosen is not None and self._chosen[2] != classes:
+            return self._fit(examples, None)
+        if task.choice is not None and choice is None:
+            self._chosen = len(examples), task.choice, classes
+        self._fitted = key, task
+        return task
+
+    def _is_due(self, number: int) -> bool:
+        """Tell whether the plan should be chosen anew for a number of examples."""
         if self._chosen is None:
-            return None
-        before, own, choice = self._chosen
-        compared = before >= FEWEST or number < FEWEST
-        return choice if compared and before <= number < 2 * before and own == classes else None
+            return False
+        before = self._chosen[0]
+        return number >= 2 * before or before < FEWEST <= number
+
+    def _key(self, examples: Sequence[str]) -> tuple:
+        return tuple((name, self.workspace.token(name)) for name in examples)
+
+    def _read(self, examples: Sequence[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Read the images and masks of examples."""
+        masks = []
+        for name in examples:
+            mask = self.workspace.mask(name)
+            if mask is None:
+                raise InputError(f"{name}: its mask is no longer there; open the image and paint it again")
+            masks.append(mask)
+        return [self.workspace.image(name) for name in examples], masks
 
     def _of_classes(self, task: Task, probability: np.ndarray) -> np.ndarray:
         """Return probabilities (H,W,K) of the workspace's classes; 0 for a class that no example shows."""
