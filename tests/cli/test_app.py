@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.helpers.stand_in import bright_disc, save
 from universeg_jax.cli.main import main
+from universeg_jax.util.files import locked
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,15 @@ def test_unusable_folders_are_named(options, message, tmp_path, capsys):
     assert main(["app", *(option.format(folder=tmp_path) for option in options)]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_do_not_fit_the_folder_are_named(tmp_path, capsys):
+    save(tmp_path / "a.png", bright_disc(0)[0])
+    assert main(["app", str(tmp_path), "--axis", "axial"]) == 2
+    assert "holds pictures; an axis is for volumes" in capsys.readouterr().err
+    assert main(["app", str(tmp_path), "--model", "nonsense"]) == 2
+    assert "unknown weights 'nonsense'" in capsys.readouterr().err
+    with locked(tmp_path):
+        assert main(["app", str(tmp_path)]) == 2
+    assert "is open in another page" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -3,6 +3,7 @@
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import cast
 
@@ -36,7 +37,7 @@ class Proposer:
         self._chosen: tuple[int, Choice, tuple[int, ...]] | None = None  # examples, their choice, their classes
         self._lock = threading.Lock()
 
-    def load(self) -> None:
+    def load_later(self) -> None:
         """Load the segmenter in the background, so that the first proposal need not wait for it."""
         threading.Thread(target=self._load, daemon=True).start()
 
@@ -98,7 +99,7 @@ class Proposer:
                 cast(Task, longer).segment(images[:1])
 
     def _load(self) -> None:
-        with self._lock:
+        with self._lock, suppress(InputError):  # the first proposal raises it again
             self.segmenter()
 
     def _task(self) -> tuple[Task, list[str]]:

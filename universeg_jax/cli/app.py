@@ -49,10 +49,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> None:
     from universeg_jax.app.workspace import Workspace
+    from universeg_jax.errors import InputError
     from universeg_jax.util.files import locked
 
     if folder.is_dir():
-        stack.enter_context(locked(folder))
+        try:
+            stack.enter_context(locked(folder))
+        except InputError:
+            raise InputError(f"{folder}: is open in another page; close that one first") from None
     workspace = Workspace(folder, axis=arguments.axis or "")
     workspace.remove_unfinished()
     import gradio as gr
@@ -62,11 +66,15 @@ def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Non
     from universeg_jax.app.prompter import lazy_prompter
     from universeg_jax.app.propose import Proposer, segmenter_for
     from universeg_jax.app.server import USER, gate_for, launch_options
+    from universeg_jax.segment.auto import AUTO
 
     gate = gate_for(arguments.host, arguments.password)
     proposer = Proposer(workspace, segmenter_for(workspace, arguments.model))
     page = build(Events(workspace, proposer, lazy_prompter(workspace)))
-    proposer.load()
+    if arguments.model == AUTO:
+        proposer.load_later()
+    else:
+        proposer.segmenter()  # a wrong name or path is refused before the page opens
     theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
     options = launch_options(arguments.host, arguments.port, gate)
     _, url, _ = page.queue(default_concurrency_limit=1).launch(
