@@ -11,6 +11,8 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
+
 from experiments.benchmark.machine import machine
 from experiments.command import run
 from universeg_jax.data.corpus.read import Corpus
@@ -19,19 +21,26 @@ from universeg_jax.data.episodes.stream import batches
 
 
 def measure(source: EpisodeSource, *, batch_size: int, workers: int, seconds: float) -> dict:
-    """Measure seconds to the first batch, and images a second after it."""
+    """Measure seconds to the first batch, and after it images a second, and seconds of a batch with their deviation."""
     begin = time.perf_counter()
     iterator = batches(source, batch_size=batch_size, workers=workers)
     first = next(iterator)
     first_seconds = time.perf_counter() - begin
     for _ in range(2 * workers + 2):  # batches read ahead during the wait for the first one
         next(iterator)
-    images, begin = 0, time.perf_counter()
-    while (passed := time.perf_counter() - begin) < seconds:
+    times, begin = [time.perf_counter()], time.perf_counter()
+    while times[-1] - begin < seconds:
         next(iterator)
-        images += batch_size * (1 + first.support_mask.shape[1])
+        times.append(time.perf_counter())
     iterator.close()
-    return {"workers": workers, "first_batch_seconds": first_seconds, "images_per_second": images / passed}
+    taken = np.diff(times)
+    return {
+        "workers": workers,
+        "first_batch_seconds": first_seconds,
+        "images_per_second": batch_size * (1 + first.support_mask.shape[1]) / float(taken.mean()),
+        "batch_seconds": float(taken.mean()),
+        "batch_deviation": float(taken.std()),
+    }
 
 
 def main() -> None:

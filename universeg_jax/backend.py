@@ -27,8 +27,12 @@ def compile_for(platform: str) -> Iterator[None]:
         _PLATFORM.reset(token)
 
 
+def _platform() -> str:
+    return _PLATFORM.get() or jax.default_backend()
+
+
 def _on_cpu() -> bool:
-    return (_PLATFORM.get() or jax.default_backend()) == "cpu"
+    return _platform() == "cpu"
 
 
 def compiler_options() -> dict[str, Any]:
@@ -49,6 +53,16 @@ def support_chunk() -> int:
     The features of one entry fit into the cache of a processor. An accelerator is faster with many at once.
     """
     return 1 if _on_cpu() else 64
+
+
+def fold_pixels() -> bool:
+    """Return whether the first block of UniverSeg computes 2×2 blocks of pixels as channels (`nn/conv_twice.py`)."""
+    return _platform() == "tpu"
+
+
+def upsample_by_products() -> bool:
+    """Return whether `nn/resample.py` upsamples by matrix products. A TPU gathers in a loop."""
+    return _platform() == "tpu"
 
 
 def kernel_gradient_by_products() -> bool:

@@ -17,22 +17,21 @@ def write_table(path: Path, results: dict) -> None:
         "",
         f"{machine['processor']}, {machine['cores']} cores, {', '.join(machine['devices'])}; "
         + ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-        + ". float32; official code eager, in inference mode, with as many threads; medians of runs in turn in one "
-        "process. Ratios compare; absolute times depend on what else the machine was doing. "
+        + ". float32; official code in inference mode with as many threads, eager and by torch.compile; medians of "
+        "runs in turn in one process. Ratios compare; absolute times depend on what else the machine was doing. "
         "Differences are of logits, in units of their standard deviation.",
         "",
-        "| targets | support | size | ours (s) | official (s) | times faster | range | largest difference "
-        "| less arithmetic | share of peak, ours | official |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| targets | support | size | ours (s) | eager (s) | compiled (s) | eager / ours | range | compiled / ours "
+        "| range | largest difference | less arithmetic | share of peak, ours | official |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results["speed"]:
         cells = [row["targets"], row["entries"], row["size"], f"{row['ours_seconds']:.3f}"]
-        if "ratio" in row:
-            low, high = row["ratio_range"]
-            cells += [f"{row['official_seconds']:.3f}", f"**{row['ratio']:.2f}**", f"{low:.2f}-{high:.2f}"]
-            cells.append(f"{row['difference']:.0e}")
-        else:
-            cells += ["-"] * 4
+        cells += [f"{row[key]:.3f}" if key in row else "-" for key in ("official_seconds", "compiled_seconds")]
+        for key in ("ratio", "compiled_ratio"):
+            low, high = row.get(f"{key}_range", (0, 0))
+            cells += [f"**{row[key]:.2f}**", f"{low:.2f}-{high:.2f}"] if key in row else ["-", "-"]
+        cells.append(f"{row['difference']:.0e}" if "difference" in row else "-")
         cells.append(f"{row['official_multiply_adds'] / row['multiply_adds']:.1f}")
         for work, seconds in (("multiply_adds", "ours_seconds"), ("official_multiply_adds", "official_seconds")):
             cells.append(f"{2 * row[work] / row[seconds] / results['matmul_flops']:.0%}" if seconds in row else "-")

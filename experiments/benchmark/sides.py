@@ -30,15 +30,21 @@ def ours(target: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Callable
     return lambda: np.asarray(model(*arrays))
 
 
-def official(target: np.ndarray, images: np.ndarray, labels: np.ndarray, *, threads: int) -> Callable[[], np.ndarray]:
-    """Make the same function with the official code: eager, inference mode, one target at a time.
+def official(
+    target: np.ndarray, images: np.ndarray, labels: np.ndarray, *, threads: int, compiled: bool = False
+) -> Callable[[], np.ndarray]:
+    """Make the same function with the official code: inference mode, one target at a time.
 
     The official code shares no support between targets: a batch would need a multiple of the memory for the same work.
+
+    Args:
+        threads: threads of PyTorch.
+        compiled: pass the model through `torch.compile` instead of running it eagerly.
     """
     import torch
 
     torch.set_num_threads(threads)
-    model = load_official()
+    model = torch.compile(load_official()) if compiled else load_official()
     target, images, labels = (torch.from_numpy(np.moveaxis(x, -1, -3).copy()) for x in (target, images, labels))
 
     def run() -> np.ndarray:

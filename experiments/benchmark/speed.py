@@ -1,4 +1,4 @@
-"""Measure the time of one call, ours and the official code's, in turn in one process."""
+"""Measure the time of one call, ours and the official code's, eager and compiled, in turn in one process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,11 +27,21 @@ def available_memory() -> float:
 
 @dataclass(frozen=True)
 class Case:
-    """A case: `targets` of one task with `entries` support images, all of `size` pixels."""
+    """A case: `targets` of one task with `entries` support images, all of `size` pixels; written 1x16x128."""
 
     targets: int
     entries: int
     size: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Case":
+        """Read a case from text such as 1x16x128.
+
+        Raises:
+            ValueError: the text is not three numbers.
+        """
+        targets, entries, size = map(int, text.split("x"))
+        return cls(targets, entries, size)
 
 
 # Up to 256 support entries; targets that share their support; images that grow at a fixed support.
@@ -43,13 +53,25 @@ CASES = (
 QUICK_CASES = tuple(case for case in CASES if case.targets == 1 and case.entries <= 64 and case.size == 128)
 
 
-def measure(case: Case, *, runs: int, with_official: bool) -> dict:
-    """Measure median seconds of each side, and the median ratio of consecutive runs."""
+def measure(case: Case, *, runs: int, with_official: bool, with_compiled: bool = False) -> dict:
+    """Measure median seconds of each side, and the median ratios of consecutive runs.
+
+    Args:
+        case: the shapes.
+        runs: runs of each side; large cases take three at most.
+        with_official: run the official code as well, if its memory suffices.
+        with_compiled: run the official code through `torch.compile` as well.
+
+    Raises:
+        AssertionError: the logits of the sides differ.
+    """
     arrays = episode(case.targets, case.entries, case.size)
-    with_official &= OFFICIAL_BYTES * case.entries * case.size**2 < available_memory()
+    fits = OFFICIAL_BYTES * case.entries * case.size**2 < available_memory()
     sides: dict[str, Callable[[], np.ndarray]] = {"ours": ours(*arrays)}
-    if with_official:
+    if with_official and fits:
         sides["official"] = official(*arrays, threads=processors())
+        if with_compiled:
+            sides["compiled"] = official(*arrays, threads=processors(), compiled=True)
     outputs = {name: run() for name, run in sides.items()}  # compiles, and warms up
     work = {"entries": case.entries, "size": case.size}
     result = {
@@ -57,16 +79,18 @@ def measure(case: Case, *, runs: int, with_official: bool) -> dict:
         "multiply_adds": case.targets * multiply_adds(UniverSegConfig.v1(), **work),
         "official_multiply_adds": case.targets * official_multiply_adds(UniverSegConfig.v1(), **work),
     }
-    if with_official:
-        difference = np.abs(outputs["ours"] - outputs["official"]).max() / outputs["official"].std()
+    theirs = [name for name in sides if name != "ours"]
+    for name in theirs:
+        difference = np.abs(outputs["ours"] - outputs[name]).max() / outputs[name].std()
         if not difference < LARGEST_DIFFERENCE:
-            raise AssertionError(f"{case}: logits differ by {difference:.1e} of their standard deviation")
-        result["difference"] = float(difference)
+            raise AssertionError(f"{case}, {name}: logits differ by {difference:.1e} of their standard deviation")
+        result["difference"] = max(float(difference), result.get("difference", 0.0))
     if case.targets * case.entries * case.size**2 > LARGE:
         runs = min(runs, 3)
     result["runs"] = runs
     taken = in_turn(sides, runs=runs)
     result |= medians(taken)
-    if with_official:
-        result |= ratio(taken, ours="ours", theirs="official")
+    for name in theirs:
+        found = ratio(taken, ours="ours", theirs=name)
+        result |= found if name == "official" else {f"{name}_{key}": value for key, value in found.items()}
     return result

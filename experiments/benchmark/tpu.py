@@ -1,134 +1,137 @@
-"""Compile prediction for TPUs without one, and report the compiler's figures.
+"""Compile prediction and training for TPUs without one, and report the compiler's figures.
 
     pip install -e ".[tpu-aot]"
     python -m experiments.benchmark.tpu --out experiments/results
 
-The TPU compiler runs on a CPU machine. All figures are estimates of the compiler, not measurements on a chip. Loop
-bodies count once in them. The time in memory and the time in arithmetic are lower bounds from the published peaks.
+The TPU compiler runs on a CPU machine, a minute or two for each row. All figures are estimates of the compiler, not
+measurements on a chip. The times in memory and in arithmetic are lower bounds from the published peaks. A row that the
+results hold already is not compiled again. The most important rows come first, and --minutes ends the run early.
+
+A loop counts once. So S = 256, which runs in chunks of 64, is compiled in one chunk for its operations and bytes, and
+again in chunks for its memory.
 """
 
 import argparse
-import itertools
 import json
 import os
 import shlex
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # before JAX is imported: there is no metadata server to ask
-os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
-os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-
-import jax
-import jax.numpy as jnp
-from jax.experimental import topologies
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # libtpu would else look for a chip
 
 from experiments.benchmark.machine import machine
+from experiments.benchmark.tpu_programs import TOPOLOGIES, figures, prediction, training_step
 from experiments.command import run
-from universeg_jax import backend
-from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.weights.mapping import blueprint
 
-TOPOLOGIES = {"v5e": "v5e:2x2", "v5p": "v5p:2x2x1", "v6e": "v6e:2x2"}
-
-PEAKS = {"v5e": (197e12, 819e9), "v5p": (459e12, 2765e9), "v6e": (918e12, 1640e9)}
-"""Peak bfloat16 operations and bytes of memory traffic per second of a chip, from https://cloud.google.com/tpu/docs."""
+CHUNK = 64  # support entries at a time, the choice of `backend` for accelerators
 
 
-def compile_prediction(
-    chip: str, *, entries: int, targets: int, dtype: str, chunk: int | None, definition: bool = False
-) -> dict:
-    """Compile a prediction of the released network at 128x128 pixels for one chip.
+def cases() -> Iterator[dict]:
+    """Yield the cases, the most important first."""
+    first = {"chip": "v5e", "entries": 64, "targets": 1, "dtype": "bfloat16", "code": "ours"}
+    train = {"chip": "v5e", "entries": 64, "topology": "2x2", "support_devices": 1, "checkpoint": False}
+    yield first
+    yield train
+    yield first | {"code": "definition"}
+    yield train | {"checkpoint": True}
+    yield train | {"topology": "4x4"}
+    yield train | {"support_devices": 2}
+    for entries in (1, 16, 256):
+        yield first | {"entries": entries}
+    for chip in ("v5p", "v6e"):
+        yield first | {"chip": chip}
+    yield first | {"targets": 16}
+    yield first | {"dtype": "float32"}
+    for chip in TOPOLOGIES:
+        for entries in (16, 64, 1, 256):
+            for targets in (1, 16):
+                for dtype in ("bfloat16", "float32"):
+                    yield {"chip": chip, "entries": entries, "targets": targets, "dtype": dtype, "code": "ours"}
+                yield first | {"chip": chip, "entries": entries, "targets": targets, "code": "definition"}
 
-    Args:
-        chip: key of TOPOLOGIES.
-        entries: number of support entries, shared by all targets.
-        targets: number of targets.
-        dtype: dtype of images and features.
-        chunk: support entries computed at a time; None is the choice of `backend`.
-        definition: compile the network as the paper writes it instead of the fast path.
 
-    Returns:
-        The case, and the compiler's figures in bytes, operations and seconds.
-    """
-    device = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[chip]).devices[0]
-    place = jax.sharding.SingleDeviceSharding(device)
-
-    def shaped(*shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=place)
-
-    def predict(model: UniverSeg, *arrays: jax.Array) -> jax.Array:
-        return model.definition(*arrays) if definition else model(*arrays, chunk=chunk)
-
-    model = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), blueprint(UniverSeg, UniverSegConfig.v1())
-    )
-    support = shaped(1, entries, 128, 128, 1)
-    with backend.compile_for("tpu"):
-        compiled = jax.jit(predict).lower(model, shaped(targets, 128, 128, 1), support, support).compile()
-    cost, flops, bandwidth = compiled.cost_analysis(), *PEAKS[chip]
-    return {
-        "chip": chip,
-        "entries": entries,
-        "targets": targets,
-        "dtype": dtype,
-        "chunk": chunk,
-        "definition": definition,
-        "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
-        "operations": cost["flops"],
-        "bytes": cost["bytes accessed"],
-        "seconds_of_arithmetic": cost["flops"] / flops,
-        "seconds_of_memory": cost["bytes accessed"] / bandwidth,
-    }
+def measure(case: dict) -> dict:
+    """Compile one case and return it with its figures."""
+    start = time.perf_counter()
+    if "topology" in case:
+        options = {name: case[name] for name in ("entries", "support_devices", "checkpoint")}
+        found = figures(training_step(f"{case['chip']}:{case['topology']}", **options), case["chip"])
+    else:
+        options = {name: case[name] for name in ("entries", "targets", "dtype")}
+        options["definition"] = case["code"] == "definition"
+        found = figures(prediction(case["chip"], **options, chunk=case["entries"]), case["chip"])
+        if case["code"] == "ours" and case["entries"] > CHUNK:
+            in_chunks = figures(prediction(case["chip"], **options), case["chip"])
+            found["temporary_bytes"] = in_chunks["temporary_bytes"]
+    return case | found | {"seconds_to_compile": time.perf_counter() - start}
 
 
 def table(rows: list[dict]) -> str:
-    """Write the rows as a Markdown table."""
-    lines = [
-        "| chip | S | B | dtype | code | chunk | temporary MB | GFLOP | GB accessed | ms arithmetic | ms memory |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        code = "definition" if row["definition"] else "ours"
-        figures = (
+    """Write the rows as two Markdown tables, of predictions and of training steps."""
+    head = "temporary MB | GFLOP | GB accessed | ms arithmetic | ms memory |"
+    predictions = ["| chip | S | targets | dtype | code | " + head, "|---" * 10 + "|"]
+    steps = ["| chips | S | mesh | activations | " + head + " collectives |", "|---" * 10 + "|"]
+    for row in sorted(rows, key=lambda row: ("vV".find(row["chip"][0]), row["chip"], row["entries"])):
+        numbers = (
             f"{row['temporary_bytes'] / 1e6:.0f} | {row['operations'] / 1e9:.1f} | {row['bytes'] / 1e9:.2f} | "
-            f"{1e3 * row['seconds_of_arithmetic']:.2f} | {1e3 * row['seconds_of_memory']:.2f}"
+            f"{1e3 * row['seconds_of_arithmetic']:.2f} | {1e3 * row['seconds_of_memory']:.2f} |"
         )
-        chunk = "default" if row["chunk"] is None else row["chunk"]
-        case = f"{row['chip']} | {row['entries']} | {row['targets']} | {row['dtype']} | {code} | {chunk}"
-        lines.append(f"| {case} | {figures} |")
-    return "\n".join(lines) + "\n"
+        if "topology" in row:
+            support = row["support_devices"]
+            mesh = "data" if support == 1 else f"data, support of {support}"
+            kept = "computed again" if row["checkpoint"] else "kept"
+            kinds = [f"{of['count']} {kind}, {of['bytes'] / 1e6:.1f} MB" for kind, of in row["collectives"].items()]
+            case = f"{row['chip']} {row['topology']} | {row['entries']} | {mesh} | {kept}"
+            steps.append(f"| {case} | {numbers} {'; '.join(kinds) or 'none'} |")
+        else:
+            case = " | ".join(str(row[name]) for name in ("chip", "entries", "targets", "dtype", "code"))
+            predictions.append(f"| {case} | {numbers}")
+    return "\n".join(
+        [
+            "Prediction on one chip:",
+            "",
+            *predictions,
+            "",
+            "Training, one episode for each part of the data:",
+            "",
+            *steps,
+            "",
+        ]
+    )
+
+
+def write(out: Path, results: dict) -> None:
+    (out / "tpu.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (out / "tpu.md").write_text(
+        "# Prediction and training compiled for TPUs: the compiler's figures, not a chip's\n\n"
+        f"`{results['command']}`. Network: UniverSeg v1, 128x128 pixels; training in bfloat16. "
+        f"Versions: {json.dumps(results['machine']['versions'])}.\n\n{table(results['rows'])}",
+        encoding="utf-8",
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of tpu.{json,md}")
-    parser.add_argument("--chips", nargs="+", choices=TOPOLOGIES, default=list(TOPOLOGIES), help="chips to compile for")
-    parser.add_argument("--entries", nargs="+", type=int, default=[1, 16, 64, 256], help="numbers of support entries")
-    parser.add_argument("--targets", nargs="+", type=int, default=[1, 16], help="numbers of targets")
-    parser.add_argument("--dtypes", nargs="+", default=["bfloat16", "float32"], help="dtypes of images")
-    parser.add_argument("--chunk", type=int, help="support entries at a time (default: choice of the backend)")
-    parser.add_argument("--definition", action="store_true", help="compile the definition as well")
+    parser.add_argument("--minutes", type=float, default=600, help="start no row after so long (default: %(default)s)")
+    parser.add_argument("--again", action="store_true", help="compile all rows again")
     arguments = parser.parse_args()
-    kinds = [False, True] if arguments.definition else [False]
-    cases = itertools.product(arguments.chips, arguments.entries, arguments.targets, arguments.dtypes, kinds)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for chip, entries, targets, dtype, definition in cases:
-        chunk = None if definition else arguments.chunk
-        rows.append(
-            compile_prediction(chip, entries=entries, targets=targets, dtype=dtype, chunk=chunk, definition=definition)
-        )
-        print(json.dumps(rows[-1]), flush=True)
+    file, start = arguments.out / "tpu.json", time.perf_counter()
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() and not arguments.again else []
     command = shlex.join(["python", "-m", "experiments.benchmark.tpu", *sys.argv[1:]])
-    results = {"command": command, "machine": machine(), "rows": rows}
-    (arguments.out / "tpu.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (arguments.out / "tpu.md").write_text(
-        "# Prediction compiled for TPUs: the compiler's figures, not a chip's\n\n"
-        f"`{command}`. Network: UniverSeg v1, 128x128 pixels, one chip. "
-        f"Versions: {json.dumps(results['machine']['versions'])}.\n\n{table(rows)}",
-        encoding="utf-8",
-    )
+    for case in cases():
+        if any(case.items() <= row.items() for row in rows):
+            continue
+        if time.perf_counter() - start > 60 * arguments.minutes:
+            print("the time is up: give the command again for the other rows")
+            break
+        rows.append(measure(case))
+        print(json.dumps(rows[-1]), flush=True)
+        write(arguments.out, {"command": command, "machine": machine(), "rows": rows})
 
 
 if __name__ == "__main__":

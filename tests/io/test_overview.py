@@ -5,16 +5,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from universeg_jax.io.overview import (
-    CLASS_COLOURS,
-    LARGEST_CELL,
-    Result,
-    Section,
-    ShownExample,
-    overview,
-    shorten,
-    write_overview,
-)
+from universeg_jax.io.overview import overview, write_overview
+from universeg_jax.io.sheet import CLASS_COLOURS, LARGEST_CELL, Result, Section, ShownExample, shorten
 
 
 def image(height=20, width=30, channels=()):

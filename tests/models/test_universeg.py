@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.random_networks import SMALL, episode, model_with_biases
+from universeg_jax import backend
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.segment.model import InContextModel
 
@@ -99,6 +100,20 @@ def test_calls_inside_and_outside_of_transformations_agree(small):
     np.testing.assert_allclose(jax.jit(lambda zero: small(*arrays) + zero)(0.0), expected, atol=1e-5)
     one_by_one = jax.jit(jax.vmap(lambda *args: small(*(x[None] for x in args))[0]))(*arrays)
     np.testing.assert_allclose(one_by_one, expected, atol=1e-5)
+
+
+def test_choices_for_a_tpu_change_neither_logits_nor_gradients(small):
+    arrays = episode(0, targets=2, sets=1, entries=3, height=8, width=12)
+
+    def squares(model, *given):
+        return (model(*given) ** 2).sum()
+
+    differentiate = jax.value_and_grad(squares)
+    expected = jax.jit(differentiate)(small, *arrays)
+    with backend.compile_for("tpu"):
+        found = jax.jit(lambda *given: differentiate(*given))(small, *arrays)
+    for ours, plain in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-5 * (1 + np.abs(plain).max()))
 
 
 def test_labels_and_masks_of_any_dtype(small):

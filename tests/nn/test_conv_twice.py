@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from universeg_jax.nn.conv import conv2d
-from universeg_jax.nn.cross_conv import compose, conv_twice
+from universeg_jax.nn.conv_twice import compose, conv_twice, conv_twice_folded, max_pool_folded, unfold
+from universeg_jax.nn.resample import max_pool
 
 
 def random(seed, *shape):
@@ -38,3 +39,11 @@ def test_conv_twice_has_the_gradients_of_two_convolutions(argument):
 
     expected = gradient(lambda images, first, second: conv2d(conv2d(images, first), second))
     np.testing.assert_allclose(gradient(conv_twice), expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 8), (4, 4), (10, 6)])
+def test_folded_convolution_and_pooling_are_the_plain_ones(height, width):
+    images, first, second = random(0, 2, height, width, 2), random(1, 3, 3, 2, 4), random(2, 3, 3, 4, 5)
+    folded, expected = conv_twice_folded(images, first, second), conv2d(conv2d(images, first), second)
+    np.testing.assert_allclose(unfold(folded), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(max_pool_folded(folded), max_pool(expected), rtol=0, atol=1e-4)

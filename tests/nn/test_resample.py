@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
+from universeg_jax import backend
 from universeg_jax.nn.resample import max_pool, upsample
 
 
@@ -18,3 +19,11 @@ def test_upsample_keeps_the_corners_and_interpolates_between(height, width):
     grid = np.meshgrid(np.linspace(0, height - 1, 2 * height), np.linspace(0, width - 1, 2 * width), indexing="ij")
     expected = map_coordinates(image, grid, order=1, mode="nearest")
     np.testing.assert_allclose(upsample(image[None, :, :, None])[0, :, :, 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 3), (1, 4)])
+def test_upsampling_by_products_is_the_same(height, width):
+    images = np.random.default_rng(0).random((2, height, width, 3), np.float32)
+    with backend.compile_for("tpu"):
+        by_products = upsample(images)
+    np.testing.assert_allclose(by_products, upsample(images), atol=1e-6)

@@ -1,8 +1,19 @@
 """Hints about missing packages name a command that works."""
 
 import shlex
+import threading
 
 from universeg_jax.util import imports
+
+
+def test_modules_are_imported_in_the_background_and_missing_ones_left_to_the_import_statement(monkeypatch):
+    imported = []
+    monkeypatch.setattr(imports, "import_module", lambda name: imported.append((name, threading.get_ident())))
+    imports.import_meanwhile("one", "other").join(10)
+    assert [name for name, _ in imported] == ["one", "other"]
+    assert {thread for _, thread in imported} != {threading.get_ident()}
+    monkeypatch.undo()
+    imports.import_meanwhile("no_such_module_here").join(10)
 
 
 def test_a_source_folder_is_installed_from_where_it_is():

@@ -14,7 +14,8 @@ from universeg_jax.errors import InputError
 from universeg_jax.io.dicom_seg import write_segmentation
 from universeg_jax.io.dicom_series import Series, series_files
 from universeg_jax.io.nifti import ENDINGS, write_nifti
-from universeg_jax.io.overview import Result, Section, write_overview
+from universeg_jax.io.overview import write_overview
+from universeg_jax.io.sheet import Result, Section
 from universeg_jax.io.volume_files import is_series
 
 SHOWN = 24  # images on the overview

@@ -94,7 +94,6 @@ def run(arguments: argparse.Namespace) -> None:
         InputError: unusable arguments; nothing is written then.
     """
     # Imported here so that --help need not wait for JAX.
-    from universeg_jax.io.overview import write_overview
     from universeg_jax.io.task_folder import find_targets, read_support
     from universeg_jax.segment.folder import Options, make_section, output_files, predict_targets
     from universeg_jax.segment.report import (
@@ -106,6 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
         write_report,
     )
     from universeg_jax.segment.segmenter import Segmenter
+    from universeg_jax.util.imports import import_meanwhile
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
 
     dtype = "bfloat16" if arguments.bfloat16 else "float32"
@@ -137,12 +137,15 @@ def run(arguments: argparse.Namespace) -> None:
         check_apart(arguments.out, inputs, files)
         check_outputs(arguments.out, files, overwrite=arguments.overwrite)
         segmenter = load()
+        import_meanwhile("universeg_jax.io.overview", "matplotlib.backends.backend_agg", "scipy.ndimage")
         with complete_or_nothing(arguments.out, new=() if arguments.overwrite else files) as folder:
             records, task = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
             by = weights if task.choice is None else task.choice.name
             title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {by}"
             forecast = None if task.choice is None else task.choice.forecast
             section = make_section(title, support, targets, records, folder, forecast)
+            from universeg_jax.io.overview import write_overview  # by now imported in the background
+
             write_overview(folder / "overview.png", [section])
             chosen = {"model": name, "weights": weights, "features": arguments.features}
             settings = {**chosen, "window": arguments.window, "dtype": dtype, **vars(options)}

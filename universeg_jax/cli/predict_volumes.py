@@ -87,7 +87,8 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     import sys
 
     from universeg_jax.errors import InputError
-    from universeg_jax.io.overview import Section, ShownExample, write_overview
+    from universeg_jax.io.overview import write_overview
+    from universeg_jax.io.sheet import Section, ShownExample
     from universeg_jax.io.task_folder import LABELLING, read_support
     from universeg_jax.io.volume_files import is_series
     from universeg_jax.io.volume_folder import VolumeFolder, find_volumes, holds_volumes, open_volume_folder
@@ -194,8 +195,9 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
 def _run_pictures(arguments: argparse.Namespace, load, weights: str, choice, warned: list[str]) -> None:
     """Segment pictures by slices of labelled volumes."""
     from universeg_jax.io.masks import GreyCoding, write_mask
-    from universeg_jax.io.overview import Result, Section, write_overview
+    from universeg_jax.io.overview import write_overview
     from universeg_jax.io.pictures import read_image
+    from universeg_jax.io.sheet import Result, Section
     from universeg_jax.io.task_folder import find_targets
     from universeg_jax.io.volume_folder import open_volume_folder
     from universeg_jax.segment.folder import evenly

@@ -14,7 +14,7 @@ from universeg_jax.evaluate.protocol import EvaluationProtocol
 from universeg_jax.evaluate.records import Record
 from universeg_jax.evaluate.runner import TaskRun
 from universeg_jax.evaluate.summary import Cells, Condition, Estimate, Summary, difference, summarise
-from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExample
+from universeg_jax.io.sheet import SUPPORT_SHOWN, Result, Section, ShownExample
 
 # Okabe and Ito's colours, which people with colour blindness can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -249,18 +249,12 @@ class UniverSeg(nnx.Module):
 
         target, entries, skips = target[None], support, []
         for stage, block in enumerate(self.encoder[:-1]):
-            hand_on = hand_to_last if stage == 0 else _keep
-
-            def pooled(features: Array, hand_on: Callable = hand_on) -> tuple[PyTree, PyTree]:
-                kept, averaged = hand_on(features)
-                return (max_pool(features), kept), averaged
-
             if stage == 0 and linear:
                 mean = weighted_mean(support, weights, axis_name=axis_name)
-                target, kept, means = block.from_images(target, support, mean, over_support, write=pooled)
+                target, entries, means = block.from_images(target, support, mean, over_support)
+                skip = ()
             else:
-                target, kept, means = block.in_chunks(target, entries, over_support, write=pooled)
-            entries, skip = kept
+                target, (entries, skip), means = block.in_chunks(target, entries, over_support, write=_pool)
             skips.append((target, skip, means))
             target = max_pool(target)
 
@@ -300,6 +294,11 @@ def _join(low_and_skip: tuple[Array, Array]) -> Array:
     """Concatenate the upsampled features from below and the skip features from the encoder."""
     low, skip = low_and_skip
     return jnp.concatenate([upsample(low), skip], axis=-1)
+
+
+def _pool(features: Array) -> tuple[PyTree, PyTree]:
+    """Keep the support output of a block pooled for the next block, and whole as a skip."""
+    return (max_pool(features), features), ()
 
 
 def _keep(features: Array) -> tuple[PyTree, PyTree]:

@@ -24,8 +24,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
+from universeg_jax import backend
 from universeg_jax.nn.conv import LINEAR, RECTIFIED, Conv, conv2d, kaiming_normal
+from universeg_jax.nn.conv_twice import conv_twice, conv_twice_folded, max_pool_folded, unfold
+from universeg_jax.nn.resample import max_pool
 from universeg_jax.nn.support import weighted_mean
 from universeg_jax.shapes import Array, Float
 
@@ -168,10 +172,8 @@ class CrossBlock(nnx.Module):
         support: Float[Array, "S H W Cv"],
         mean: Float[Array, "1 H W Cv"],
         over_support: Callable,
-        *,
-        write: Callable[[Array], tuple[PyTree, PyTree]],
-    ) -> tuple[Array, PyTree, PyTree]:
-        """Compute the block for inputs of few channels, without cross activation.
+    ) -> tuple[Float[Array, "1 H W F"], Float[Array, "S h w F"], Float[Array, "1 H W F"]]:
+        """Compute the block for inputs of few channels and even sizes, without cross activation.
 
         The two convolutions of a stream have no function between them, so they are one 5×5 convolution
         (`conv_twice`). An image of ones carries the bias of the first through the zero-padded second:
@@ -183,25 +185,33 @@ class CrossBlock(nnx.Module):
             target: input of the target stream.
             support: input of the support stream.
             mean: weighted mean of `support`.
-            over_support, write: as in `in_chunks`.
+            over_support: as in `in_chunks`.
 
         Returns:
-            As `in_chunks`.
+            The target output, the support output pooled, and the mean of the support output.
         """
         kernel_target, kernel_support = self.cross.kernel_target[...], self.cross.kernel_support[...]
         bias_as_kernel = jnp.zeros((3, 3, 1, self.cross.bias.shape[0])).at[1, 1, 0].set(self.cross.bias[...])
         of_target = jnp.concatenate([kernel_target, bias_as_kernel], axis=2)
         with_bias = jnp.concatenate([target, jnp.ones_like(target[..., :1])], axis=-1)
 
-        second = self.support.kernel[...]
-        target_part = conv_twice(with_bias, of_target, second) + self.support.bias[...].astype(target.dtype)
-        kept, means = over_support(
-            lambda chunk: write(_activate(target_part + conv_twice(chunk, kernel_support, second))), support
-        )
+        second, bias, folded = self.support.kernel[...], self.support.bias[...], backend.fold_pixels()
+        convolve = conv_twice_folded if folded else conv_twice
+        target_part = convolve(with_bias, of_target, second) + jnp.tile(bias, 4 if folded else 1).astype(target.dtype)
+
+        def on_chunk(chunk: Array) -> tuple[Array, Array]:
+            features = _activate(target_part + convolve(chunk, kernel_support, second))
+            if not folded:
+                return max_pool(features), features
+            # Without the barrier, the convolution writes two results, one for the pooling and one for the mean.
+            features = lax.optimization_barrier(features)
+            return max_pool_folded(features), features
+
+        pooled, means = over_support(on_chunk, support)
         joint = jnp.concatenate([with_bias, mean.astype(target.dtype)], axis=-1)
         joint_kernel = jnp.concatenate([of_target, kernel_support], axis=2)
         output = conv_twice(joint, joint_kernel, self.target.kernel[...]) + self.target.bias[...].astype(target.dtype)
-        return _activate(output), kept, means
+        return _activate(output), pooled, unfold(means) if folded else means
 
     def from_means(self, target: Float[Array, "1 H W Cu"], mean: Float[Array, "1 H W Cv"]) -> Float[Array, "1 H W F"]:
         """Compute the target output alone: u' = A(Conv_t(K_u * u + b + K_v * mean_i v_i)).
@@ -215,44 +225,18 @@ class CrossBlock(nnx.Module):
         return self.target_output(self.cross.target_half(target) + self.cross.support_half(mean.astype(target.dtype)))
 
 
+@jax.custom_vjp
 def _activate(features: Array) -> Array:
     return jax.nn.leaky_relu(features, NEGATIVE_SLOPE)
 
 
-# Sides of an image that `rot90` by 0, 1, 2 and 3 quarters brings to the top.
-_SIDES = (
-    (slice(None), slice(None, 1), slice(None)),  # top
-    (slice(None), slice(None), slice(-1, None)),  # right
-    (slice(None), slice(-1, None), slice(None)),  # bottom
-    (slice(None), slice(None), slice(None, 1)),  # left
-)
+def _activate_forward(features: Array) -> tuple[Array, Array]:
+    result = _activate(features)
+    return result, result  # its sign is the sign of the input, which need not be kept as well
 
 
-def compose(first: Float[Array, "3 3 C M"], second: Float[Array, "3 3 M F"]) -> Float[Array, "5 5 C F"]:
-    """Compute the kernel of one convolution that equals `first`, then `second`, both without padding."""
-    taps = jnp.einsum("abcm,ijmf->ijabcf", first, second)  # a 3×3 kernel for each tap (i,j) of the second
-    return sum(jnp.pad(taps[i, j], ((i, 2 - i), (j, 2 - j), (0, 0), (0, 0))) for i in range(3) for j in range(3))
+def _activate_backward(result: Array, cotangent: Array) -> tuple[Array]:
+    return (jnp.where(result >= 0, cotangent, NEGATIVE_SLOPE * cotangent),)
 
 
-def conv_twice(
-    images: Float[Array, "N H W C"], first: Float[Array, "3 3 C M"], second: Float[Array, "3 3 M F"]
-) -> Float[Array, "N H W F"]:
-    """Compute second * (first * images), both zero-padded, by one 5×5 convolution.
-
-    It is cheap where C is much smaller than M. The composed kernel is wrong in the outermost ring of pixels: it reads
-    results of the first convolution outside the image, where the second reads zeros. So each side of the ring is
-    computed in two steps, from the three rows of pixels next to it.
-    """
-    if min(images.shape[1:3]) < 3:
-        return conv2d(conv2d(images, first), second)
-    result = conv2d(images, compose(first, second))
-    for turn, side in enumerate(_SIDES):
-        row = _top_row(*(jnp.rot90(x, turn, axes) for x, axes in ((images, (1, 2)), (first, (0, 1)), (second, (0, 1)))))
-        result = result.at[side].set(jnp.rot90(row, -turn, (1, 2)))
-    return result
-
-
-def _top_row(images: Array, first: Array, second: Array) -> Array:
-    """Compute the first row of second * (first * images) by the definition."""
-    two_rows = conv2d(images[:, :3], first, padding=((1, 0), (1, 1)))
-    return conv2d(two_rows, second[1:], padding=((0, 0), (1, 1)))  # second[0] only meets padding
+_activate.defvjp(_activate_forward, _activate_backward)

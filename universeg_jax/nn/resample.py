@@ -1,9 +1,13 @@
 """Pooling and resizing that agree with PyTorch. Channels come last."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
+from universeg_jax import backend
 from universeg_jax.shapes import Array, Float, Shaped
 
 
@@ -22,21 +26,38 @@ def upsample(images: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
     It equals `torch.nn.UpsamplingBilinear2d(scale_factor=2)`. `jax.image.resize` has no counterpart: its grids align
     the edges of images, not the corner pixels.
     """
+    if backend.upsample_by_products():
+        rows, columns = (jnp.asarray(_doubling(size), images.dtype) for size in images.shape[1:3])
+        exact = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+        return exact("nywc,xw->nyxc", exact("nhwc,yh->nywc", images, rows), columns)
     return _upsample_axis(_upsample_axis(images, axis=1), axis=2)
+
+
+def _positions(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Compute for each of 2 · size output pixels the input pixel before it, and the weight of the pixel after that."""
+    position = np.arange(2 * size) * ((size - 1) / (2 * size - 1))  # in input pixels
+    before = np.minimum(position.astype(int), max(size - 2, 0))
+    return before, position - before
 
 
 def _upsample_axis(images: Array, *, axis: int) -> Array:
     size = images.shape[axis]
     if size == 1:
         return jnp.repeat(images, 2, axis=axis)
-    position = np.arange(2 * size) * ((size - 1) / (2 * size - 1))  # position of each output pixel in input pixels
-    lower = np.minimum(position.astype(int), size - 2)
+    before, weight = _positions(size)
     shape = [1] * images.ndim
     shape[axis] = 2 * size
-    upper_weight = jnp.asarray((position - lower).reshape(shape), images.dtype)
-    return (
-        jnp.take(images, lower, axis=axis) * (1 - upper_weight) + jnp.take(images, lower + 1, axis=axis) * upper_weight
-    )
+    after = jnp.asarray(weight.reshape(shape), images.dtype)
+    return jnp.take(images, before, axis=axis) * (1 - after) + jnp.take(images, before + 1, axis=axis) * after
+
+
+def _doubling(size: int) -> np.ndarray:
+    """Compute the weights (2 · size, size) of input pixels in output pixels."""
+    before, weight = _positions(size)
+    matrix, rows = np.zeros((2 * size, size)), np.arange(2 * size)
+    np.add.at(matrix, (rows, before), 1 - weight)
+    np.add.at(matrix, (rows, np.minimum(before + 1, size - 1)), weight)
+    return matrix
 
 
 def resize_linear(images: Float[Array, "N H W C"], size: tuple[int, int]) -> Float[Array, "N h w C"]:

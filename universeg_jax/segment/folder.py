@@ -14,8 +14,8 @@ from tqdm import tqdm
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.masks import read_stored_mask, values_in, write_mask
-from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExample
 from universeg_jax.io.pictures import read_image
+from universeg_jax.io.sheet import SUPPORT_SHOWN, Result, Section, ShownExample
 from universeg_jax.io.task_folder import SupportFolder, TargetFile, read_target
 from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.segmenter import Segmenter

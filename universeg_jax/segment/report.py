@@ -16,7 +16,7 @@ import jax
 from tqdm import tqdm
 
 from universeg_jax.errors import SegmentationWarning
-from universeg_jax.io.overview import shorten
+from universeg_jax.io.sheet import shorten
 from universeg_jax.io.task_folder import SupportFolder
 from universeg_jax.segment.folder import PredictionRecord, foreground
 from universeg_jax.segment.task import Task

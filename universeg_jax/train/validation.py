@@ -10,7 +10,8 @@ from universeg_jax import backend
 from universeg_jax.data.corpus.read import CorpusTask
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.evaluate.metrics import dice
-from universeg_jax.io.overview import Result, Section, ShownExample, write_overview
+from universeg_jax.io.overview import write_overview
+from universeg_jax.io.sheet import Result, Section, ShownExample
 from universeg_jax.shapes import Array
 from universeg_jax.train.state import Parameters
 

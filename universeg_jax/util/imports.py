@@ -1,7 +1,9 @@
 """Import public names when they are first used, and say how to install packages that are missing."""
 
 import shlex
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -33,6 +35,22 @@ def lazy_names(
         return module if homes[name] == f"{package}.{name}" else getattr(module, name)
 
     return public, get, lambda: public
+
+
+def import_meanwhile(*modules: str) -> threading.Thread:
+    """Import slow modules in a thread, while the main thread waits for a device.
+
+    An import statement waits until the thread has imported its module, and repeats its error.
+    """
+
+    def import_all() -> None:
+        for module in modules:
+            with suppress(ImportError):
+                import_module(module)
+
+    thread = threading.Thread(target=import_all, daemon=True)
+    thread.start()
+    return thread
 
 
 def install_command(extra: str) -> str:

@@ -50,9 +50,22 @@ def set_parameters(model: nnx.Module, values: Mapping[str, Array]) -> None:
     nnx.update(model, traverse_util.unflatten_dict(new))
 
 
+class _OneKey(nnx.RngStream):
+    """Stream that gives the same key again and again. Tracing a new key for each parameter takes most of the time."""
+
+    def __call__(self) -> Array:
+        return self.key[...]
+
+
 def blueprint(kind: type[Model], *args) -> Model:
     """Make a model whose parameters are only shapes: `kind(*args, rngs=...)` without random weights."""
-    return nnx.eval_shape(lambda: kind(*args, rngs=nnx.Rngs(0)))
+
+    def make() -> Model:
+        rngs = nnx.Rngs(0)
+        rngs.default = _OneKey(0, tag="default")  # given to Rngs, it would become an ordinary stream
+        return kind(*args, rngs=rngs)
+
+    return nnx.eval_shape(make)
 
 
 def _by_path(model: nnx.Module) -> dict[tuple[str | int, ...], Array]:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
@@ -53,7 +52,7 @@ class CoarseTask:
     ):
         self.encoder, self.config = encoder, config
         self._images, self._labels, self._counts, self._anywhere = images, labels, counts, anywhere
-        self._features: dict[tuple[Turn, int], jax.Array] = {}
+        self._features: dict[tuple[Turn, int], np.ndarray] = {}
         self._known: OrderedDict[tuple[int, ...], list[EncodedSupport]] = OrderedDict()
 
     def logits(self, images: np.ndarray, encoded: Encoded, entries: Sequence[tuple[int, ...]]) -> np.ndarray:
@@ -73,6 +72,7 @@ class CoarseTask:
             if turn != Turn():
                 features = self.encoder(_turn(images, turn), embedding=False).features
             found = np.empty_like(logits)
+            self._encoded(turn, tuple(sorted(set().union(*groups))))  # all at once, for few shapes
             for own, targets in groups.items():
                 score = partial(self._score, self.known(own)[number], images.shape[1:3])
                 # One shape for all groups, so that few of them compile.
@@ -98,18 +98,18 @@ class CoarseTask:
             self._known.popitem(last=False)
         return known
 
-    def _encoded(self, turn: Turn, entries: tuple[int, ...]) -> jax.Array:
+    def _encoded(self, turn: Turn, entries: tuple[int, ...]) -> np.ndarray:
         """Return the features (S,h,w,C) of turned support entries; each is encoded once."""
         new = [entry for entry in entries if (turn, entry) not in self._features]
         if new:
             features = self.encoder(_turn(self._images[np.array(new)], turn), embedding=False).features
             self._features |= {(turn, entry): features[i : i + 1] for i, entry in enumerate(new)}
-        return jnp.concatenate([self._features[turn, entry] for entry in entries])
+        return np.concatenate([self._features[turn, entry] for entry in entries])
 
-    def _score(self, known: EncodedSupport, size: tuple[int, int], features: jax.Array) -> jax.Array:
+    def _score(self, known: EncodedSupport, size: tuple[int, int], features: Array) -> np.ndarray:
         """Return logits (B,K,H,W) of encoded targets."""
         logits = _logits(features, known, size=size, alp=self.config.alp, linear=self.config.linear)
-        return jnp.moveaxis(logits, 0, 1)
+        return np.moveaxis(np.asarray(logits), 0, 1)
 
 
 @partial(jax.jit, static_argnames=("alp", "linear"))

@@ -4,6 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -69,7 +70,8 @@ class EncoderLike(Protocol):
 class EncodingCache:
     """LRU cache of results for single images, keyed by the content of the image.
 
-    It assumes one function with fixed weights.
+    It assumes one function with fixed weights. Results are NumPy arrays, because JAX would compile a program for each
+    shape that they are cut or joined to.
 
     Args:
         capacity: most bytes that it holds; it always holds one image.
@@ -80,7 +82,7 @@ class EncodingCache:
         self._known: OrderedDict[tuple, Any] = OrderedDict()
 
     def of(self, images: np.ndarray, *key: object, compute: Callable[[np.ndarray], Tree]) -> Tree:
-        """Return `compute(images)`, a tree of arrays (B,...), computing unknown images only.
+        """Return `compute(images)` as a tree of NumPy arrays (B,...), computing unknown images only.
 
         Args:
             images: (B,H,W,C), at least one.
@@ -89,7 +91,7 @@ class EncodingCache:
         keys = [(hashlib.sha1(np.ascontiguousarray(image)).digest(), str(image.dtype), *key) for image in images]
         new = {key: i for i, key in enumerate(keys) if key not in self._known}
         if new:
-            computed = compute(images[list(new.values())])
+            computed = jax.tree.map(np.asarray, compute(images[list(new.values())]))
             for i, key in enumerate(new):
                 self._known[key] = jax.tree.map(lambda x, i=i: x[i : i + 1], computed)
         found = []
@@ -98,7 +100,7 @@ class EncodingCache:
             self._known.move_to_end(key)
         while len(self._known) > 1 and sum(map(_bytes, self._known.values())) > self._capacity:
             self._known.popitem(last=False)
-        return computed if len(new) == len(keys) else jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
+        return computed if len(new) == len(keys) else jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,20 +203,21 @@ def extractor_of(network: SAM | DINOv2, *, size: int = 672) -> FeatureExtractor:
 
 
 def in_batches(function: Callable, arrays: tuple, at_once: int):
-    """Apply a function to `at_once` entries of arrays at a time and concatenate the results.
+    """Apply a function to `at_once` entries of arrays at a time and concatenate the results as NumPy arrays.
 
     The last batch repeats its last entry up to a power of two, so that the function compiles for few shapes.
     """
-    results = []
+    arrays, results = tuple(map(np.asarray, arrays)), []
     for start in range(0, len(arrays[0]), at_once):
         parts = [array[start : start + at_once] for array in arrays]
         count = len(parts[0])
         size = min(at_once, 1 << (count - 1).bit_length())
-        filled = [jnp.concatenate([part, jnp.repeat(part[-1:], size - count, axis=0)]) for part in parts]
-        results.append(jax.tree.map(lambda x, count=count: x[:count], function(*filled)))
-    return results[0] if len(results) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
+        filled = [np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)]) for part in parts]
+        results.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], function(*filled)))
+    return results[0] if len(results) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
 
+@partial(jax.jit, static_argnames="weights")
 def mixed_stages(features: Features, weights: tuple[float, ...] | None) -> Array:
     """Concatenate the last stages (B,h,w,·) so that cosines are the weighted mean of the stages' cosines."""
     stages = (*features.earlier, features.early)

@@ -9,7 +9,7 @@ import numpy as np
 
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.evaluate.summary import Estimate, Summary, summarise
-from universeg_jax.io.overview import SUPPORT_SHOWN, Result, Section, ShownExample
+from universeg_jax.io.sheet import SUPPORT_SHOWN, Result, Section, ShownExample
 from universeg_jax.segment.folder import evenly, foreground
 from universeg_jax.train.finetune.run import FineTuningRun
 
