@@ -12,6 +12,7 @@ Training data is measured by `python -m experiments.input_pipeline` (throughput)
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -54,11 +55,13 @@ def main() -> None:
     file = arguments.out / "inference.json"
     results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {part: [] for part in PARTS}
     results["command"] = shlex.join(["python", "-m", "experiments.benchmark", *sys.argv[1:]])
-    results |= {"machine": machine(), "matmul_flops": matmul_flops()}
+    results["machine"] = machine()
     if "speed" in arguments.parts:
         cases = arguments.cases or (QUICK_CASES if arguments.quick else CASES)
         for case in cases:
+            speed_here = {"matmul_flops": matmul_flops(), "load_average": os.getloadavg()[0]}
             row = measure(case, runs=arguments.runs, with_official=with_official, with_compiled=arguments.compiled)
+            row |= speed_here
             results["speed"] = merged(results["speed"], _printed(row))
     if "first" in arguments.parts:
         results["first"] = [_printed(row) for row in first_results(sides, entries=16)]
