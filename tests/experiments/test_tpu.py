@@ -1,0 +1,44 @@
+"""The parts of the TPU benchmark that need no TPU compiler."""
+
+import json
+
+from experiments.benchmark import tpu
+from experiments.benchmark.tpu_programs import collectives
+
+PROGRAM = """
+  %all-reduce.1 = (f32[3,3,64]{2,1,0}, bf16[10]{0}) all-reduce(%a, %b), channel_id=1, to_apply=%add
+  %start = f32[4]{0:T(128)} all-reduce-start(%c), channel_id=2
+  %done = f32[4]{0:T(128)} all-reduce-done(%start)
+  %gathered = bf16[2,8]{1,0} all-gather(%d), dimensions={0}
+  %used = f32[3]{0} fusion(%all-reduce.1), kind=kLoop
+"""
+
+
+def test_collectives_are_counted_with_the_bytes_of_their_results():
+    assert collectives(PROGRAM) == {
+        "all-reduce": {"count": 2, "bytes": 4 * 3 * 3 * 64 + 2 * 10 + 4 * 4},
+        "all-gather": {"count": 1, "bytes": 2 * 2 * 8},
+    }
+
+
+def test_rows_are_kept_between_runs_and_written_as_tables(tmp_path, monkeypatch):
+    figures = {
+        "temporary_bytes": 2_000_000,
+        "argument_bytes": 1,
+        "operations": 3e9,
+        "bytes": 4e9,
+        "seconds_of_arithmetic": 0.001,
+        "seconds_of_memory": 0.005,
+        "collectives": {"all-reduce": {"count": 1, "bytes": 4_700_000}},
+    }
+    measured = []
+    monkeypatch.setattr(tpu, "measure", lambda case: measured.append(case) or case | figures)
+    monkeypatch.setattr(tpu.sys, "argv", ["tpu", "--out", str(tmp_path)])
+    tpu.main()
+    rows = json.loads((tmp_path / "tpu.json").read_text())["rows"]
+    assert len(rows) == len(measured) > 20
+    page = (tmp_path / "tpu.md").read_text()
+    assert "| v5e | 64 | 1 | bfloat16 | ours | 2 | 3.0 | 4.00 | 1.00 | 5.00 |" in page
+    assert "| v5e 2x2 | 64 | data | kept | 2 | 3.0 | 4.00 | 1.00 | 5.00 | 1 all-reduce, 4.7 MB |" in page
+    tpu.main()
+    assert len(measured) == len(rows)
