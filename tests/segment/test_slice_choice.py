@@ -14,8 +14,8 @@ CANDIDATES = Candidates(
 SIMILARITY = np.array([0.1, 0.2, 0.3, 0.9, 0.4, 0.1, 0.2, 0.8])
 
 
-def entries(position=0.5, **options):
-    return SliceChoice(**options).entries(CANDIDATES, SIMILARITY, position)[0].tolist()
+def entries(position=0.5, varied=0.0, **options):
+    return SliceChoice(varied=varied, **options).entries(CANDIDATES, SIMILARITY, position)[0].tolist()
 
 
 def test_the_nearest_slices_of_each_subject_are_shown():
@@ -48,6 +48,24 @@ def test_without_negatives_every_slice_shows_a_structure():
     assert entries(size=8, negatives=0) == [1, 2, 6]
 
 
+def test_a_part_of_the_slices_shows_each_structure_in_turn():
+    rare = Candidates(CANDIDATES.positions, CANDIDATES.subjects, np.vstack([CANDIDATES.shown, np.arange(8) == 4]))
+    choice = SliceChoice(size=4, by="position", varied=0.5)
+    found, counts = choice.entries(rare, SIMILARITY, 0.0)
+    assert found.tolist() == [0, 1, 4, 5]  # the nearest of each subject, then one for each structure
+    assert counts.all()
+    assert SliceChoice(size=8, varied=0.5).entries(rare, SIMILARITY, 0.0)[0].tolist() == list(range(8))
+
+
+def test_few_slices_without_a_structure_count_if_asked_for():
+    _, counts = SliceChoice(size=8, negatives=0.5).entries(CANDIDATES, SIMILARITY, 0.5)
+    shown = CANDIDATES.shown[0]
+    assert counts[0, shown].all()
+    assert np.count_nonzero(counts[0, ~shown]) == np.count_nonzero(shown)
+    _, counts = SliceChoice(size=8, negatives=0).entries(CANDIDATES, SIMILARITY, 0.5)
+    assert counts.tolist() == [[True] * 3]
+
+
 def test_slices_within_some_millimetres_share_their_set():
     assert [SliceChoice(share=8).group(spacing) for spacing in (0.5, 1, 2, 7.7, 20)] == [8, 8, 4, 1, 1]
 
@@ -58,7 +76,7 @@ def test_slices_are_spread_evenly():
     assert spread(10, 2, needed=[5]) == [0, 5, 9]
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"by": "name"}, {"share": -1}, {"pool": 1.5}])
+@pytest.mark.parametrize("options", [{"size": 0}, {"by": "name"}, {"share": -1}, {"pool": 1.5}, {"varied": 2}])
 def test_unusable_options_are_refused(options):
     with pytest.raises(InputError):
         SliceChoice(**options)

@@ -98,14 +98,14 @@ def test_empty_masks_and_constant_scans_warn():
 
 def test_empty_slices_are_part_of_the_support():
     model = Intensities()
-    choice = SliceChoice(size=4, by="position", share=0)
+    choice = SliceChoice(size=4, by="position", varied=0, share=0)
     task = fit_volumes(Segmenter(model), labelled(0, 1), choice=choice)
     task.segment(volume(10)[0])
     first_slice = model.sets[0]
     assert not first_slice[1].any()  # at the end of the scan no neighbour shows a structure
     assert first_slice[2].all()
     model.sets.clear()
-    choice = SliceChoice(size=4, by="position", share=0, negatives=0)
+    choice = SliceChoice(size=4, by="position", varied=0, share=0, negatives=0)
     fit_volumes(Segmenter(model), labelled(0, 1), choice=choice).segment(volume(10)[0])
     for _, shown, mask in model.sets:
         assert shown[:, mask.any(axis=0)].any(axis=(0, 2, 3, 4)).all()

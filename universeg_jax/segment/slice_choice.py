@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -22,9 +21,8 @@ class SliceChoice:
     Attributes:
         size: slices shown at once.
         by: nearest in relative position along the axis, most similar, both together, or at random.
-        varied: part of the slices that is chosen for variety: the nearest slices that show each structure in turn, or
-            slices spread over the axis. The rest are the nearest.
-        variety: "structures" or "spread".
+        varied: part of the slices that shows each structure in turn, by the nearest slices that show it. The other
+            slices are the nearest, whatever they show.
         share: millimetres of neighbouring target slices that share their labelled slices, which are then encoded once.
         negatives: largest part of slices without a structure among the slices that count for this structure. With 1 all
             count; with 0 a structure is found in every slice.
@@ -34,8 +32,7 @@ class SliceChoice:
 
     size: int = 32
     by: Literal["both", "position", "similarity", "random"] = "both"
-    varied: float = 0.0
-    variety: Literal["structures", "spread"] = "structures"
+    varied: float = 0.5
     share: float = 8.0
     negatives: float = 1.0
     pool: int = 64
@@ -79,8 +76,7 @@ class SliceChoice:
         varied = round(self.varied * self.size)
         chosen = fair[: self.size - varied]
         ways = [[i for i in fair if shows[i]] for shows in candidates.shown]
-        variety = [candidates.spread(varied, set(chosen))] if self.variety == "spread" else ways
-        chosen = _in_turn(chosen, variety if varied else [], min(self.size, len(fair)))
+        chosen = _in_turn(chosen, ways if varied else [], min(self.size, len(fair)))
         chosen += [i for i in fair if i not in set(chosen)][: self.size - len(chosen)]
         if not self.negatives:  # a structure without any slice would have no support
             missing = [way[0] for way in ways if way and not set(way) & set(chosen)]
@@ -123,16 +119,6 @@ class Candidates:
     positions: np.ndarray
     subjects: np.ndarray
     shown: np.ndarray
-
-    def spread(self, number: int, without: set[int]) -> list[int]:
-        """Choose candidates spread evenly over each subject."""
-        subjects = np.unique(self.subjects)
-        each, found = -(-number // len(subjects)), []
-        for subject in subjects:
-            own = [i for i in np.flatnonzero(self.subjects == subject).tolist() if i not in without]
-            places = np.linspace(0, len(own) - 1, min(each, len(own)) + 2).round().astype(int)[1:-1]
-            found.append([own[i] for i in places])
-        return [i for row in zip_longest(*found) for i in row if i is not None]
 
 
 def _fair(order: np.ndarray, subjects: np.ndarray) -> list[int]:
