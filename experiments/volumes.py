@@ -5,7 +5,7 @@ SCANS holds image_ID.nii.gz and label_ID.nii.gz, as the abdominal MR of CHAOS in
 of each fold is segmented from labelled scans of the other folds, drawn at random. Only every `--step`-th slice is
 segmented; the Dice of each organ is taken over these slices together.
 
-A run that was stopped resumes: OUT/records.jsonl holds what was measured. OUT/README.md is the table.
+A run that was stopped resumes: OUT/records.jsonl holds what was measured. OUT/choices.md is the table.
 """
 
 import argparse
@@ -174,7 +174,7 @@ def main() -> None:
             with file.open("a") as stream:
                 stream.write(json.dumps(records[-1]) + "\n")
             print(records[-1], flush=True)
-            (arguments.out / "README.md").write_text(table(records, about), encoding="utf-8")
+            (arguments.out / "choices.md").write_text(table(records, about), encoding="utf-8")
 
 
 if __name__ == "__main__":
