@@ -2,7 +2,7 @@
 
 RESULT is the output folder of `universeg-jax predict` on volumes, LABELS holds the true masks of the same names. The
 masks are cleaned in several ways, and the 3-D Dice of each structure is measured before and after. Smoothing is a
-Gaussian across slices of each structure's mask, of 0.5 or 0.7 slices. OUT/cleaning.md is the table.
+Gaussian across slices of each structure's mask. OUT/cleaning.md is the table.
 """
 
 import argparse
@@ -31,13 +31,10 @@ def smoothed(mask: np.ndarray, values: np.ndarray, along: int, sigma: float) -> 
 WAYS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     "as predicted": lambda mask, values, along: mask,
     "largest component": lambda mask, values, along: Cleaning(largest=True)(mask.copy(), values),
+    "without islands below 0.02": lambda mask, values, along: Cleaning(islands=0.02)(mask.copy(), values),
     "without islands below 0.1": lambda mask, values, along: Cleaning(islands=0.1)(mask.copy(), values),
-    "without islands below 0.3": lambda mask, values, along: Cleaning(islands=0.3)(mask.copy(), values),
-    "smoothed by 0.5 slices": lambda mask, values, along: smoothed(mask, values, along, 0.5),
-    "smoothed by 0.7 slices": lambda mask, values, along: smoothed(mask, values, along, 0.7),
-    "smoothed by 0.7 slices, largest component": lambda mask, values, along: Cleaning(largest=True)(
-        smoothed(mask, values, along, 0.7), values
-    ),
+    "smoothed by 1 slice": lambda mask, values, along: smoothed(mask, values, along, 1.0),
+    "smoothed by 1.5 slices": lambda mask, values, along: smoothed(mask, values, along, 1.5),
 }
 
 
