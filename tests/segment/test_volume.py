@@ -89,7 +89,7 @@ def test_a_scan_along_another_axis_warns():
 
 def test_empty_masks_and_constant_scans_warn():
     image, labels = volume(1)
-    with pytest.warns(SegmentationWarning, match="the mask is empty of scan 1: all slices there"):
+    with pytest.warns(SegmentationWarning, match="scan 1: empty mask, so all slices"):
         task = fit_volumes(Segmenter(Intensities()), [*labelled(0), LabelledVolume(image, 0 * labels)])
     with pytest.warns(SegmentationWarning, match="flat.nii: all voxels are 7, so its mask is empty"):
         found = task.segment(Volume("flat.nii", np.full(image.shape, 7), image.affine)).mask

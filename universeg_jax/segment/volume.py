@@ -275,8 +275,8 @@ def _warn_of_empty_masks(slices: Sequence[LabelledSlice]) -> None:
     empty = [name for subject, name in names.items() if subject not in labelled]
     if empty:
         warnings.warn(
-            f"the mask is empty of {listing(empty)}: all slices there are examples without any structure; remove what "
-            "is not labelled yet",
+            f"{listing(empty)}: empty mask, so all slices are examples without any structure; remove volumes that are "
+            "not labelled yet",
             SegmentationWarning,
             stacklevel=3,
         )
