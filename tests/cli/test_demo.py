@@ -17,6 +17,25 @@ EXAMPLES = Path(universeg_jax.__path__[0]) / "assets" / "examples"
 TASKS = ("nuclei", "fetal-head")
 
 
+@pytest.fixture
+def few_examples(tmp_path, monkeypatch):
+    """Let the demo find four images of each task, and the middle slices of one scan, with all labelled examples."""
+    package = tmp_path / "package"
+    examples = shutil.copytree(EXAMPLES, package / "assets" / "examples")
+    for task in TASKS:
+        for place in ("targets", "labels"):
+            for file in sorted((examples / task / place).iterdir())[4:]:
+                file.unlink()
+    for place in ("targets", "labels"):
+        first, *others = sorted((examples / "hippocampus" / place).iterdir())
+        for file in others:
+            file.unlink()
+        scan = nibabel.load(first)
+        middle = scan.shape[2] // 2
+        nibabel.save(scan.slicer[:, :, middle - 2 : middle + 2], first)
+    monkeypatch.setattr(demo, "files", lambda name: package)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_examples_are_complete_and_apart(task):
     support = read_support(EXAMPLES / task / "support")
@@ -53,29 +72,10 @@ def test_demo_writes_masks_and_one_picture(tmp_path, capsys):
     assert said.count("mean") == 3
 
 
-@pytest.mark.usefixtures("brightness")
+@pytest.mark.usefixtures("brightness", "few_examples")
 def test_other_weights_are_not_said_to_have_seen_them(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo"), "--weights", "universeg-v1"]) == 0
     assert "not known to be seen by universeg-v1" in capsys.readouterr().out
-
-
-@pytest.fixture
-def few_examples(tmp_path, monkeypatch):
-    """Let the demo find four images of each task, and the middle slices of one scan, with all labelled examples."""
-    package = tmp_path / "package"
-    examples = shutil.copytree(EXAMPLES, package / "assets" / "examples")
-    for task in TASKS:
-        for place in ("targets", "labels"):
-            for file in sorted((examples / task / place).iterdir())[4:]:
-                file.unlink()
-    for place in ("targets", "labels"):
-        first, *others = sorted((examples / "hippocampus" / place).iterdir())
-        for file in others:
-            file.unlink()
-        scan = nibabel.load(first)
-        middle = scan.shape[2] // 2
-        nibabel.save(scan.slicer[:, :, middle - 2 : middle + 2], first)
-    monkeypatch.setattr(demo, "files", lambda name: package)
 
 
 @pytest.mark.slow
