@@ -1,4 +1,4 @@
-"""Claim: the tutorial runs in ten minutes on two CPU cores.
+"""Claim: the tutorial runs in ten minutes on two CPU cores, also while they do other work.
 
     python -m experiments.tutorial --out experiments/results
 
