@@ -1,4 +1,6 @@
+import fcntl
 import json
+import os
 
 import nibabel
 import numpy as np
@@ -106,6 +108,36 @@ def test_slices_nobody_labelled_are_left_out(task, model):
     assert predict(task, "--labelled-slices", "--support-size", "4") == 0
     for _, shown, mask in model.sets:
         assert shown[:, mask[0] > 0].any(axis=(0, 2, 3, 4)).all()
+
+
+def test_a_scan_that_changed_is_segmented_again_even_under_its_old_time(task, monkeypatch):
+    from universeg_jax.segment.volume import VolumeTask
+
+    assert predict(task) == 0
+    segment, seen = VolumeTask.segment, []
+    monkeypatch.setattr(
+        VolumeTask, "segment", lambda self, volume, done: (seen.append(volume.name), segment(self, volume, done))[1]
+    )
+    scan = task / "scans" / "t0.nii.gz"
+    before = scan.stat()
+    content = bytearray(scan.read_bytes())
+    content[4:8] = b"time"  # of the gzip header: the same voxels in the same number of bytes
+    scan.write_bytes(content)
+    os.utime(scan, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert predict(task) == 0
+    assert seen == [str(scan)]
+
+
+def test_two_runs_never_share_a_folder(task, capsys):
+    (task / "out").mkdir()
+    handle = os.open(task / "out", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # as another process
+    try:
+        assert predict(task) == 2
+    finally:
+        os.close(handle)
+    assert "another run is writing to it" in capsys.readouterr().err
+    assert not list((task / "out").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from universeg_jax.errors import InputError, WeightsError
+from universeg_jax.util import files
 from universeg_jax.util.files import (
     TEMPORARY,
     check_regular,
+    content_digest,
+    content_version,
     locked,
     temporary_folder,
     whole_file,
@@ -115,3 +118,22 @@ def test_only_regular_files_are_opened(tmp_path):
     ]:
         with pytest.raises(WeightsError, match=problem):
             check_regular(path, error=WeightsError)
+
+
+def test_versions_follow_content_and_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "HASHED", 4)
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(b"abc")
+    large.write_bytes(b"abcdef")
+    before = content_digest(tmp_path)
+    for file, seen in ((small, True), (large, False)):
+        content, found = file.read_bytes(), file.stat()
+        for written, changed in ((b"x" + content[1:], seen), (content, False)):
+            file.write_bytes(written)
+            os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+            assert (content_digest(tmp_path) != before) == changed
+    (tmp_path / ".hidden").write_bytes(b"")
+    assert content_digest(tmp_path) == before
+    small.rename(tmp_path / "other")
+    assert content_digest(tmp_path) != before
+    assert content_version(tmp_path / "gone") == ()

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.segment.report import environment, warnings_on_stderr
     from universeg_jax.segment.segmenter import Segmenter
     from universeg_jax.segment.slice_choice import SliceChoice
-    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
+    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing, own_output
 
     refuse(arguments, OTHERS, "is no option of --protocol volumes; leave it out")
     support = arguments.support or [3]
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
         segmenter = Segmenter(load_in_context(arguments.weights))
         digests = ", ".join(digest(model) for model in segmenter.blend.models)
         identity = f"{Path(arguments.weights).name}, model {digests}"
-        with resumable("measurements are kept"):
+        with resumable("measurements are kept"), own_output(out):
             scores = evaluate_volumes(
                 folder,
                 segmenter,

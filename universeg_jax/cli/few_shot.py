@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.evaluate.few_shot.report import OUTPUTS, write_report
     from universeg_jax.evaluate.few_shot.runner import MEASUREMENTS, FewShotProtocol, run_few_shot
     from universeg_jax.segment.report import environment, warnings_on_stderr
-    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
+    from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing, own_output
 
     refuse(arguments, IN_CONTEXT, "is no option of --protocol few-shot; leave it out")
     if arguments.blend is None and (arguments.blend_nearest is not None or arguments.blend_weight != 1.0):
@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace) -> None:
             crop=arguments.crop,
             progress=progress,
         )
-        with resumable("measurements are kept"):
+        with resumable("measurements are kept"), own_output(out):
             scores, skipped = run_few_shot(
                 stacks, methods, protocol, out, overwrite=arguments.overwrite, progress=progress
             )

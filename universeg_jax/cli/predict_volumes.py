@@ -1,7 +1,7 @@
 """Options and run of `universeg-jax predict` for volumes."""
 
 import argparse
-import hashlib
+from contextlib import ExitStack
 from pathlib import Path
 
 OPTIONS_FOR_PICTURES = {"ensemble": 1, "probabilities": False, "similar": None}
@@ -87,6 +87,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     import sys
 
     from universeg_jax.errors import InputError
+    from universeg_jax.evaluate.methods import digest
     from universeg_jax.io.overview import write_overview
     from universeg_jax.io.sheet import Section, ShownExample
     from universeg_jax.io.task_folder import LABELLING, read_support
@@ -105,7 +106,8 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
         support_examples,
         volume_table,
     )
-    from universeg_jax.util.outputs import check_apart, check_outputs
+    from universeg_jax.util.files import content_digest
+    from universeg_jax.util.outputs import check_apart, check_outputs, own_output
 
     _refuse(arguments, OPTIONS_FOR_PICTURES, "is for pictures; leave it out for volumes")
     if arguments.model == "auto":
@@ -114,7 +116,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     choice = SliceChoice(seed=arguments.seed, **size)
     cleaning = Cleaning(arguments.largest_component, arguments.islands)
     out = arguments.out
-    with warnings_on_stderr() as warned:
+    with warnings_on_stderr() as warned, ExitStack() as stack:
         targets = find_volumes(arguments.images, arguments.labels)
         if not targets:
             return _run_pictures(arguments, load, weights, choice, warned)
@@ -145,10 +147,13 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
             "largest_component": arguments.largest_component,
             "islands": arguments.islands,
             "choice": vars(choice),
+            "models": [digest(model) for model in segmenter.blend.models],
         }
         names = [file.name for file in support.files] if isinstance(support, VolumeFolder) else support.names
         about = {"command": arguments.command_line, **environment(), "settings": settings}
-        about["support"] = {"folder": str(arguments.support), "names": names, "digest": _digest(arguments.support)}
+        version = content_digest(arguments.support)
+        about["support"] = {"folder": str(arguments.support), "names": names, "digest": version}
+        stack.enter_context(own_output(out))
         progress = Progress.of(out, about, overwrite=arguments.overwrite)
         options = {"choice": choice, "threshold": arguments.threshold, "cleaning": cleaning}
         if isinstance(support, VolumeFolder):
@@ -230,17 +235,3 @@ def _run_pictures(arguments: argparse.Namespace, load, weights: str, choice, war
         write_report(folder / "report.json", {**report, "images": [str(target.image) for target in targets]})
     if not arguments.quiet:
         print(f"{len(targets)} masks in {out / 'masks'}, overview in {out / 'overview.png'}")
-
-
-def _digest(folder: Path) -> str:
-    """A digest of names, sizes and times of the files of a folder: another one when the support changes.
-
-    Hidden files are left out: the page keeps its thumbnails and proposals in them.
-    """
-    found = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("[!.]*") if path.is_file()):
-        if any(part.startswith(".") for part in file.relative_to(folder).parts):
-            continue
-        stat = file.stat()
-        found.update(f"{file.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return found.hexdigest()[:12]

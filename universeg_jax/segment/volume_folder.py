@@ -21,7 +21,7 @@ from universeg_jax.segment.planes import Planes, square_slice
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.volume import VolumeTask, fit_volumes
-from universeg_jax.util.files import temporary_folder
+from universeg_jax.util.files import content_digest, temporary_folder
 from universeg_jax.util.json_files import read_json, write_json
 
 SCANS_SHOWN = 8
@@ -48,10 +48,23 @@ class StructureRecord:
 
 @dataclass(frozen=True)
 class ScanRecord:
-    """One segmented scan."""
+    """One segmented scan.
+
+    Attributes:
+        name: its name without ending.
+        image: its file or folder.
+        version: digest that changes when the content of `image` changes.
+        mask: the file that was written, relative to the output folder.
+        shape: voxels along the axes.
+        spacing: millimetres per voxel.
+        structures: a record for each structure, by name.
+        slices: slices that were segmented.
+        seconds: time for all.
+    """
 
     name: str
     image: str
+    version: str
     mask: str
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
@@ -93,6 +106,11 @@ class Progress:
             )
         records = {record["name"]: record for record in before.get("scans", [])}
         return cls(file, about, {name: one for name, one in records.items() if (out / one["mask"]).exists()})
+
+    def holds(self, target: VolumeFile) -> bool:
+        """Tell whether a scan is finished, and has not changed since."""
+        record = self.records.get(target.name)
+        return record is not None and record.get("version") == content_digest(target.image)
 
     def add(self, record: ScanRecord) -> None:
         """Record a finished scan."""
@@ -136,8 +154,9 @@ def predict_volumes(
         InputError: for a scan that cannot be used; masks written before stay.
     """
     (out / "masks").mkdir(parents=True, exist_ok=True)
-    todo = [target for target in targets if target.name not in progress.records]
+    todo = [target for target in targets if not progress.holds(target)]
     for number, target in enumerate(todo, 1):
+        version = content_digest(target.image)  # before it is read: it may change meanwhile
         volume = read_volume(target.image, channel=channel)
         with tqdm(
             total=task.slices(volume),
@@ -158,7 +177,7 @@ def predict_volumes(
                 write_label_volume(unfinished, mask, volume)
             unfinished.replace(out / file)
         truth = None if target.mask is None else read_label_volume(target.mask, volume)[0].voxels
-        progress.add(_record(target, file, volume, mask, truth, names, task.slices(volume), seconds))
+        progress.add(_record(target, version, file, volume, mask, truth, names, task.slices(volume), seconds))
 
 
 def support_examples(support: VolumeFolder, axis: str) -> list[ShownExample]:
@@ -239,6 +258,7 @@ def volume_table(progress: Progress) -> str:
 
 def _record(
     target: VolumeFile,
+    version: str,
     file: str,
     volume: Volume,
     mask: np.ndarray,
@@ -259,7 +279,7 @@ def _record(
         structures[name] = StructureRecord(value, number, round(number * voxel, 3), **rounded)
     x, y, z = (round(s, 6) for s in volume.spacing)
     return ScanRecord(
-        target.name, str(target.image), file, volume.shape, (x, y, z), structures, slices, round(seconds, 2)
+        target.name, str(target.image), version, file, volume.shape, (x, y, z), structures, slices, round(seconds, 2)
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from universeg_jax.errors import InputError
 
@@ -223,3 +223,29 @@ class GitBlobId:
 
 
 Digest = Sha256 | GitBlobId
+
+
+HASHED = 2**20
+"""Bytes up to which the content of a file counts for `content_version`; of larger files, size and time do."""
+
+
+def content_version(path: Path) -> tuple[Any, ...]:
+    """Return what changes when the content of a file changes: size, time, and the digest of a small file.
+
+    Of a folder, return the names and versions of its files, hidden ones left out. Of a path that cannot be read,
+    return ().
+    """
+    try:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.name[0] != ".")
+            return tuple((file.name, *content_version(file)) for file in files)
+        found = path.stat()
+        small = path.is_file() and found.st_size <= HASHED
+        return found.st_size, found.st_mtime_ns, Sha256.of(path).value if small else ""
+    except OSError:
+        return ()  # reading it will show the problem
+
+
+def content_digest(path: Path) -> str:
+    """Return a short digest of `content_version`."""
+    return hashlib.sha256(repr(content_version(path)).encode()).hexdigest()[:12]

@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 
@@ -166,6 +167,32 @@ def test_what_is_in_the_way_stays(tmp_path):
     with pytest.raises(InputError, match="is in the way and holds no dataset"):
         prepare_all(folder, tmp_path / "corpus")
     assert (tmp_path / "corpus" / "cells" / "mine").exists()
+
+
+def test_two_runs_never_prepare_one_dataset(tmp_path):
+    folder, unfinished = pictures(tmp_path / "cells", 3), tmp_path / "corpus" / ".cells-partial"
+    unfinished.mkdir(parents=True)
+    handle = os.open(unfinished, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # as another process
+    with pytest.raises(InputError, match="cells-partial: another run is writing to it"):
+        prepare_all(folder, tmp_path / "corpus")
+    os.close(handle)
+
+
+def test_other_content_under_the_same_size_and_time_is_done_again(tmp_path):
+    folder = pictures(tmp_path / "cells", 3)
+    (folder / "images" / "case02.png").rename(tmp_path / "away.png")
+    (folder / "images" / "case02.png").write_bytes(b"")
+    with pytest.raises(InputError):
+        prepare_all(folder, tmp_path / "corpus", stop=True)
+    (tmp_path / "away.png").replace(folder / "images" / "case02.png")
+    file = folder / "images" / "case00.png"
+    before, content = file.stat(), file.read_bytes()
+    file.write_bytes(content.replace(b"IDAT", b"XDAT"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+    with pytest.raises(InputError, match="case00"):  # it is read again, and is damaged
+        prepare_all(folder, tmp_path / "corpus", stop=True)
 
 
 def test_a_changed_file_is_done_again(tmp_path):

@@ -29,6 +29,7 @@ from universeg_jax.data.corpus.workers import Beam, Processes
 from universeg_jax.data.readers.source import Item, Source
 from universeg_jax.errors import InputError, listing
 from universeg_jax.io.mask_values import check_same_marks
+from universeg_jax.util.files import locked
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def prepare(
 
     Raises:
         InputError: the dataset exists and was made from something else; an item is unusable (with `stop`); no item is
-            usable; there are no classes, or two of one name; the corpus cannot be written.
+            usable; there are no classes, or two of one name; the corpus cannot be written; another run prepares the
+            dataset.
     """
     keys = {item: work_key(source, item) for item in source.items}
     fingerprint = _fingerprint(source, keys)
@@ -75,6 +77,23 @@ def prepare(
         (unfinished / "items").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{corpus}: cannot be created as a corpus ({error.strerror}); pass another folder") from None
+    with locked(unfinished):
+        return _prepare_in(unfinished, source, files, place, fingerprint, workers, stop=stop, quiet=quiet)
+
+
+def _prepare_in(
+    unfinished: Path,
+    source: Source,
+    files: Mapping[Item, Path],
+    place: Path,
+    fingerprint: str,
+    workers: Processes | Beam,
+    *,
+    stop: bool,
+    quiet: bool,
+) -> Prepared:
+    """Prepare a dataset in its unfinished folder, which this process has locked."""
+    corpus = place.parent
     reused = _count_finished(files.values())
     build = unfinished / f"build-{uuid.uuid4().hex[:8]}"
     try:

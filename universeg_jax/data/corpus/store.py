@@ -23,7 +23,7 @@ from universeg_jax.data.corpus.slices import class_values, resize, slices
 from universeg_jax.data.corpus.workers import Beam, Processes
 from universeg_jax.data.readers.source import Item, Scan, Source
 from universeg_jax.errors import InputError
-from universeg_jax.util.files import Sha256, whole_file
+from universeg_jax.util.files import content_version, whole_file
 from universeg_jax.util.json_files import read_json
 
 VERSION = "1.0.0"
@@ -127,8 +127,6 @@ def _quiet() -> Iterator[None]:
 
 RESOLUTIONS = (64, 128, 256)
 FORMAT = 1  # raised when preprocessing changes, so that work of an older version is not used
-HASHED = 2**20
-"""Bytes up to which the content of a file identifies finished work; of larger files, size and time do."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ class Outcome:
 
 def work_key(source: Source, item: Item) -> str:
     """Return a name for finished work. It changes with files, options and preprocessing."""
-    files = [(file.name, *_version(file)) for file in item.files]
+    files = [(file.name, *content_version(file)) for file in item.files]
     made_from: tuple[object, ...] = (
         FORMAT,
         source.read.func.__qualname__,
@@ -235,16 +233,6 @@ def staged_slices(file: Path, resolution: int, classes: tuple[tuple[int, str], .
             "axis": str(columns["axis"][i]),
             "modality": str(columns["modality"][i]),
         }
-
-
-def _version(file: Path) -> tuple[int | str, ...]:
-    """Return what changes when the content of a file changes: size, time, and the digest of a small file."""
-    try:
-        stat = file.stat()
-        small = file.is_file() and stat.st_size <= HASHED
-        return stat.st_size, stat.st_mtime_ns, Sha256.of(file).value if small else ""
-    except OSError:
-        return ()  # reading the item will show the problem
 
 
 def _arrays(scans: list[Scan], name: str) -> dict[str, np.ndarray]:
