@@ -21,26 +21,31 @@ from universeg_jax.data.episodes.stream import batches
 
 
 def measure(source: EpisodeSource, *, batch_size: int, workers: int, seconds: float) -> dict:
-    """Measure seconds to the first batch, and after it images a second, and seconds of a batch with their deviation."""
+    """Measure seconds to the first batch, and after it images a second, and seconds of a batch with their deviation.
+
+    Without workers it also measures images for each second of a processor, which other work hardly changes.
+    """
     begin = time.perf_counter()
     iterator = batches(source, batch_size=batch_size, workers=workers)
     first = next(iterator)
     first_seconds = time.perf_counter() - begin
     for _ in range(2 * workers + 2):  # batches read ahead during the wait for the first one
         next(iterator)
-    times, begin = [time.perf_counter()], time.perf_counter()
+    times, begin, processor = [time.perf_counter()], time.perf_counter(), time.process_time()
     while times[-1] - begin < seconds:
         next(iterator)
         times.append(time.perf_counter())
+    processor = time.process_time() - processor
     iterator.close()
-    taken = np.diff(times)
-    return {
+    taken, images = np.diff(times), batch_size * (1 + first.support_mask.shape[1])
+    row = {
         "workers": workers,
         "first_batch_seconds": first_seconds,
-        "images_per_second": batch_size * (1 + first.support_mask.shape[1]) / float(taken.mean()),
+        "images_per_second": images / float(taken.mean()),
         "batch_seconds": float(taken.mean()),
         "batch_deviation": float(taken.std()),
     }
+    return row if workers else row | {"images_per_processor_second": images * len(taken) / processor}
 
 
 def main() -> None:

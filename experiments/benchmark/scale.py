@@ -140,10 +140,11 @@ def main() -> None:
         raise InputError(f"{out / 'tpu.json'}: has no training step with {of_one}; run experiments.benchmark.tpu again")
     training = min(matching, key=lambda row: row["seconds_of_memory"])
     pipeline = _read(out / "input_pipeline.json", "python -m experiments.input_pipeline")
-    cores = pipeline["machine"]["cores"]
-    best = max(pipeline["throughput"], key=lambda row: row["images_per_second"])
-    images_per_core = best["images_per_second"] / cores
-    variation = best["batch_deviation"] / best["batch_seconds"]
+    inside = [row for row in pipeline["throughput"] if "images_per_processor_second" in row]
+    if not inside:
+        raise InputError(f"{out / 'input_pipeline.json'}: has no row without workers; measure with --workers 0")
+    images_per_core = inside[0]["images_per_processor_second"]
+    variation = inside[0]["batch_deviation"] / inside[0]["batch_seconds"]
     found = rows(training, images_per_core=images_per_core, variation=variation)
     command = shlex.join(["python", "-m", "experiments.benchmark.scale", *sys.argv[1:]])
     results = {"command": command, "images_per_core": images_per_core, "variation": variation, "rows": found}

@@ -16,3 +16,5 @@ def test_measure_counts_target_and_support():
     assert row["workers"] == 0
     assert row["first_batch_seconds"] > 0
     assert 0 < row["images_per_second"] * 0.1 <= Counted.read
+    assert row["images_per_processor_second"] > 0
+    assert row["batch_seconds"] > 0 <= row["batch_deviation"]

@@ -234,17 +234,38 @@ def test_the_segmenter_takes_images_of_any_size(side):
     assert mask.dtype == bool
 
 
-def test_every_prompt_at_once_with_a_real_small_network():
+@pytest.fixture(scope="module")
+def small_sam():
     encoder = TinyViTConfig((4,) * 4, (1,) * 4, (1,) * 4, (4,) * 4, stem_stride=1)
     small = dict(features=16, mask_features=4, decoder_depth=1, decoder_heads=2, decoder_mlp=8, iou_hidden=8)
     sam, rng = blueprint(SAM, SAMConfig(encoder, 32, **small)), np.random.default_rng(0)
     shapes = get_parameters(sam).items()
     set_parameters(sam, {name: 0.1 + 0.1 * rng.random(shaped.shape, np.float32) for name, shaped in shapes})
+    return sam
+
+
+def test_a_task_compiles_few_programs(small_sam, caplog):
+    """Each takes time before the first mask, also if it comes from a cache."""
+    images = np.stack([SUPPORT[0] * np.float32(1 - 0.01 * i) for i in range(9)])
+    labels = np.tile(SUPPORT[1], (1, 6, 1, 1))[..., None]
+    with jax.log_compiles():
+        task = ProtoSAM(small_sam, config=ProtoSAMConfig(linear=None)).prepare(
+            images[:6], labels, np.ones((1, 6), bool)
+        )
+        task(images[5:9])
+        programs = [r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.getMessage()]
+        assert 1 <= len(programs) <= 10
+        caplog.clear()
+        task(images[4:8])
+        assert not [r for r in caplog.records if "Finished XLA compilation" in r.getMessage()]
+
+
+def test_every_prompt_at_once_with_a_real_small_network(small_sam):
     prompts = PromptsConfig(True, 0.1, 2, True, True, True, mask=MaskPrompt.LOGITS)
     config = replace(ProtoSAMConfig.upstream(), alp=ALPConfig(window=1, purity=0.5), prompts=prompts)
     images, labels = SUPPORT[0][None], SUPPORT[1][None, None, ..., None]
-    assert [stage.shape for stage in sam.encode(images).earlier] == [(1, 8, 8, 4)] * 2
-    logits = ProtoSAM(sam, config=config).prepare(images, labels, np.ones((1, 1), bool))(images)
+    assert [stage.shape for stage in small_sam.encode(images).earlier] == [(1, 8, 8, 4)] * 2
+    logits = ProtoSAM(small_sam, config=config).prepare(images, labels, np.ones((1, 1), bool))(images)
     assert isinstance(logits, jax.Array)
     assert logits.shape == (1, 1, SIZE, SIZE, 1)
     assert np.isfinite(logits).all()
