@@ -70,7 +70,7 @@ class Proposer:
                 if forecast is None:  # one example: what the probabilities expect of their own mask
                     forecast = certainty(result.probability)
                 probability = self._of_classes(task, result.probability)
-                note = _note(task, len(examples))
+                note = self._note(task, len(examples))
                 own = tuple(dict.fromkeys(warning_text(text) for text in found if _is_about(text, name, batch)))
                 self.workspace.propose(name, Proposal(probability, spread, forecast, tuple(examples), note, own))
                 yield name
@@ -144,6 +144,14 @@ class Proposer:
             masks.append(mask)
         return [self.workspace.image(name) for name in examples], masks
 
+    def _note(self, task: Task, examples: int) -> str:
+        """Describe the model, and why it was chosen."""
+        made_from = f"from {examples} confirmed {'image' if examples == 1 else 'images'}"
+        if task.choice is None or self._chosen is None:
+            return f"{' + '.join(type(model).__name__ for model in task.segmenter.blend.models)} {made_from}"
+        earlier = "" if self._chosen[0] == examples else f" (chosen with {self._chosen[0]})"
+        return f"{task.choice.name} {made_from}{earlier}: {task.choice.reason}"
+
     def _of_classes(self, task: Task, probability: np.ndarray) -> np.ndarray:
         """Return probabilities (H,W,K) of the workspace's classes; 0 for a class that no example shows."""
         values = list(self.workspace.classes)
@@ -175,10 +183,3 @@ def warning_text(text: str) -> str:
 def _is_about(text: str, name: str, batch: Sequence[str]) -> bool:
     """Tell whether a warning is about an image, or about no image of its batch in particular."""
     return name in text or not any(other in text for other in batch)
-
-
-def _note(task: Task, examples: int) -> str:
-    made_from = f"from {examples} confirmed {'image' if examples == 1 else 'images'}"
-    if task.choice is not None:
-        return f"{task.choice.name} {made_from}: {task.choice.reason}"
-    return f"{' + '.join(type(model).__name__ for model in task.segmenter.blend.models)} {made_from}"
