@@ -211,3 +211,16 @@ def test_names_that_are_no_slice_reach_no_file(folder, name):
     for call in (workspace.image, workspace.mask, workspace.token, workspace.thumbnail):
         with pytest.raises(InputError, match="there is no such image"):
             call(name)
+
+
+def test_thumbnails_of_scans_do_not_drive_the_opened_one_out_of_memory(folder, monkeypatch):
+    for i in range(2, 6):
+        nifti(folder / "images" / f"s{i}.nii.gz", scene(i)[0], affine=affine())
+    workspace, reads = Workspace(folder), []
+    read = type(workspace.files)._read
+    monkeypatch.setattr(type(workspace.files), "_read", lambda files, name: reads.append(name) or read(files, name))
+    workspace.image("s0, slice 3")
+    for scan in workspace.scans:
+        workspace.thumbnail(f"{scan}, slice 5", glance=True)
+    workspace.image("s0, slice 4")
+    assert reads == ["s0", "s1", "s2", "s3", "s4", "s5"]

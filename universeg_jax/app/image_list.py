@@ -51,7 +51,7 @@ class ImageList:
         shown, unreadable = time.monotonic(), {}
         for one in unmade:
             try:
-                self.workspace.thumbnail(self._cover(one))
+                self.workspace.thumbnail(self._cover(one), glance=True)
             except InputError:
                 unreadable[one] = (for_browser(self._unreadable), f"{one}\ncannot be read")
             if time.monotonic() - shown > OFTEN:

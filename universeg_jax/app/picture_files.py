@@ -62,6 +62,10 @@ class PictureFiles:
         """Return the name itself: each picture stands for its own scan."""
         return name
 
+    def glance(self, name: str) -> np.ndarray:
+        """Read a picture for a thumbnail."""
+        return self.image(name)
+
     def stamp(self, name: str) -> list:
         """Return what changes when the file of a picture changes."""
         return [name, *file_stamp(self.image_file(name))]

@@ -114,6 +114,13 @@ class ScanSlices:
         with self._lock:
             return _kept(self._shown, scan, lambda: self._read(scan))[index]
 
+    def glance(self, name: str) -> np.ndarray:
+        """Read a slice for a thumbnail; volumes in memory stay there, and others may be read at the same time."""
+        scan, index = self._place(name)
+        with self._lock:
+            shown = self._shown.get(scan)
+        return (self._read(scan) if shown is None else shown)[index]
+
     def stamp(self, name: str) -> list:
         """Return what changes when the file of a slice changes."""
         path = self.image_file(name)

@@ -136,9 +136,15 @@ class Workspace:
         """Read an image as (H,W,3) uint8 for the screen, scaled by its own minimum and maximum."""
         return for_screen(self.image(name))
 
-    def thumbnail(self, name: str) -> Image.Image:
-        """Return a small picture of an image. It is made once and kept."""
-        return thumbnail(self._thumbnails, self.files.stamp(name), lambda: self.picture(name))
+    def thumbnail(self, name: str, *, glance: bool = False) -> Image.Image:
+        """Return a small picture of an image. It is made once and kept.
+
+        Args:
+            name: the image.
+            glance: whether no other slice of the same volume is likely to be read soon.
+        """
+        read = self.files.glance if glance else self.files.image
+        return thumbnail(self._thumbnails, self.files.stamp(name), lambda: for_screen(read(name)))
 
     def kept_thumbnail(self, name: str) -> Image.Image | None:
         """Return the small picture of an image if it was made before."""
