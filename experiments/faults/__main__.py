@@ -248,11 +248,14 @@ def _filled(command, place: Path) -> Tries:
         log.write_bytes(b"")
         code = child.run(command.run(out), log, most_bytes=size)
         complete = (out / command.complete).is_file()
-        if code == 0:
+        said = log.read_text(errors="replace")
+        if "Traceback" in said:
+            outcomes.append("traceback")
+        elif code == 0:
             outcomes.append("" if complete else "exit code 0 without results")
         else:
             outcomes.append("" if code == 2 and not complete else f"exit code {code}")
-    promise = "exit code 2 and no results, or results that are complete"
+    promise = "exit code 2, no traceback and no results; or results that are complete"
     return Tries.of("full disk", command.name, promise, outcomes)
 
 
