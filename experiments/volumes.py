@@ -44,6 +44,8 @@ CHOICES = {
     "half nearest, half by structure, 32 slices": replace(MIXED, size=32),
     "all by structure": replace(BASE, varied=1.0),
     "half nearest, half by structure, none empty": replace(MIXED, negatives=0.0),
+    "half nearest, half by structure, none empty, 32 slices": replace(MIXED, negatives=0.0, size=32),
+    "half nearest, half by structure, at most half empty, 32 slices": replace(MIXED, negatives=0.5, size=32),
     "random, at most half empty": replace(BASE, by="random", negatives=0.5),
     "half nearest, half by structure, 64 slices": replace(MIXED, size=64),
 }

@@ -18,6 +18,8 @@ def test_slices_keep_their_subject_and_are_scaled_by_volume(tmp_path):
     assert list(examples.class_names) == [0, 1, 2]
     shown = [label.any() for label in examples.labels]
     assert 0 < shown.count(False) <= 0.34 * len(shown)
+    labelled, _, _ = read_examples(open_volume_folder(folder), labelled_only=True)
+    assert all(label.any() for label in labelled.labels)
     assert all(image.min() >= 0 and image.max() <= 1 for image in examples.images)
     empty = [image.max() for image, label in zip(examples.images, examples.labels, strict=True) if not label.any()]
     assert max(empty) < 0.2  # scaled by its own range, noise would reach 1

@@ -1,6 +1,7 @@
 """`universeg-jax evaluate --protocol volumes`: measure weights on whole volumes, from draws of labelled volumes."""
 
 import argparse
+import warnings
 from pathlib import Path
 
 from universeg_jax.cli.shared import resumable
@@ -44,10 +45,11 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from universeg_jax.cli.few_shot import refuse
     from universeg_jax.data.readers.detect import find_subjects
-    from universeg_jax.errors import InputError
+    from universeg_jax.errors import InputError, SegmentationWarning
     from universeg_jax.evaluate.methods import digest
     from universeg_jax.evaluate.volume_report import OUTPUTS, write_volume_report
     from universeg_jax.evaluate.volumes import MEASUREMENTS, VolumeProtocol, evaluate_volumes
+    from universeg_jax.io.task_folder import LABELLING
     from universeg_jax.io.volume_folder import open_volume_folder
     from universeg_jax.segment.model import load_in_context
     from universeg_jax.segment.report import environment, warnings_on_stderr
@@ -77,6 +79,9 @@ def run(arguments: argparse.Namespace) -> None:
         check_apart(out, [arguments.source], OUTPUTS)
         check_outputs(out, OUTPUTS, overwrite=arguments.overwrite or (out / MEASUREMENTS).is_file())
         folder = open_volume_folder(arguments.source, channel=arguments.channel)
+        if (arguments.source / LABELLING).is_dir():
+            message = f"{arguments.source}: labelled by the page; slices without a label count as background in scores"
+            warnings.warn(message, SegmentationWarning, stacklevel=2)
         names = [file.name for file in folder.files]
         pattern = arguments.subject_pattern
         subjects = find_subjects(names, pattern, source=str(arguments.source)) if pattern else names

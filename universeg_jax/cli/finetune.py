@@ -7,7 +7,7 @@ from pathlib import Path
 from universeg_jax.cli.shared import add_command, add_out, add_overwrite, add_quiet, add_weights, resumable
 
 AXES = ("axial", "coronal", "sagittal")
-FOR_VOLUMES = ("axis", "channel", "modality")
+FOR_VOLUMES = {"axis": None, "channel": None, "modality": None, "labelled_slices": False}
 
 DESCRIPTION = """\
 Train weights further on the labelled images of one task, and report whether that helped.
@@ -73,6 +73,7 @@ def add_parser(subparsers) -> None:
     what.add_argument(
         "--axis", choices=AXES, help="cut volumes along this axis (default: the axis of the thickest slices)"
     )
+    what.add_argument("--labelled-slices", action="store_true", help="leave out slices of volumes without any label")
     what.add_argument("--channel", type=int, metavar="N", help="of volumes with several values per voxel, from 0")
     what.add_argument(
         "--modality", metavar="CT|MR", help="scales intensities of volumes (default: as DICOM says; else as MR)"
@@ -154,16 +155,16 @@ def _volumes(arguments: argparse.Namespace) -> bool:
     from universeg_jax.io.volume_folder import holds_volumes
 
     volumes = holds_volumes(arguments.task)
-    for name in FOR_VOLUMES:
-        if not volumes and getattr(arguments, name) is not None:
-            raise InputError(f"--{name} is for volumes, and {arguments.task} holds none; leave it out")
+    for name, default in FOR_VOLUMES.items():
+        if not volumes and getattr(arguments, name) != default:
+            raise InputError(f"--{name.replace('_', '-')} is for volumes; {arguments.task} holds none")
     return volumes
 
 
 def _examples(arguments: argparse.Namespace, volumes: bool):
     """Read the labelled examples, and the subject of each or None."""
     from universeg_jax.data.readers.detect import find_subjects
-    from universeg_jax.io.task_folder import read_support
+    from universeg_jax.io.task_folder import LABELLING, read_support
     from universeg_jax.io.volume_folder import open_volume_folder
     from universeg_jax.segment.volume_examples import read_examples
 
@@ -176,5 +177,6 @@ def _examples(arguments: argparse.Namespace, volumes: bool):
         axis=arguments.axis,
         modality=arguments.modality or "",
         window=arguments.window and tuple(arguments.window),
+        labelled_only=arguments.labelled_slices or (arguments.task / LABELLING).is_dir(),
     )
     return examples, find_subjects(subjects, pattern, source=source) if pattern else subjects

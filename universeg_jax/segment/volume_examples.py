@@ -25,6 +25,7 @@ def read_examples(
     axis: str | None = None,
     modality: str = "",
     window: tuple[float, float] | None = None,
+    labelled_only: bool = False,
 ) -> tuple[SupportFolder, list[str], str]:
     """Cut the labelled volumes of a folder into labelled pictures, one volume after the other.
 
@@ -33,6 +34,7 @@ def read_examples(
         axis: along which they are cut; None for the axis that the first volume was taken along.
         modality: "CT", "MR", ...; by default what the first volume's file says.
         window: intensities that become 0 and 1; None chooses them for each volume.
+        labelled_only: leave out slices without any label, of volumes that are labelled in part.
 
     Returns:
         Pictures in [0,1] with square pixels and their class values, the subject of each, and the axis.
@@ -51,7 +53,7 @@ def read_examples(
         axis, modality = axis or coarsest_axis(labelled.image), modality or labelled.image.modality
         found[str(file.mask)] = values_of(labelled.labels)
         low, high = window or volume_window(labelled.image.voxels, modality, labelled.image.name)
-        for k in _chosen(labelled, axis, most):
+        for k in _chosen(labelled, axis, most, labelled_only):
             image, label = square_slice(labelled.image, labelled.labels, axis, k)
             images.append(np.clip((image - low) / max(high - low, 1e-12), 0, 1).astype(np.float32))
             labels.append(label.astype(np.int32))
@@ -67,12 +69,14 @@ def read_examples(
     return SupportFolder(folder.folder, names, images, labels, coding, classes), subjects, str(axis)
 
 
-def _chosen(labelled: LabelledVolume, axis: str, most: int) -> Sequence[int]:
+def _chosen(labelled: LabelledVolume, axis: str, most: int, labelled_only: bool) -> Sequence[int]:
     """Choose slices at even distances among those that show a structure, and a few of the others."""
     planes = Planes.of(labelled.image, axis)
     images, labels = planes.view(labelled.image.voxels), planes.view(labelled.labels)
     shown = [k for k, plane in enumerate(labels) if plane.any()]
     empty = [k for k in range(len(labels)) if k not in set(shown) and images[k].min() < images[k].max()]
     chosen = [shown[i] for i in spread(len(shown), most)] if shown else []
+    if labelled_only:
+        return chosen
     few = max(1, round(EMPTY * len(chosen)))
     return sorted(chosen + ([empty[i] for i in spread(len(empty), few)] if empty else []))
