@@ -8,7 +8,6 @@ made here: `experiments.choice.report` reads the files.
 """
 
 import argparse
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.choice.encode import SHAPE
-from experiments.choice.stored_sam import StoredSAM
-from experiments.choice.trials import Trial, make_trials, read
+from experiments.choice.trials import SHAPE, Trial, make_trials, maps_file, read
 from experiments.command import run
 from universeg_jax.cli.shared import add_weights
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import SegmentationWarning
+from universeg_jax.evaluate.few_shot.encodings import store_encodings
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.similarity import nearest_entries, similarity
@@ -31,9 +29,9 @@ from universeg_jax.segment.model_task import ModelTask
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.weights.loading import PROTOSAM, load
 
-SIZES = (1, 4, 16)
-LEFT_OUT = (4, 16)  # sizes at which examples are segmented from the others
+SIZES = (1, 2, 4, 8, 16)
 AT_ONCE = 16
+CAPACITY = 2**29  # bytes of encodings in memory
 
 
 def main() -> None:
@@ -43,7 +41,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", choices=("universeg", "protosam"), required=True)
     add_weights(parser)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of examples (default: 1 4 16)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of examples (default: 1 2 4 8 16)")
     parser.add_argument("--nearest", type=int, help="examples that ProtoSAM compares a target with, instead of its own")
     parser.add_argument("--targets-only", action="store_true", help="leave no examples out")
     parser.add_argument("--datasets", nargs="+", help="only these (default: all)")
@@ -59,14 +57,14 @@ def main() -> None:
         config = ProtoSAMConfig.coarse()
         if arguments.nearest is not None:
             config = replace(config, nearest=arguments.nearest)
-        model = ProtoSAM(StoredSAM(load(PROTOSAM), arguments.encodings), config=config)
+        model = ProtoSAM(load(PROTOSAM), config=config)
+        store_encodings(model, arguments.encodings, capacity=CAPACITY)
     trials = list(make_trials(corpus, **SHAPE, tasks_of_dataset=arguments.tasks_of_dataset))
     for draw in range(arguments.draws):
         for trial in trials:
             if arguments.datasets and trial.task.dataset not in arguments.datasets:
                 continue
-            name = re.sub(r"[^\w]+", "_", trial.task.name)
-            file = arguments.out / f"{name}-{draw}-{arguments.model}.npz"
+            file = maps_file(arguments.out, trial, draw, arguments.model)
             if file.exists():
                 continue
             found = measure(corpus, trial, draw, model, arguments.sizes, left_out=not arguments.targets_only)
@@ -96,7 +94,7 @@ def measure(
             found[f"targets {size}"] = probabilities(member, targets, everything)
             if grey and size >= 8:
                 found[f"similar {size}"] = probabilities(member, targets, similar(member, targets, size // 2))
-            if left_out and (size in LEFT_OUT or (size == sizes[-1] and size >= 8)):
+            if left_out and size > 1:
                 others = 1 - np.eye(size, dtype=np.float32)
                 found[f"left out {size}"] = probabilities(member, member.views, others)
                 if grey and size >= 8:

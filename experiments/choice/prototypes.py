@@ -1,33 +1,33 @@
-"""ProtoSAM with many examples: which of them to compare a target with.
+"""ProtoSAM with many examples: which of them to compare a target with, and how.
 
-    python -m experiments.choice.prototypes --corpus POOL --encodings DIR --out FILE.json
+    python -m experiments.choice.prototypes --corpus POOL --encodings DIR --out FILE.json [--maps DIR]
 
-Coarse masks from all examples, and from those most similar to each target by several measures of similarity. Targets
-are scored at every second feature, which is four times as fast and the same for all rows. A stopped run resumes.
+Coarse masks of targets by the number of nearest examples, by one softmax over all of them or the maximum of one for
+each, and by the examples that the classifier is fitted to. With --maps, masks of the mean with UniverSeg too, from the
+files of `experiments.choice.measure`. A stopped run resumes.
 """
 
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
 from experiments.benchmark.machine import machine
-from experiments.choice.encode import SHAPE
-from experiments.choice.stored_sam import StoredSAM
-from experiments.choice.trials import make_trials, read
+from experiments.choice.trials import SHAPE, Trial, make_trials, maps_file, read
 from experiments.command import run
 from universeg_jax.data.corpus.read import Corpus
+from universeg_jax.evaluate.few_shot.encodings import store_encodings
 from universeg_jax.evaluate.metrics import dice
-from universeg_jax.models.protosam.alp import Prototypes, centres, prototypes, unit
+from universeg_jax.models.protosam.alp import scores
+from universeg_jax.models.protosam.coarse import classifier_of, prototypes_of
 from universeg_jax.models.protosam.components import choose_components, count, find_components, union
 from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.models.protosam.linear import fit_linear, linear_scores
+from universeg_jax.models.protosam.linear import linear_scores
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.similarity import similarity
 from universeg_jax.nn.resample import resize_linear
@@ -35,30 +35,12 @@ from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.weights.loading import PROTOSAM, load
 
 CONFIG = ProtoSAMConfig.coarse()
-TARGETS = 4  # of each trial
-NEAREST = (1, 2, 4, 8)
-
-
-@dataclass(frozen=True)
-class Support:
-    """Encoded examples: features (S,h,w,C), label maps (1,S,H,W), and the largest number of components in a mask."""
-
-    features: np.ndarray
-    maps: np.ndarray
-    components: int
-
-    @property
-    def anywhere(self) -> np.ndarray:
-        return np.array([self.components > CONFIG.countless])
-
-    def linear(self, entries: np.ndarray):
-        counts = np.ones((1, len(entries)), bool)
-        maps = self.maps[:, entries]
-        return fit_linear(self.features[entries], maps, counts, self.anywhere, CONFIG.alp, CONFIG.linear)
-
-    def known(self) -> Prototypes:
-        counts = np.ones(self.maps.shape[:2], bool)
-        return prototypes(jnp.asarray(self.features), jnp.asarray(self.maps), counts, self.anywhere, CONFIG.alp)
+SIZES = (4, 16)  # examples of a task
+NEAREST = (1, 2, 4, 8)  # examples that a target is compared with
+FACTORS = (1.0, 2.0)  # weights of the classifier
+CAPACITY = 2**29  # bytes of encodings in memory
+score = jax.jit(scores, static_argnums=2)
+score_linear = jax.jit(linear_scores)
 
 
 def main() -> None:
@@ -66,105 +48,93 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR")
     parser.add_argument("--encodings", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--maps", type=Path, metavar="DIR", help="files of UniverSeg")
+    parser.add_argument("--targets", type=int, default=8, help="of each task (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", metavar="DATASET", help="(default: all)")
     arguments = parser.parse_args()
-    corpus, sam = Corpus(arguments.corpus), StoredSAM(load(PROTOSAM), arguments.encodings)
-    model = ProtoSAM(sam, config=CONFIG)
-    segmenter = Segmenter(model, window=(0, 1))
+    corpus, model = Corpus(arguments.corpus), ProtoSAM(load(PROTOSAM), config=CONFIG)
+    store_encodings(model, arguments.encodings, capacity=CAPACITY)
     found = json.loads(arguments.out.read_text())["dice"] if arguments.out.exists() else {}
     for trial in make_trials(corpus, **SHAPE):
-        if trial.task.name in found:
+        if arguments.only and trial.task.dataset not in arguments.only:
             continue
-        images, labels = read(corpus, trial.task, [*trial.draws[0], *trial.targets[:TARGETS]])
-        pixels = np.stack([segmenter.view(image).pixels for image in images])
-        features = np.concatenate([np.asarray(model.encoder(one[None], embedding=False).features) for one in pixels])
-        size = len(trial.draws[0])
-        maps = np.stack([segmenter.view(label.astype(float)).pixels[..., 0] for label in labels[:size]])
-        most = max(count(label, CONFIG.components) for label in labels[:size])
-        support = Support(features[:size], maps[None], most)
-        rows = list(measure(support, pixels, features[size:], labels[size:]))
-        found[trial.task.name] = {name: round(float(np.mean([row[name] for row in rows])), 4) for name in rows[0]}
-        results = {"machine": machine(), "targets": TARGETS, "dice": found}
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        print(trial.task.name, found[trial.task.name], flush=True)
-    for name in next(iter(found.values())):
-        shared = [rows[name] for rows in found.values() if name in rows]
-        print(f"{name:32} {np.mean(shared):.3f} over {len(shared)}")
+        for size in sorted({min(size, len(trial.draws[0])) for size in SIZES}):
+            name = f"{trial.task.name}, {size} examples"
+            if name in found:
+                continue
+            other = None
+            if arguments.maps:
+                with np.load(maps_file(arguments.maps, trial, 0, "universeg")) as archive:
+                    other = archive[f"universeg targets {size}"].astype(np.float32)
+            rows = list(measure(corpus, trial, model, size, arguments.targets, other))
+            found[name] = {row: round(float(np.mean([one[row] for one in rows])), 4) for row in rows[0]}
+            results = {"machine": machine(), "targets": arguments.targets, "dice": found}
+            arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            print(name, found[name], flush=True)
 
 
-def measure(support: Support, pixels: np.ndarray, targets: np.ndarray, truths: list[np.ndarray]) -> Iterator[dict]:
-    """Yield the Dice of each target by the way its examples are chosen."""
-    size, known = len(support.features), support.known()
+def measure(
+    corpus: Corpus, trial: Trial, model: ProtoSAM, size: int, targets: int, other: np.ndarray | None
+) -> Iterator[dict[str, float]]:
+    """Yield the Dice of each target by the way its examples are used.
+
+    Args:
+        corpus: of the trial.
+        trial: the task.
+        model: encodes images.
+        size: number of examples.
+        targets: number of targets, at most.
+        other: probabilities (T,H,W) of UniverSeg; None measures ProtoSAM alone.
+    """
+    entries = trial.draws[0][:size]
+    images, labels = read(corpus, trial.task, [*entries, *trial.targets[:targets]])
+    segmenter = Segmenter(model, window=(0, 1))
+    pixels = np.stack([segmenter.view(image).pixels for image in images])
+    features = np.concatenate([np.asarray(model.encoder(one[None], embedding=False).features) for one in pixels])
+    maps = np.stack([segmenter.view(label.astype(float)).pixels[..., 0] for label in labels[:size]])[None]
+    most = max(count(label, CONFIG.components) for label in labels[:size])
+    anywhere = np.array([most > CONFIG.countless])
+
+    def support(chosen: np.ndarray) -> tuple:
+        return features[chosen], maps[:, chosen], np.ones((1, len(chosen)), bool), anywhere
+
     everyone = np.arange(size)
-    linear = support.linear(everyone)
-    alike = {
-        "thumbnails": similarity(pixels[size:], pixels[:size]),
-        "features on a grid": _pooled(targets, 8) @ _pooled(support.features, 8).T,
-        "mean feature": _pooled(targets, 1) @ _pooled(support.features, 1).T,
-    }
-    for number, (features, truth) in enumerate(zip(targets, truths, strict=True)):
-        score = Scorer(known, features, support.components, truth)
-        added = score.linear(linear)
-        row = {"all": score.dice(everyone, added)}
-        for how, values in alike.items():
-            order = np.argsort(-values[number], kind="stable")
-            for nearest in NEAREST if how == "thumbnails" else (2, 4):
-                if nearest < size:
-                    row[f"{nearest} by {how}"] = score.dice(order[:nearest], added)
-        near = np.argsort(-alike["thumbnails"][number], kind="stable")[:4]
-        row["4 by thumbnails, own classifier"] = score.dice(near, score.linear(support.linear(near)))
-        yield row
+    of_all = classifier_of(*support(everyone), CONFIG.alp, CONFIG.linear)
+    alike = similarity(pixels[size:], pixels[:size])
+    for number, truth in enumerate(labels[size:]):
+        target, order = features[size + number][None], np.argsort(-alike[number], kind="stable")
+        logits = {"classifier alone": np.asarray(score_linear(target, of_all))[0, 0]}
+        for nearest in sorted({min(n, size) for n in NEAREST}):
+            near = np.sort(order[:nearest])
+            classifiers = {"all": of_all, "these": classifier_of(*support(near), CONFIG.alp, CONFIG.linear)}
+            linear = {name: np.asarray(score_linear(target, own))[0, 0] for name, own in classifiers.items()}
+            for joint in (True, False):
+                alp = replace(CONFIG.alp, joint=joint)
+                background, foreground = score(target, prototypes_of(*support(near), alp), alp)
+                local = np.asarray(foreground - background)[0, 0]
+                how = f"{nearest} nearest, {'one softmax' if joint else 'maximum'}"
+                for name, own in linear.items():
+                    for factor in FACTORS:
+                        logits[f"{how}, classifier of {name}, weight {factor:g}"] = local + factor * own
+        yield {
+            row + extra: value
+            for row, own in logits.items()
+            for extra, value in dices(own, truth, most, None if other is None else other[number]).items()
+        }
 
 
-class Scorer:
-    """Coarse scores of one target from any of the examples; similarities to all prototypes are computed once."""
-
-    def __init__(self, known: Prototypes, features: np.ndarray, components: int, truth: np.ndarray):
-        self._components, self._truth, self._features = components, truth, features[::2, ::2]
-        height, width, channels = self._features.shape
-        pixel = np.asarray(unit(jnp.asarray(self._features))).reshape(-1, channels)
-        where = np.asarray(centres(*features.shape[:2]))[::2, ::2].reshape(-1, 2)
-        weight, scale = float(known.position_weight[0]), CONFIG.alp.scale
-        cells, self._size = np.asarray(known.cells), (height, width)
-        distance = ((where[:, None] - np.asarray(known.places)) ** 2).sum(axis=-1)
-        self._local = scale * np.einsum("pc,snc->spn", pixel, cells, optimize=True) - weight * distance
-        away = ((where[:, None] - np.asarray(known.foreground_place[0])) ** 2).sum(axis=-1)
-        away = np.maximum(away - 2 * np.asarray(known.foreground_spread[0]), 0)
-        self._means = scale * pixel @ np.asarray(known.foreground_mean[0]).T - weight * away
-        self._inside, self._outside = np.asarray(known.foreground[0]), np.asarray(known.background[0])
-        self._shown = np.asarray(known.has_foreground[0])
-
-    def linear(self, classifier) -> np.ndarray:
-        """Scores of the classifier, times its weight."""
-        found = linear_scores(jnp.asarray(self._features[None]), classifier)
-        return CONFIG.linear.weight * np.asarray(found).reshape(-1)
-
-    def dice(self, entries: np.ndarray, added: np.ndarray) -> float:
-        """Dice of the mask from some examples."""
-        background = _mean(np.concatenate([self._local[e][:, self._outside[e]] for e in entries], axis=1))
-        foreground = [
-            _mean(np.concatenate([self._local[e][:, self._inside[e]], self._means[:, e : e + 1]], axis=1))
-            for e in entries
-            if self._shown[e]
-        ]
-        logits = (np.max(foreground, axis=0) - background + added).reshape(1, *self._size, 1)
-        side = self._truth.shape[0]
-        logits = np.asarray(resize_linear(jnp.asarray(logits, jnp.float32), (side, side)))[0, ..., 0]
-        limit = None if self._components > CONFIG.countless else self._components
-        kept = choose_components(find_components(expit(logits)), CONFIG.components, limit)
-        return dice(union(kept, logits.shape), self._truth)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    weights = np.exp(values - values.max(axis=1, keepdims=True))
-    return (weights * values).sum(axis=1) / weights.sum(axis=1)
-
-
-def _pooled(features: np.ndarray, side: int) -> np.ndarray:
-    """Mean features on a coarse grid, without the mean over images, of unit length."""
-    number, channels = features.shape[0], features.shape[-1]
-    grid = jax.image.resize(features, (number, side, side, channels), "linear", antialias=True)
-    flat = np.asarray(grid).reshape(number, -1)
-    return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+def dices(logits: np.ndarray, truth: np.ndarray, most: int, other: np.ndarray | None) -> dict[str, float]:
+    """Return the Dice of logits (h,w) alone, and of the means with UniverSeg, by what the name of a row ends with."""
+    large = np.asarray(resize_linear(logits[None, ..., None], truth.shape))[0, ..., 0]
+    kept = choose_components(
+        find_components(expit(large)), CONFIG.components, None if most > CONFIG.countless else most
+    )
+    probability = expit(np.where((large > 0) & ~union(kept, large.shape), -large, large))
+    found = {"": dice(probability > 0.5, truth)}
+    if other is not None:
+        for share in (0.5, 0.75):
+            found[f" | {share:.0%}"] = dice((1 - share) * other + share * probability > 0.5, truth)
+    return {name: float(value) for name, value in found.items()}
 
 
 if __name__ == "__main__":

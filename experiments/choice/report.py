@@ -9,8 +9,10 @@ Give one --maps for each --corpus. Only tasks with the files of both models are 
 import argparse
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,24 +20,16 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from experiments.benchmark.machine import machine
-from experiments.choice.encode import SHAPE
-from experiments.choice.trials import make_trials, read
+from experiments.choice.trials import SHAPE, make_trials, maps_file, read
 from experiments.command import run
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.evaluate.metrics import dice
-from universeg_jax.segment.auto import FEWEST, SHARES, best_plan
+from universeg_jax.segment.auto import FEWEST, SHARES, best_plan, best_threshold
 from universeg_jax.segment.forecast import Forecast, certainty
+from universeg_jax.segment.labels import Classes
 from universeg_jax.weights.loading import PROTOSAM_SHARE
 
-METHODS = (
-    "UniverSeg",
-    "ProtoSAM",
-    "25 % ProtoSAM",
-    "half and half",
-    "75 % ProtoSAM",
-    "blend",
-    "auto",
-)
+METHODS = ("UniverSeg", "ProtoSAM", "blend", "auto without retrieval", "auto")
 ABOUT = (
     "`python -m experiments.choice.measure --corpus CORPUS --encodings ENCODINGS --out MAPS --model MODEL` for each of",
     "both models, then",
@@ -46,6 +40,7 @@ ABOUT = (
     "sets that open-v4 has not learned from; weights and margins were chosen on them. Nothing was chosen on `heldout`.",
     "Blend is the mean with the weights of `universeg+protosam`. Auto chooses by leave-one-out from 4 examples on.",
 )
+BINARY = Classes(np.array([False, True]))
 COMPARED = ("UniverSeg", "ProtoSAM", "blend")
 
 
@@ -96,9 +91,8 @@ def evaluated(folder: Path, maps: Path, number: int) -> Iterator[Found]:
     """Yield the results of all measured support sets of a corpus."""
     corpus = Corpus(folder)
     for trial in make_trials(corpus, **SHAPE, tasks_of_dataset=number):
-        name = re.sub(r"[^\w]+", "_", trial.task.name)
         for draw, examples in enumerate(trial.draws):
-            files = [maps / f"{name}-{draw}-{model}.npz" for model in ("universeg", "protosam")]
+            files = [maps_file(maps, trial, draw, model) for model in ("universeg", "protosam")]
             if not all(file.exists() for file in files):
                 continue
             known = {}
@@ -126,35 +120,49 @@ def evaluated_dices(corpus: str, task: str, size: int, known: dict, truths: list
         labels: masks of the examples.
     """
 
-    def dices(maps: np.ndarray, truths: list) -> np.ndarray:
-        return np.array([dice(one > 0.5, truth) for one, truth in zip(maps, truths, strict=True)])
-
     def mixed(kind: str, share: float, similar: bool = False) -> np.ndarray:
         ours = f"universeg {kind.replace('targets', 'similar').replace('out', 'similar') if similar else kind} {size}"
         return (1 - share) * known[ours] + share * known[f"protosam {kind} {size}"]
 
     share = PROTOSAM_SHARE[max(number for number in PROTOSAM_SHARE if number <= size)]
-    names = dict(zip(SHARES, ("UniverSeg", "25 % ProtoSAM", "half and half", "75 % ProtoSAM", "ProtoSAM"), strict=True))
-    found = Found(corpus, task, size, {names[s]: dices(mixed("targets", s), truths) for s in SHARES})
-    found.dice["blend"] = dices(mixed("targets", share), truths)
-    plans = [(share, False)]
-    if size >= FEWEST and f"protosam left out {size}" in known:
-        plans += [(s, False) for s in SHARES if s != share]
-        if f"universeg left similar {size}" in known:
-            found.dice["similar, half and half"] = dices(mixed("targets", 0.5, True), truths)
-            found.dice["similar, UniverSeg"] = dices(mixed("targets", 0.0, True), truths)
-            plans += [(s, True) for s in SHARES if s < 1]
-        left = [mixed("left out", *plan) for plan in plans]
-        scores = [dices(one, labels) for one in left]
-        best = best_plan(scores)
-        found.forecast = Forecast.of(scores[best], np.array([certainty(one) for one in left[best]]))
+    default = share, False, 0.5
+    found = Found(corpus, task, size, {})
+    for name, plan in {"UniverSeg": (0.0, False), "ProtoSAM": (1.0, False), "blend": default[:2]}.items():
+        found.dice[name] = dices(mixed("targets", *plan), truths)
+    if f"protosam left out {size}" not in known:
+        plans, scores = [default], []
     else:
-        best = 0
-    chosen = mixed("targets", *plans[best])
-    found.chosen = names[plans[best][0]] + (", similar" if plans[best][1] else "")
-    found.dice["auto"] = dices(chosen, truths)
+        plans, scores = [default], [dices(mixed("left out", *default[:2]), labels)]
+        retrieval = (False, True) if f"universeg left similar {size}" in known else (False,)
+        for similar, share in product(retrieval, SHARES) if size >= FEWEST else ():
+            if similar and share == 1:
+                continue
+            left = mixed("left out", share, similar)
+            threshold, own = best_threshold(partial(dices, left, labels), 0.5)
+            plans.append((share, similar, threshold))
+            scores.append(own)
+    without = [i for i, plan in enumerate(plans) if not plan[1]]
+    for name, tried in {"auto without retrieval": without, "auto": range(len(plans))}.items():
+        best = tried[best_plan([scores[i] for i in tried])] if scores else 0
+        share, similar, threshold = plans[best]
+        chosen = shifted(mixed("targets", share, similar), threshold)
+        found.dice[name] = dices(chosen, truths)
+    found.chosen = f"{share:.0%} ProtoSAM{', similar' * similar}, {threshold:g}"
     found.certainties = np.array([certainty(one) for one in chosen])
+    if scores:
+        left = shifted(mixed("left out", share, similar), threshold)
+        found.forecast = Forecast.of(scores[best], np.array([certainty(one) for one in left]))
     return found
+
+
+def dices(maps: np.ndarray, truths: Sequence[np.ndarray], threshold: float = 0.5) -> np.ndarray:
+    """Return the Dice (N,) of probabilities (N,H,W)."""
+    return np.array([dice(one > threshold, truth) for one, truth in zip(maps, truths, strict=True)])
+
+
+def shifted(maps: np.ndarray, threshold: float) -> np.ndarray:
+    """Shift probabilities as the library does."""
+    return BINARY.shifted(maps[..., None], threshold)[..., 0]
 
 
 def page(found: list[Found]) -> str:
@@ -164,15 +172,10 @@ def page(found: list[Found]) -> str:
         own = [f for f in found if f.corpus == corpus]
         sizes = sorted({f.size for f in own})
         lines += [f"## {corpus}", "", "Mean Dice over tasks.", ""]
-        every = (*METHODS, "similar, UniverSeg", "similar, half and half")
-        names = [name for name in every if any(name in f.dice for f in own)]
-        lines += [f"| examples | tasks | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+        lines += [f"| examples | tasks | {' | '.join(METHODS)} |", "|---" * (len(METHODS) + 2) + "|"]
         for size in sizes:
             some = [f for f in own if f.size == size]
-            means = [
-                np.mean([f.dice[n].mean() for f in some]) if all(n in f.dice for f in some) else None for n in names
-            ]
-            cells = ["" if mean is None else f"{mean:.3f}" for mean in means]
+            cells = [f"{np.mean([f.dice[name].mean() for f in some]):.3f}" for name in METHODS]
             lines.append(f"| {size} | {len(some)} | {' | '.join(cells)} |")
         lines += ["", "Difference between auto and other methods, over tasks, with 95 % bootstrap intervals.", ""]
         lines += [

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.util.random import generator
 
 SMALLEST = 0.002  # fraction of the image that a label covers at least
+SHAPE = dict(targets=8, draws=2, most=16, fewest=8)  # of the trials on sets that choices are made on
 FEWEST_SUBJECTS = 6  # below which a prefix of the name is not taken for a subject
 
 
@@ -83,6 +85,12 @@ def subjects(examples: Sequence[Example]) -> list[str]:
     prefixes = [re.split(r"[_#]", example.subject)[0] for example in examples]
     own = [example.subject for example in examples]
     return prefixes if len(set(prefixes)) >= FEWEST_SUBJECTS else own
+
+
+def maps_file(folder: Path, trial: Trial, draw: int, model: str) -> Path:
+    """Return the file of `experiments.choice.measure` for a draw of a task."""
+    name = re.sub(r"[^\w]+", "_", trial.task.name)
+    return folder / f"{name}-{draw}-{model}.npz"
 
 
 def read(corpus: Corpus, task: CorpusTask, images: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -61,6 +61,8 @@ def alp_scores(query, supports, masks, config):
             )
         )
 
+    if config.joint:
+        shots = [[prototype for shot in shots for prototype in shot]]
     result, centres = np.zeros((2, *query.shape[:2])), places(*query.shape[:2])
     for y, x in np.ndindex(query.shape[:2]):
         pixel = unit(query[y, x])

@@ -31,6 +31,14 @@ class BlindSAM(PaintingSAM):
         return super().encode(jnp.full_like(images, 0.5))
 
 
+class Faint(Brightness):
+    """Finds what Brightness finds, with probabilities of at most 0.4."""
+
+    def prepare(self, images, labels, mask):
+        predictor = super().prepare(images, labels, mask)
+        return lambda targets, regions, weights=None: jnp.minimum(predictor(targets, regions), -0.4)
+
+
 @pytest.fixture
 def models(monkeypatch):
     """Replace UniverSeg and the SAM of an automatic segmenter."""
@@ -57,6 +65,16 @@ def test_the_better_model_is_chosen(models):
         assert "leave-one-out over 6 examples" in task.choice.reason
         assert task.forecast() is task.choice.forecast
         assert task.segment(images)[0].predicted_dice is not None
+
+
+def test_the_threshold_is_chosen_too(models):
+    images, labels = discs(5)
+    task = models(Faint(), None).fit(images, labels)
+    assert 0.3 <= task.plan.threshold < 0.4
+    assert task.choice.name == f"UniverSeg, threshold {task.plan.threshold:g}"
+    assert task.forecast().dice > 0.9
+    assert task.segment(images[:1])[0].probability.max() > 0.5
+    np.testing.assert_array_equal(task.predict(images)[0] > 0, labels[0] > 0)
 
 
 def test_the_default_stays_unless_another_plan_is_clearly_better():
@@ -90,7 +108,7 @@ def test_encodings_are_reused(models):
     sam = PaintingSAM()
     task = models(Brightness(), sam).fit(images, labels)
     task.predict(images)
-    assert sum(sam.encoded) == 5 + 1  # and once what fills up a batch
+    assert sum(sam.encoded) == 5
 
 
 def test_without_protosam_universeg_segments_alone_and_says_so(models):

@@ -66,6 +66,18 @@ def test_masks_hold_class_values():
     assert binary.mask(probability, threshold=0.5).dtype == np.uint8
 
 
+def test_a_threshold_is_moved_to_one_half():
+    binary, several = classes([[0, 1]]), classes([[0, 3, 7]])
+    found = binary.shifted(np.array([0.0, 0.2, 0.3, 0.4, 1.0])[:, None], 0.3)[:, 0]
+    np.testing.assert_allclose(found[[0, 2, 4]], [0, 0.5, 1])
+    assert found[1] < 0.5 < found[3]
+    probability = np.array([[0.5, 0.3, 0.2]])
+    np.testing.assert_allclose(several.shifted(probability, 0.5), probability)
+    found = several.shifted(probability, 0.25)
+    assert found.sum() == pytest.approx(1)
+    assert found[0, 1] / found[0, 0] == pytest.approx(3 * 0.3 / 0.5)
+
+
 def test_soft_labels_out_of_range_are_refused():
     with pytest.raises(
         InputError, match=r"label of image 1 has values from 0 to 255, and the label of image 0 has fractions"

@@ -53,6 +53,19 @@ def test_a_class_that_no_other_example_shows_is_not_scored():
     np.testing.assert_allclose(dices[1:], 0.5)  # class 2 is found in the other images, but is not there
 
 
+def test_a_threshold_separates_foreground_and_background():
+    left_out = LeaveOneOut(task(rows(2, 2, 2)))
+    found = np.where(left_out.probabilities(0, None) > 0.5, 0.4, 0.1)
+    np.testing.assert_allclose(left_out.dice(found), 0)
+    np.testing.assert_allclose(left_out.dice(found, 0.3), 1)
+    labels = rows(2, 2, 2)
+    labels[:, 9] = 2
+    left_out = LeaveOneOut(task(labels))
+    background = np.float32([5, 1, 1])
+    found = left_out.probabilities(0, None) * background
+    np.testing.assert_allclose(left_out.dice(found / found.sum(axis=-1, keepdims=True), 0.2), 1)
+
+
 def test_padding_is_not_scored():
     labels = np.zeros((3, 4, 16), int)
     labels[:, 1] = 1

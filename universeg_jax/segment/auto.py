@@ -1,7 +1,9 @@
 """Choose how to segment a task: by leave-one-out over its examples, or by what was best on training sets."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ProtoSAM, tried by leave-one-out
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # tried for every plan
 FEWEST = 4  # examples from which leave-one-out decides
 MARGIN = 1.0  # standard errors that another plan must be better than the default by
 
@@ -90,9 +93,14 @@ def choose_plan(task: "Task") -> Choice:
         reason = "one example allows no leave-one-out; the weights are those that training sets found best"
         return Choice(default, _name(default), reason, {}, None)
     left_out = LeaveOneOut(task)
-    plans = _candidates(task, default) if number >= FEWEST else [default]
-    maps = [left_out.blended(plan.weights, plan.support_size) for plan in plans]
-    dices = [left_out.dice(one) for one in maps]
+    plans = [default]
+    dices = [left_out.dice(left_out.blended(default.weights, None), default.threshold)]
+    if number >= FEWEST:
+        for plan in _candidates(task):
+            maps = left_out.blended(plan.weights, plan.support_size)
+            threshold, own = best_threshold(partial(left_out.dice, maps), default.threshold)
+            plans.append(replace(plan, threshold=threshold))
+            dices.append(own)
     best = best_plan(dices)
     scores = {_name(plan): round(float(np.nanmean(own)), 4) for plan, own in zip(plans, dices, strict=True)}
     how = f"leave-one-out over {len(left_out.entries)} examples"
@@ -102,17 +110,19 @@ def choose_plan(task: "Task") -> Choice:
         reason = f"no other plan is clearly better by {how}"
     else:
         reason = f"by {how} its Dice is {scores[_name(plans[best])]:.3f}, the default's {scores[_name(default)]:.3f}"
-    forecast = Forecast.of(dices[best], left_out.certainty(maps[best]))
+    chosen = plans[best]
+    maps = left_out.blended(chosen.weights, chosen.support_size)
+    forecast = Forecast.of(dices[best], left_out.certainty(maps, chosen.threshold))
     return Choice(plans[best], _name(plans[best]), reason, scores, forecast)
 
 
-def _candidates(task: "Task", default: Plan) -> list[Plan]:
-    """List the plans to compare, the default first."""
+def _candidates(task: "Task") -> list[Plan]:
+    """List the plans to compare with the default."""
     from universeg_jax.models.protosam.pipeline import ProtoSAMTask  # slow to import
 
     number, several = len(task.labels), len(task.members) > 1
     supports = [None] + ([min(SIMILAR, number // 2)] if number >= 2 * FEWEST else [])
-    plans = [default]
+    plans = []
     protosam = task.members[2].predictor() if several else None
     refines = isinstance(protosam, ProtoSAMTask) and any(protosam.refined)
     for share in SHARES if several else (0.0,):
@@ -120,10 +130,24 @@ def _candidates(task: "Task", default: Plan) -> list[Plan]:
             shares = (1 - share, 0.0, share) if refined else (1 - share, share, 0.0)
             weights = shares[: len(task.members)]
             for size in supports if share < 1 else [None]:
-                plan = Plan(weights, "all" if size is None else "similar", size)
-                if _name(plan) != _name(default):
-                    plans.append(plan)
+                plans.append(Plan(weights, "all" if size is None else "similar", size))
     return plans
+
+
+def best_threshold(dice: Callable[[float], np.ndarray], default: float) -> tuple[float, np.ndarray]:
+    """Choose among THRESHOLDS by the mean Dice; the one nearest to the default, if several are equally good.
+
+    Args:
+        dice: computes the Dice (M,) of examples by a threshold.
+        default: the default threshold.
+
+    Returns:
+        The threshold, and the Dice (M,) by it.
+    """
+    tried = {threshold: dice(threshold) for threshold in THRESHOLDS}
+    means = {threshold: round(float(np.nanmean(own)), 4) for threshold, own in tried.items()}
+    best = max(tried, key=lambda threshold: (means[threshold], -abs(threshold - default)))
+    return best, tried[best]
 
 
 def best_plan(dices: list[np.ndarray]) -> int:
@@ -145,4 +169,6 @@ def _name(plan: Plan) -> str:
     names = ("UniverSeg", "ProtoSAM without decoder", "ProtoSAM")
     used = [(name, weight) for name, weight in zip(names, plan.weights, strict=False) if weight > 0]
     text = used[0][0] if len(used) == 1 else " and ".join(f"{weight:.0%} {name}" for name, weight in used)
-    return text if plan.support == "all" else f"{text}, {plan.support_size} most similar examples"
+    if plan.support != "all":
+        text = f"{text}, {plan.support_size} most similar examples"
+    return text if plan.threshold == 0.5 else f"{text}, threshold {plan.threshold:g}"

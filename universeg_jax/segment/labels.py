@@ -84,6 +84,18 @@ class Classes:
         """
         return np.asarray(_probability(logits, self.binary))
 
+    def shifted(self, probability: np.ndarray, threshold: float) -> np.ndarray:
+        """Multiply the odds of the foreground in probabilities (…,P) so that the threshold becomes 0.5."""
+        if threshold == 0.5:
+            return probability
+        if self.binary:
+            odds = probability * (1 - threshold)
+            return odds / (odds + (1 - probability) * threshold)
+        factors = np.full(probability.shape[-1], 1 - threshold, np.float32)
+        factors[0] = threshold  # the background
+        weighted = probability * factors
+        return weighted / weighted.sum(axis=-1, keepdims=True)
+
     def mask(self, probability: np.ndarray, *, threshold: float) -> np.ndarray:
         """Turn probabilities (H,W,P) into class values (H,W): above the threshold if binary, else the likeliest."""
         if self.binary:

@@ -75,20 +75,25 @@ class LeaveOneOut:
         parts = [w * self.probabilities(model, similar) for model, w in enumerate(weights) if w > 0]
         return np.sum(parts, axis=0)
 
-    def dice(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the Dice (M,) of each example, the mean over foreground classes; NaN if no class can be scored."""
+    def dice(self, probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+        """Return the Dice (M,) of each example, the mean over foreground classes; NaN if no class can be scored.
+
+        Args:
+            probabilities: (M,size,size,P).
+            threshold: probability that separates foreground and background (`Plan.threshold`).
+        """
         found = []
         for one, truth, region, scored in zip(probabilities, self._truth, self._regions, self._scored, strict=True):
-            predicted = _classes_of(one[_inside(region)])
+            predicted = _classes_of(one[_inside(region)], threshold)
             classes = [1] if len(scored) == 1 else [k for k in range(1, len(scored)) if scored[k]]
             found.append(np.mean([_dice(predicted == k, truth == k) for k in classes]) if classes else np.nan)
         return np.array(found)
 
-    def certainty(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the certainty (M,) of each example (`forecast.certainty`)."""
+    def certainty(self, probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+        """Return the certainty (M,) of each example (`forecast.certainty`); the arguments are those of `dice`."""
         from universeg_jax.segment.forecast import certainty
 
-        pairs = zip(probabilities, self._regions, strict=True)
+        pairs = zip(self._task.shifted(probabilities, threshold), self._regions, strict=True)
         return np.array([certainty(one[_inside(region)]) for one, region in pairs])
 
 
@@ -97,11 +102,13 @@ def _inside(region: tuple[int, int, int, int]) -> tuple[slice, slice]:
     return slice(top, bottom), slice(left, right)
 
 
-def _classes_of(maps: np.ndarray) -> np.ndarray:
+def _classes_of(maps: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Turn soft maps (H,W,P) into class indices (H,W); the foreground of a binary task is 1."""
-    if maps.shape[-1] > 1:
-        return maps.argmax(axis=-1)
-    return (maps[..., 0] > 0.5).astype(int)
+    if maps.shape[-1] == 1:
+        return (maps[..., 0] > threshold).astype(int)
+    best = 1 + maps[..., 1:].argmax(axis=-1)
+    foreground = maps[..., 1:].max(axis=-1) * (1 - threshold) > maps[..., 0] * threshold
+    return np.where(foreground, best, 0)
 
 
 def _dice(one: np.ndarray, other: np.ndarray) -> float:

@@ -26,6 +26,8 @@ class Plan:
         support_size: examples shown for each target by "similar", or in each draw of an ensemble. None is the default.
         ensemble: number of random draws of the examples whose probabilities are averaged.
         seed: seed of the draws.
+        threshold: probability that separates foreground and background. Probabilities are shifted so that it becomes
+            0.5 (`Classes.shifted`).
     """
 
     weights: tuple[float, ...]
@@ -33,6 +35,7 @@ class Plan:
     support_size: int | None = None
     ensemble: int = 1
     seed: int = 0
+    threshold: float = 0.5
 
     def checked(self, examples: int) -> "Plan":
         """Return the plan.

@@ -118,8 +118,13 @@ class Task:
             left_out = LeaveOneOut(self)
             similar = (self.plan.support_size or SIMILAR) if self.plan.support == "similar" else None
             maps = left_out.blended(self.plan.weights, similar)
-            self._forecast = Forecast.of(left_out.dice(maps), left_out.certainty(maps))
+            threshold = self.plan.threshold
+            self._forecast = Forecast.of(left_out.dice(maps, threshold), left_out.certainty(maps, threshold))
         return self._forecast
+
+    def shifted(self, probabilities: np.ndarray, threshold: float) -> np.ndarray:
+        """Shift probabilities (…,P) of the task's classes so that the threshold becomes 0.5 (`Plan.threshold`)."""
+        return self._classes.shifted(probabilities, threshold)
 
     def predict(
         self,
@@ -260,10 +265,10 @@ class Task:
                             mean.add(view.frame.back(one), weight)
                         bar.update(len(prepared))
                 for mean in means:
-                    yield self._result(mean, threshold)
+                    yield self._result(mean, plan, threshold)
 
-    def _result(self, mean: "RunningMean", threshold: float) -> Segmentation:
-        probability, spread = mean.mean, mean.spread
+    def _result(self, mean: "RunningMean", plan: Plan, threshold: float) -> Segmentation:
+        probability, spread = self.shifted(mean.mean, plan.threshold), mean.spread
         mask = self._classes.mask(probability, threshold=threshold)
         if self._classes.binary:
             probability = probability[..., 0]

@@ -9,7 +9,9 @@ from universeg_jax.models.protosam.alp import prototypes, scores
 from universeg_jax.models.protosam.config import ALPConfig, LabelSampling
 
 SIDE, CHANNELS = 8, 5
-UPSTREAM = ALPConfig(purity=0.95, foreground_grid=2, label_sampling=LabelSampling.NEAREST, position_weight=0.0)
+UPSTREAM = ALPConfig(
+    purity=0.95, foreground_grid=2, label_sampling=LabelSampling.NEAREST, position_weight=0.0, joint=False
+)
 ANYWHERE = ALPConfig(position_weight=0.0)
 jitted_prototypes = partial(jax.jit, static_argnames="config")(prototypes)
 jitted_scores = partial(jax.jit, static_argnames="config")(scores)
@@ -125,3 +127,12 @@ def test_positions_have_no_weight_for_what_is_anywhere():
     known = jitted_prototypes(features, masks[None], np.ones((1, 1), bool), np.ones(1, bool), config=ALPConfig())
     found_anywhere = np.stack(jitted_scores(targets, known, config=ALPConfig()))[:, 0]
     np.testing.assert_allclose(found_anywhere, found(features, targets, masks, ANYWHERE), atol=1e-4)
+
+
+def test_similarities_far_apart_leave_finite_scores():
+    features, targets, masks = task((2, 2, 5))
+    wide = found(features, targets, masks, ALPConfig(scale=400.0))
+    assert np.isfinite(wide).all()
+    clear = np.abs(np.diff(wide, axis=0)) > 1
+    narrow = found(features, targets, masks, ALPConfig(scale=30.0))
+    assert ((wide[1] > wide[0]) == (narrow[1] > narrow[0]))[clear[0]].mean() > 0.9

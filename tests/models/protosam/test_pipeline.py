@@ -80,7 +80,7 @@ def test_many_components_in_the_support_are_countless():
     image, truth = scene(*cells)
     task = predictor(support=scene(*cells[:5]), refinement=None, alp=ALPConfig())
     assert task.in_support == (None,)
-    assert np.asarray(task.coarse.known((0,))[0].prototypes.position_weight).tolist() == [0]
+    assert np.asarray(task.coarse.prototypes((0,))[0].position_weight).tolist() == [0]
     np.testing.assert_array_equal(masks_of(task, image)[0], truth > 0)
     counted = predictor(support=scene(*cells[:5]), refinement=None, countless=5)
     assert counted.in_support == (5,)

@@ -28,7 +28,8 @@ from universeg_jax.shapes import Array, Bool, Float
 NORM_FLOOR = 1e-4  # smallest length that a feature is divided by (ALPNet)
 AREA_FLOOR = 1e-5  # added to a mask's area before division (ALPNet)
 FARTHEST = 8.0  # squared distance of two opposite corners
-AT_ONCE = 1 << 24  # similarities held in memory, 64 MB
+LEAST = -80.0  # exponent of the smallest weight in a softmax: float32 ends soon below
+AT_ONCE = 1 << 20  # similarities held in memory, 4 MB, about what a core keeps in its cache
 
 
 @jax.tree_util.register_dataclass
@@ -125,7 +126,8 @@ def scores(
     """Score background and foreground. Their difference is the coarse logit.
 
     - Background: one softmax over the background cells of all entries.
-    - Foreground: one softmax for each entry, over its cells and its global prototype; the maximum over entries.
+    - Foreground: one softmax over the foreground cells and global prototypes of all entries (`ALPConfig.joint`). ALPNet
+      has one softmax for each entry, and takes the maximum over entries.
     - Without any background cell, the mean feature of the background replaces them.
     - Without background (masks cover the images) its score is the lowest possible: everything is foreground.
     - Without foreground (empty masks) its score is the lowest possible: everything is background. Ties are background.
@@ -133,48 +135,71 @@ def scores(
     batch, height, width, channels = features.shape
     pixels = unit(features.astype(jnp.float32)).reshape(-1, channels)
     places = jnp.tile(centres(height, width).reshape(-1, 2), (batch, 1))
-    similarities = prototypes.foreground.size + prototypes.foreground_mean.shape[1]
-    at_once = max(1, min(len(pixels), AT_ONCE // similarities))
-    found = lax.map(
-        lambda pixel: _scores_of(pixel[0], pixel[1], prototypes, config), (pixels, places), batch_size=at_once
+    at_once = max(1, min(len(pixels), AT_ONCE // prototypes.foreground.size))
+    blocks = [
+        jnp.pad(rows, ((0, -len(rows) % at_once), (0, 0))).reshape(-1, at_once, rows.shape[1])
+        for rows in (pixels, places)
+    ]
+    found = lax.map(lambda block: _scores_of(block[0], block[1], prototypes, config), tuple(blocks))
+    return tuple(
+        jnp.moveaxis(score, 0, 1).reshape(len(score[0]), -1)[:, : len(pixels)].reshape(-1, batch, height, width)
+        for score in found
     )
-    return tuple(jnp.moveaxis(score.reshape(batch, height, width, -1), -1, 0) for score in found)
 
 
 def _scores_of(
-    pixel: Float[Array, " C"], place: Float[Array, " 2"], prototypes: Prototypes, config: ALPConfig
-) -> tuple[Array, Array]:
-    """Return both scores (K,) of one pixel."""
+    pixels: Float[Array, "P C"], places: Float[Array, "P 2"], prototypes: Prototypes, config: ALPConfig
+) -> tuple[Float[Array, "K P"], Float[Array, "K P"]]:
+    """Return both scores of some pixels."""
 
     def similarity(axes: str, vectors: Array) -> Array:
-        return config.scale * jnp.einsum(f"{axes}c,c->{axes}", vectors, pixel, precision="highest")
+        # Pixels come first: the other order would transpose all results.
+        return config.scale * jnp.einsum(f"pc,{axes}c->{axes[:-1]}p{axes[-1]}", pixels, vectors, precision="highest")
 
-    to_cells, to_means = similarity("sn", prototypes.cells), similarity("ks", prototypes.foreground_mean)
-    to_rest = similarity("k", prototypes.background_mean)
-    cell_distance = ((prototypes.places - place) ** 2).sum(axis=-1)
+    entries, number, channels = prototypes.cells.shape
+    to_cells = similarity("n", prototypes.cells.reshape(-1, channels))
+    to_means, to_rest = similarity("ks", prototypes.foreground_mean), similarity("k", prototypes.background_mean).T
+    # |a - b|² as products: no array holds both coordinates of every pair.
+    cell_places = jnp.tile(prototypes.places, (entries, 1))
+    cell_distance = (places**2).sum(axis=-1)[:, None] + (cell_places**2).sum(axis=-1)
+    cell_distance -= 2 * jnp.einsum("pd,nd->pn", places, cell_places, precision="highest")
     # A global prototype represents all of its foreground, not the centroid alone.
-    mean_distance = ((prototypes.foreground_place - place) ** 2).sum(axis=-1) - 2 * prototypes.foreground_spread
-    mean_distance = jnp.maximum(mean_distance, 0)
+    mean_distance = ((prototypes.foreground_place[:, None] - places[:, None]) ** 2).sum(axis=-1)
+    mean_distance = jnp.maximum(mean_distance - 2 * prototypes.foreground_spread[:, None], 0)
     lowest = jnp.float32(-config.scale - config.position_weight * FARTHEST)
-    weight = prototypes.position_weight[:, None]
-    means = to_means - weight * mean_distance
-    local = to_cells - weight[..., None] * cell_distance
 
-    everywhere = local.reshape(len(local), -1)
-    background = _masked_mean(everywhere, prototypes.background.reshape(everywhere.shape), otherwise=to_rest)
-    entries = _masked_mean(
-        jnp.concatenate([local, means[..., None]], axis=-1),
-        jnp.concatenate([prototypes.foreground, prototypes.has_foreground[..., None]], axis=-1),
-        otherwise=lowest,
-    )
-    return jnp.where(prototypes.has_background, background, lowest), entries.max(axis=1)
+    def of_class(known: tuple[Array, ...]) -> tuple[Array, Array]:
+        weight, foreground, background, shown, any_background, to_means, to_rest, mean_distance = known
+        means = to_means - weight * mean_distance
+        local = (to_cells - weight * cell_distance).reshape(len(pixels), entries, number)
+        # Both softmaxes share their exponentials, which are most of the work. None may vanish.
+        highest = local.max(axis=-1)
+        powers = jnp.exp(jnp.maximum(local - highest[..., None], LEAST))
+        sides = jnp.stack([foreground, background], axis=-1).astype(jnp.float32)
+        sums = jnp.einsum("psn,snd->psd", powers, sides, precision="highest")
+        products = jnp.einsum("psn,snd->psd", powers * local, sides, precision="highest")
+
+        shift = jnp.maximum(highest, means)
+        if config.joint:
+            shift = shift.max(axis=-1, keepdims=True)
+        factor, mean = jnp.exp(highest - shift), jnp.where(shown, jnp.exp(means - shift), 0)
+        of_entries = products[..., 0] * factor + mean * means, sums[..., 0] * factor + mean
+        if config.joint:
+            of_entries = tuple(value.sum(axis=-1, keepdims=True) for value in of_entries)
+        inside = _ratio(*of_entries, otherwise=lowest)
+        factor = jnp.exp(highest - highest.max(axis=-1, keepdims=True))
+        outside = _ratio(
+            (products[..., 1] * factor).sum(axis=-1), (sums[..., 1] * factor).sum(axis=-1), otherwise=to_rest
+        )
+        return jnp.where(any_background, outside, lowest), inside.max(axis=-1)
+
+    sides = prototypes.foreground, prototypes.background, prototypes.has_foreground, prototypes.has_background
+    return jax.vmap(of_class)((prototypes.position_weight, *sides, to_means, to_rest, mean_distance))
 
 
-def _masked_mean(similarities: Float[Array, "*k n"], valid: Bool[Array, "*k n"], *, otherwise: Array) -> Array:
-    """Return sum_p softmax(d)_p d_p over the valid entries of the last axis; `otherwise` if there are none."""
-    some = jnp.any(valid, axis=-1, keepdims=True)
-    logits = jnp.where(valid | ~some, similarities, -jnp.inf)  # a row without valid entries would give NaN
-    return jnp.where(some[..., 0], (jax.nn.softmax(logits, axis=-1) * similarities).sum(axis=-1), otherwise)
+def _ratio(products: Array, sums: Array, *, otherwise: Array) -> Array:
+    """Divide, where there is something to divide by."""
+    return jnp.where(sums > 0, products / jnp.where(sums > 0, sums, 1), otherwise)
 
 
 def unit(vectors: Array) -> Array:

@@ -60,6 +60,8 @@ class ALPConfig:
         position_weight: factor of the squared distance between a pixel and a prototype's place, in units of half an
             image. The product is subtracted from their similarity. It helps if all images are taken in one way, as
             medical ones often are. 0 (ALPNet) suits structures that may be anywhere.
+        joint: score the foreground by one softmax over all entries, as the background. False (ALPNet) takes the maximum
+            of one softmax for each entry, which finds the larger a foreground, the more entries there are.
     """
 
     window: int = 2
@@ -68,6 +70,7 @@ class ALPConfig:
     foreground_grid: int | None = None
     label_sampling: LabelSampling = LabelSampling.AREA
     position_weight: float = 1.0
+    joint: bool = True
 
     def __post_init__(self):
         check_numbers(self, "window", least=1, whole=True)
@@ -275,7 +278,9 @@ class ProtoSAMConfig:
         is scaled by itself, not by its volume. Probabilities, not masks, are resized to the size of the image.
         """
         return cls(
-            alp=ALPConfig(purity=0.95, foreground_grid=8, label_sampling=LabelSampling.NEAREST, position_weight=0.0),
+            alp=ALPConfig(
+                purity=0.95, foreground_grid=8, label_sampling=LabelSampling.NEAREST, position_weight=0.0, joint=False
+            ),
             stages=(1.0,),
             standardise=True,
             linear=None,

@@ -88,7 +88,7 @@ class EncodingCache:
             images: (B,H,W,C), at least one.
             key: options that the results depend on.
         """
-        keys = [(hashlib.sha1(np.ascontiguousarray(image)).digest(), str(image.dtype), *key) for image in images]
+        keys = [(image_digest(image), *key) for image in images]
         new = {key: i for i, key in enumerate(keys) if key not in self._known}
         if new:
             computed = jax.tree.map(np.asarray, compute(images[list(new.values())]))
@@ -101,6 +101,11 @@ class EncodingCache:
         while len(self._known) > 1 and sum(map(_bytes, self._known.values())) > self._capacity:
             self._known.popitem(last=False)
         return computed if len(new) == len(keys) else jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+
+
+def image_digest(image: np.ndarray) -> bytes:
+    """Identify an image by its content."""
+    return hashlib.sha1(str(image.dtype).encode() + np.ascontiguousarray(image).tobytes()).digest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ as DINOv2.
 """
 
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +18,10 @@ from scipy import ndimage
 from scipy.special import expit
 
 from universeg_jax.errors import InputError
-from universeg_jax.models.protosam.coarse import CoarseTask
+from universeg_jax.models.protosam.coarse import CoarseTask, Entries
 from universeg_jax.models.protosam.components import Component, choose_components, count, find_components, union
 from universeg_jax.models.protosam.config import MaskChoice, ProtoSAMConfig, RefinementConfig
-from universeg_jax.models.protosam.encoder import DINOv2Features, Encoder, EncoderLike, FeatureExtractor
+from universeg_jax.models.protosam.encoder import DINOv2Features, Encoder, EncoderLike, FeatureExtractor, image_digest
 from universeg_jax.models.protosam.padding import Regions, in_padding, repeat_edges
 from universeg_jax.models.protosam.prompts import INSIDE
 from universeg_jax.models.protosam.refine import LIMIT, RefinementRequest, combine, decode_components
@@ -52,6 +53,7 @@ class ProtoSAM:
         self.config = ProtoSAMConfig() if config is None else config
         _check_parts(sam, features, self.config)
         self.encoder: EncoderLike = Encoder(sam, features, self.config.stages)
+        self._coarse_tasks: WeakValueDictionary[bytes, CoarseTask] = WeakValueDictionary()
 
     @property
     def sam(self) -> SAM:
@@ -59,10 +61,15 @@ class ProtoSAM:
         return self.encoder.sam
 
     def with_config(self, config: ProtoSAMConfig) -> "ProtoSAM":
-        """Return a ProtoSAM of the same networks with other options. If `stages` agree, both share their encodings."""
+        """Return a ProtoSAM of the same networks with other options.
+
+        Both share their encodings if `stages` agree, and their coarse halves if all options of these agree.
+        """
         other = ProtoSAM(self.sam, features=self.encoder.extractor, config=config)
         if config.stages == self.config.stages:
             other.encoder = self.encoder
+            if _coarse_options(config) == _coarse_options(self.config):
+                other._coarse_tasks = self._coarse_tasks
         return other
 
     @property
@@ -98,7 +105,11 @@ class ProtoSAM:
             ]
         )
         anywhere = components.max(axis=1) > self.config.countless
-        coarse = CoarseTask(self.encoder, self.config, images, labels, counts, anywhere=anywhere)
+        key = b"".join(map(image_digest, (images, labels, counts, anywhere)))
+        coarse = self._coarse_tasks.get(key)
+        if coarse is None:
+            coarse = CoarseTask(self.encoder, self.config, images, labels, counts, anywhere=anywhere)
+            self._coarse_tasks[key] = coarse
         background = (np.arange(len(labels)) == 0) & (len(labels) > 1)
         refined = ~background & (refinement is not None)
         if refinement is not None and refinement.support_dice > 0:
@@ -194,12 +205,21 @@ class ProtoSAMTask:
         targets, size = np.asarray(targets), self.encoder.sam.config.input_size
         _check_size(targets, size)
         regions = np.tile((0, 0, size, size), (len(targets), 1)) if regions is None else np.asarray(regions)
+        # Constant images need no network. Such images fill up a batch.
+        varied = targets.min(axis=(1, 2, 3)) < targets.max(axis=(1, 2, 3))
+        logits: np.ndarray = np.full((len(self.counts), len(targets), size, size), -LIMIT, np.float32)
+        if varied.any():
+            weights = None if weights is None else np.asarray(weights, np.float64)[varied]
+            logits[:, varied] = self._logits(targets[varied], regions[varied], weights)
+        return jnp.asarray(repeat_edges(logits, regions))[..., None]
+
+    def _logits(self, targets: np.ndarray, regions: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        """Return logits (K,B,H,W) of images that are not constant."""
         entries, limits = self._entries(targets, weights)
         encoded = self.encoder(targets, embedding=any(self.refined))
         padding = in_padding(regions, targets.shape[1:3])
         logits = self.coarse.logits(targets, encoded, entries)
         logits = np.where(padding, -np.abs(logits), logits)
-        logits[:, targets.min(axis=(1, 2, 3)) == targets.max(axis=(1, 2, 3))] = -LIMIT
         requests, places = [], []
         for k, of_class in enumerate(logits):
             for b, one in enumerate(of_class):
@@ -213,31 +233,32 @@ class ProtoSAMTask:
             self._refine(logits, encoded.embedding, requests, places, padding, self.config.refinement)
             if len(logits) > 1:
                 logits[0] = _without_added(logits, coarse)
-        return jnp.asarray(repeat_edges(logits, regions))[..., None]
+        return logits
 
     def _entries(
-        self, targets: np.ndarray, weights: Array | None
-    ) -> tuple[list[tuple[int, ...]], list[tuple[int | None, ...]]]:
+        self, targets: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[list[Entries], list[tuple[int | None, ...]]]:
         """Choose support entries for each target.
 
         Returns:
-            For each target the entries, and for each class the largest number of components in one of their masks; None
-            for a class in any number.
+            For each target its entries, and for each class the largest number of components in one of the masks that it
+            may use; None for a class in any number.
         """
         allowed = np.tile(self.counts.any(axis=0), (len(targets), 1))
         preferred = np.zeros(allowed.shape)
         if weights is not None:
-            preferred = np.asarray(weights, np.float64)
+            preferred = weights
             allowed &= preferred > 0
-        # A target without any entry is a filler of the batch.
-        allowed[~allowed.any(axis=1)] = np.arange(allowed.shape[1]) == 0
+        if not allowed.any(axis=1).all():
+            raise ValueError("weights: give every target an entry that counts")
         chosen = allowed
         if self.config.nearest is not None and allowed.sum(axis=1).max() > self.config.nearest:
             alike = similarity(targets, self.images)
             ranks = np.lexsort((alike, preferred), axis=1).argsort(axis=1).astype(np.float64)
             chosen = nearest_entries(np.where(allowed, ranks, -np.inf), self.shown, self.config.nearest)
         limits = [self._limits(most) for most in (self.components * allowed[:, None]).max(axis=2)]
-        return [tuple(np.flatnonzero(own).tolist()) for own in chosen], limits
+        sets = ([tuple(np.flatnonzero(own).tolist()) for own in each] for each in (chosen, allowed))
+        return [Entries(*own) for own in zip(*sets, strict=True)], limits
 
     def _limits(self, most: np.ndarray) -> tuple[int | None, ...]:
         return tuple(None if any_number else int(n) for n, any_number in zip(most, self.unlimited, strict=True))
@@ -261,6 +282,10 @@ class ProtoSAMTask:
         for request, (k, b), decoded in zip(requests, places, results, strict=True):
             decoded = [np.where(padding[b], -LIMIT, one) for one in decoded]
             logits[k, b] = combine(request, decoded, refinement)
+
+
+def _coarse_options(config: ProtoSAMConfig) -> tuple:
+    return config.alp, config.linear, config.turns
 
 
 def _check_parts(sam: SAM, features: FeatureExtractor | None, config: ProtoSAMConfig) -> None:
