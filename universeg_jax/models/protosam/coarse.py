@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -138,7 +139,9 @@ class CoarseTask:
             return [None] * len(turns)
         found = self._classifiers.get(entries)
         if found is None:
-            found = [classifier_of(*self._support(turn, entries), alp, linear) for turn in turns]
+            factor = 1 + (len(entries) - 1) / (FITTED - 1)
+            fitted = [classifier_of(*self._support(turn, entries), alp, linear) for turn in turns]
+            found = [replace(one, weights=factor * one.weights) for one in fitted]
         return self._classifiers.put(entries, found)
 
     def _support(self, turn: Turn, entries: tuple[int, ...]) -> tuple[Array, Array, Array, Array]:

@@ -87,7 +87,8 @@ class LinearConfig:
     """Linear classifier, in addition to prototypes (`linear.py`).
 
     Attributes:
-        weight: factor of its scores, which are about 1 and -1, in the coarse logits.
+        weight: factor of its scores, which are about 1 and -1, in the coarse logits. It applies to one example. A
+            classifier fitted to more is more reliable, and its factor grows to twice that for 16 examples.
         ridge: penalty of squared weights, relative to the mean square of its input.
         position: factor of the position's terms; 0 removes them.
     """
@@ -232,8 +233,8 @@ class ProtoSAMConfig:
         refinement: rules for the decoder's masks; None gives coarse masks only.
         countless: largest number of components in one support mask of an ordinary class. A class with more is taken
             for structures anywhere and in any number, such as cells: positions have no weight, all components are kept.
-        nearest: support entries that each target is compared with, the most similar ones by thumbnails. None (released
-            code) takes all of them.
+        nearest: support entries whose prototypes each target is compared with, the most similar ones by thumbnails.
+            None (released code) takes all of them. The classifier is fitted to all, at most 16.
         turns: turns of support and targets whose coarse logits are averaged. Each costs as much as the first.
     """
 
@@ -245,7 +246,7 @@ class ProtoSAMConfig:
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     refinement: RefinementConfig | None = field(default_factory=RefinementConfig)
     countless: int = 4
-    nearest: int | None = 4
+    nearest: int | None = 2
     turns: tuple[Turn, ...] = (Turn(),)
 
     def __post_init__(self):
