@@ -3,8 +3,8 @@
     python -m experiments.choice.measure --corpus CORPUS --encodings DIR --out DIR --model universeg
     python -m experiments.choice.measure --corpus CORPUS --encodings DIR --out DIR --model protosam
 
-OUT holds one file for each task, draw and model. Tasks with a file are skipped, so a stopped run resumes. No table is
-made here: `experiments.choice.report` reads the files.
+OUT holds one file for each task, draw and model. Sizes that a file holds are skipped, so a stopped run resumes. No
+table is made here: `experiments.choice.report` reads the files.
 """
 
 import argparse
@@ -65,12 +65,15 @@ def main() -> None:
             if arguments.datasets and trial.task.dataset not in arguments.datasets:
                 continue
             file = maps_file(arguments.out, trial, draw, arguments.model)
-            if file.exists():
+            known = dict(np.load(file)) if file.exists() else {}
+            sizes = {min(size, len(trial.draws[draw])) for size in arguments.sizes}
+            missing = sorted(size for size in sizes if f"{arguments.model} targets {size}" not in known)
+            if not missing:
                 continue
-            found = measure(corpus, trial, draw, model, arguments.sizes, left_out=not arguments.targets_only)
-            found = {f"{arguments.model} {key}": value for key, value in found.items()}
+            found = measure(corpus, trial, draw, model, missing, left_out=not arguments.targets_only)
+            known |= {f"{arguments.model} {key}": value for key, value in found.items()}
             part = file.with_suffix(".part.npz")
-            np.savez_compressed(part, **found)
+            np.savez_compressed(part, **known)
             part.replace(file)
             print(trial.task.name, draw, flush=True)
 
@@ -83,7 +86,6 @@ def measure(
     images, _ = read(corpus, trial.task, trial.targets)
     examples, labels = read(corpus, trial.task, trial.draws[draw])
     grey = model.input_channels == 1
-    sizes = sorted({min(size, len(examples)) for size in sizes})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SegmentationWarning)
         for size in sizes:
