@@ -116,7 +116,8 @@ def test_without_protosam_universeg_segments_alone_and_says_so(models):
     with pytest.warns(SegmentationWarning, match="ProtoSAM is not available, open-v4 segments alone: no network"):
         segmenter = models(Brightness(), None)
     task = segmenter.fit(images, labels)
-    assert task.choice.name == "UniverSeg"
+    assert task.choice.name.startswith("UniverSeg")
+    assert task.plan.weights == (1.0,)
     assert task.choice.forecast.examples == 4
 
 
