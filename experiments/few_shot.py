@@ -14,7 +14,6 @@ from pathlib import Path
 from universeg_jax.cache import keep_compiled_code
 
 MODELS = ("protosam", "universeg")
-SIGMA = 1.2  # slices; chosen on fold 0, from 0.7 and 1.2
 
 
 def main() -> None:
@@ -85,7 +84,7 @@ def methods(arguments: argparse.Namespace) -> list:
         choice = PartOfOrgan() if number == 0 else NearestInHeight(number)
         own = [stored(arguments, InContextSlices(*both, choice, digest)) for *both, digest in networks]
         found += [*own, MeanOfMethods(tuple(own), (1.0,) * len(own))] if len(own) > 1 else own
-    found += [WholeVolume(method, sigma=SIGMA) for method in found]
+    found += [WholeVolume(method) for method in found]
     if arguments.propagate:
         seconds = tuple(InContextSlices(*both, AllSlices(), digest) for *both, digest in networks)
         second = seconds[0] if len(seconds) == 1 else MeanOfMethods(seconds, (1.0,) * len(seconds))
