@@ -71,25 +71,30 @@ def methods(arguments: argparse.Namespace) -> list:
     """Return each model with each choice of slices, the mean of both models, and each with filters."""
     from universeg_jax.evaluate.few_shot.methods import (
         InContextSlices,
-        MeanOfMethods,
         NearestInHeight,
         PartOfOrgan,
         WholeVolume,
     )
-    from universeg_jax.evaluate.few_shot.propagation import AllSlices, Propagation
+    from universeg_jax.evaluate.few_shot.propagation import Propagation
 
     networks = [network(arguments, name) for name in MODELS if name in arguments.models]
-    found = []
+    found, plain = [], []
     for number in arguments.slices:
         choice = PartOfOrgan() if number == 0 else NearestInHeight(number)
-        own = [stored(arguments, InContextSlices(*both, choice, digest)) for *both, digest in networks]
-        found += [*own, MeanOfMethods(tuple(own), (1.0,) * len(own))] if len(own) > 1 else own
+        plain.append([InContextSlices(*both, choice, digest) for *both, digest in networks])
+        found += with_mean([stored(arguments, method) for method in plain[-1]])
     found += [WholeVolume(method) for method in found]
     if arguments.propagate:
-        seconds = tuple(InContextSlices(*both, AllSlices(), digest) for *both, digest in networks)
-        second = seconds[0] if len(seconds) == 1 else MeanOfMethods(seconds, (1.0,) * len(seconds))
-        found.append(stored(arguments, Propagation(found[-1], second)))
+        first, second = found[-1], with_mean(plain[-1])[-1]
+        found.append(stored(arguments, Propagation(first, second)))
     return found
+
+
+def with_mean(methods: list) -> list:
+    """Return methods, and the mean of several."""
+    from universeg_jax.evaluate.few_shot.methods import MeanOfMethods
+
+    return [*methods, MeanOfMethods(tuple(methods), (1.0,) * len(methods))] if len(methods) > 1 else methods
 
 
 def stored(arguments: argparse.Namespace, method):

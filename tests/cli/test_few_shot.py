@@ -26,7 +26,7 @@ def test_the_command_writes_tables(scans):
     out = scans.parent / "out"
     assert {file.name for file in out.iterdir()} == {"few_shot.jsonl", "few_shot.json", "few_shot.md", "few_shot.tex"}
     results = json.loads((out / "few_shot.json").read_text())
-    assert len(results["means"]) == 6
+    assert len(results["means"]) == 9
     best = results["means"]["open-v4, slice of its 3 parts"]["1"]
     assert best["dice_3d"] > 0.9
     assert "--protocol few-shot" in results["command"]

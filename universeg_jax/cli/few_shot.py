@@ -83,7 +83,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--encodings", type=Path, metavar="FOLDER", help="keep encoded slices there, 14 MB each, for further runs"
     )
     group.add_argument(
-        "--whole-volume", action="store_true", help="also smooth across slices and keep the largest body in 3-D"
+        "--whole-volume",
+        action="store_true",
+        help="also smooth across slices, keep the largest body in 3-D, and continue it into slices without a mask",
     )
 
 
@@ -158,14 +160,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _methods(arguments: argparse.Namespace) -> list:
-    """Return the methods to measure: the weights, the weights of --blend, their mean, and each on whole volumes."""
+    """Return the methods to measure: the weights, the weights of --blend, their mean, and each with --whole-volume."""
     from universeg_jax.evaluate.few_shot.methods import MeanOfMethods, WholeVolume
+    from universeg_jax.evaluate.few_shot.propagation import Propagation
 
     methods = [_first_method(arguments)]
     if arguments.blend is not None:
         methods.append(_method(_model(arguments.blend), arguments.blend, arguments.blend_nearest, arguments.encodings))
         methods.append(MeanOfMethods(tuple(methods), (1.0, arguments.blend_weight)))
-    return [*methods, *(WholeVolume(method) for method in methods if arguments.whole_volume)]
+    if not arguments.whole_volume:
+        return methods
+    volumes = [WholeVolume(method) for method in methods]
+    return [*methods, *volumes, *map(Propagation, volumes, methods)]
 
 
 def _first_method(arguments: argparse.Namespace):

@@ -3,7 +3,9 @@ import dataclasses
 import numpy as np
 
 from tests.helpers.stacks import Intensity, stack
-from universeg_jax.evaluate.few_shot.propagation import AllSlices, Propagation
+from tests.helpers.stand_in import Brightness
+from universeg_jax.evaluate.few_shot.methods import InContextSlices, PartOfOrgan
+from universeg_jax.evaluate.few_shot.propagation import Propagation
 from universeg_jax.evaluate.metrics import dice
 
 SUPPORT, QUERY = (stack(name, seed=seed).organ("ball") for name, seed in (("a", 1), ("b", 2)))
@@ -70,5 +72,33 @@ def test_without_any_mask_nothing_is_found():
     assert second.pairs == []
 
 
-def test_all_slices_are_shown():
-    assert AllSlices().choose(SUPPORT, QUERY)[0] == tuple(range(len(SUPPORT)))
+class Counting(Brightness):
+    """Counts the support sets that it is shown."""
+
+    prepared = 0
+
+    def prepare(self, images, labels, mask):
+        self.prepared += 1
+        return super().prepare(images, labels, mask)
+
+
+class WithoutEnds(Intensity):
+    """Another method without the first slices."""
+
+    def __init__(self, method):
+        super().__init__()
+        self.method = method
+
+    def segment(self, support, query):
+        found = self.method.segment(support, query).copy()
+        found[:2] = 0
+        return found
+
+
+def test_one_method_does_both_and_keeps_its_result_of_the_scan():
+    method = InContextSlices(Counting(), "one", PartOfOrgan())
+    found = Propagation(WithoutEnds(method), method).segment(SUPPORT, QUERY) > 0.5
+    assert method.model.prepared == 3 + 2  # a slice of each third, and two neighbours
+    assert dice(found, QUERY.masks) > 0.9
+    method.segment(SUPPORT, QUERY)
+    assert method.model.prepared == 5

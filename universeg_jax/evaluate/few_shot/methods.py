@@ -117,6 +117,8 @@ class InContextSlices:
 
     def segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
         """Return the probability of the organ in each query slice."""
+        if support.scan is not None and support.scan is query.scan:  # one slice, which nobody asks for again
+            return self._segment(support, query)
         pair = (support, query)
         if self._last.get("pair") != pair:
             self._last.update(pair=pair, probability=self._segment(support, query))

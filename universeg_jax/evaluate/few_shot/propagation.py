@@ -12,17 +12,6 @@ THRESHOLD = 0.5
 """Probability above which a pixel belongs to a mask that is propagated."""
 
 
-@dataclass(frozen=True)
-class AllSlices:
-    """All support slices, for every query slice (a `SupportChoice`)."""
-
-    name = "neighbouring slice"
-
-    def choose(self, support: OrganSlices, query: OrganSlices) -> list[tuple[int, ...]]:
-        """Return all support slices for each query slice."""
-        return [tuple(range(len(support)))] * len(query)
-
-
 @dataclass(frozen=True, eq=False)
 class Propagation:
     """A method whose largest body is continued, slice by slice, into the slices where it found nothing.
@@ -31,7 +20,7 @@ class Propagation:
 
     Args:
         first: segments from the support scan.
-        second: segments one slice from its neighbour and the neighbour's mask, for example with `AllSlices`.
+        second: segments one slice from its neighbour and the neighbour's mask.
     """
 
     first: FewShotMethod
