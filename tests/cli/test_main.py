@@ -69,3 +69,8 @@ def test_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "universeg_jax", "predict"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "the following arguments are required" in done.stderr
+
+
+def test_arguments_that_are_no_text_in_this_locale_are_refused_before_any_work(tmp_path, capsys):
+    assert main(["prepare", str(tmp_path), "--out", "\udcff"]) == 2
+    assert capsys.readouterr().err.startswith("error: '\\udcff': is not text in this locale")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from universeg_jax.errors import InputError
-from universeg_jax.util.names import check_file_names, check_name, is_number
+from universeg_jax.util.names import check_file_names, check_name, check_text, is_number
 
 
 def test_names_of_all_languages_are_allowed():
@@ -41,3 +41,9 @@ def test_files_that_cannot_be_reported_are_named(name, problem):
 
 def test_numbers_are_ascii_digits():
     assert [text for text in ("0", "12", "²", "\u0661", "-1", "", "1" * 10, 3) if is_number(text)] == ["0", "12"]
+
+
+def test_arguments_that_are_no_text_are_refused():
+    check_text("Größe 中")
+    with pytest.raises(InputError, match=r"'Gr\\udcc3\\udcb6': is not text in this locale: rename .* C.UTF-8"):
+        check_text(b"Gr\xc3\xb6".decode("ascii", "surrogateescape"))

@@ -1,6 +1,7 @@
 """The command `universeg-jax`."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from universeg_jax.cli import app, convert, demo, evaluate, export, finetune, pr
 from universeg_jax.errors import InputError
 from universeg_jax.util.console import patient_output, printable
 from universeg_jax.util.imports import install_command
+from universeg_jax.util.names import check_text
 
 COMMANDS = (demo, app, predict, prepare, train, finetune, evaluate, export, convert, weights)
 
@@ -23,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with patient_output() as output:
         arguments = _parser().parse_args(argv, argparse.Namespace(command_line=shlex.join(["universeg-jax", *argv])))
         keep_compiled_code()
-        code = _run(arguments)
+        code = _run(arguments, argv)
     if output.failure and getattr(arguments, "prints", False):
         print(f"error: standard output: {output.failure}", file=sys.stderr)
         return code or 2
@@ -40,8 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     try:
+        for text in (*argv, os.getcwd()):  # reports hold both
+            check_text(text)
         arguments.run(arguments)
     except InputError as error:
         return _fail(str(error))

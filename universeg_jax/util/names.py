@@ -43,13 +43,29 @@ def check_file_names(files: Iterable[Path]) -> None:
         InputError: a name holds control characters, or is not text in this locale.
     """
     for file in files:
-        if any(0xD800 <= ord(c) <= 0xDFFF for c in file.name):
+        if not _is_text(file.name):
             raise InputError(
                 f"{file.parent}: the file name {file.name!a} is not text in this locale: rename the file, or use a "
                 "UTF-8 locale such as C.UTF-8"
             )
         if _has_controls(file.name):
             raise InputError(f"{file.parent}: the file name {file.name!a} holds control characters: rename the file")
+
+
+def check_text(argument: str) -> None:
+    """Check that an argument of the command line, or the current folder, can be written in a report.
+
+    Raises:
+        InputError: it is not text in this locale.
+    """
+    if not _is_text(argument):
+        raise InputError(
+            f"{argument!a}: is not text in this locale: rename the file or folder, or use the locale C.UTF-8"
+        )
+
+
+def _is_text(name: str) -> bool:
+    return not any(unicodedata.category(c) == "Cs" for c in name)
 
 
 def is_number(text: Any) -> bool:
