@@ -12,6 +12,7 @@ from universeg_jax.util.files import locked
     [
         ([], "pass a FOLDER of images, or --demo"),
         (["{folder}", "--demo"], "pass a FOLDER of images, or --demo"),
+        (["{folder}", "--port", "99999"], "--port=99999: pass a whole number at least 1 and at most 65535"),
         (["{folder}/missing"], "there is no such folder"),
         (["{folder}"], "holds no PNG, JPEG, BMP or TIFF images"),
     ],

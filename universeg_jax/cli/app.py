@@ -36,9 +36,12 @@ def run(arguments: argparse.Namespace) -> None:
         InputError: no folder, or one that cannot be labelled.
     """
     from universeg_jax.errors import InputError
+    from universeg_jax.util.checks import check_number
 
     if arguments.demo == (arguments.folder is not None):
         raise InputError("pass a FOLDER of images, or --demo for the shipped nuclei")
+    if arguments.port is not None:
+        check_number("--port", arguments.port, least=1, most=65535, whole=True)
     from universeg_jax.app.server import private_cache
 
     with ExitStack() as stack:
