@@ -14,6 +14,7 @@ from universeg_jax.util.files import (
     content_digest,
     content_version,
     locked,
+    remove_left,
     temporary_folder,
     whole_file,
     whole_folder,
@@ -137,3 +138,23 @@ def test_versions_follow_content_and_names(tmp_path, monkeypatch):
     small.rename(tmp_path / "other")
     assert content_digest(tmp_path) != before
     assert content_version(tmp_path / "gone") == ()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from universeg_jax.util.files import whole_folder
+rename = Path.rename
+Path.rename = lambda self, target: os._exit(9) if self.name == "new" else rename(self, target)
+with whole_folder(sys.argv[1]) as new:
+    new.mkdir()
+"""
+
+
+def test_a_folder_that_a_killed_process_was_replacing_is_put_back(tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "old").touch()
+    assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "weights")]).returncode == 9
+    assert not (tmp_path / "weights").exists()
+    remove_left(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["old", "weights"]

@@ -76,7 +76,8 @@ def write_whole(path: str | os.PathLike, text: str) -> None:
 def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a path to make a folder at; the folder takes its name when the block ends, and replaces an older one.
 
-    On any exception, Ctrl-C included, nothing is left of the new folder, and the older one is as it was.
+    On any exception, Ctrl-C included, nothing is left of the new folder, and the older one is as it was. After a kill
+    between the two moves, `remove_left` puts the older one back.
     """
     path = Path(path).absolute()
     parent = next(place for place in path.parents if place.exists())
@@ -86,6 +87,7 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
             yield new
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
+                (temporary / _NAME).write_text(path.name, encoding="utf-8")
                 path.rename(old)
             new.rename(path)
         finally:
@@ -113,14 +115,26 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 def remove_left(parent: Path) -> None:
-    """Remove the temporary folders in `parent` that no living process has locked."""
+    """Remove the temporary folders in `parent` that no living process has locked, and put back what they replaced."""
     for folder in parent.glob(f"{TEMPORARY}*"):
         if not folder.is_dir() or folder.is_symlink():
             continue
         handle = _try_lock(folder)
         if handle is not None:
+            _put_back(folder)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(handle)
+
+
+_NAME = "name"  # in a temporary folder: name of the older folder that was moved to "old"
+
+
+def _put_back(folder: Path) -> None:
+    """Put back a folder that a killed process was replacing."""
+    with suppress(OSError):
+        place = folder.parent / (folder / _NAME).read_text(encoding="utf-8")
+        if not place.exists():
+            (folder / "old").rename(place)
 
 
 @contextmanager
