@@ -49,7 +49,7 @@ def weights_of(batch, entries):
 
 
 @pytest.mark.slow
-@settings(deadline=None, derandomize=True, max_examples=10)
+@settings(deadline=None, derandomize=True, max_examples=6)
 @given(cases())
 def test_fast_path_is_the_definition(case):
     config, arrays, mask, options = case
