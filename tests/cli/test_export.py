@@ -72,7 +72,6 @@ def test_what_cannot_be_done_leaves_nothing_behind(weights, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_as_by_users")
 def test_shipped_weights_in_both_formats_segment_by_16_examples(tmp_path):
     out = tmp_path / "out"
     assert main(["export", "--quiet", "--weights", "open-v4", "--format", "both", "--out", str(out)]) == 0
