@@ -15,7 +15,8 @@ footer {display: none !important}
 #examples .caption-label {font-size: 10px; max-width: 100%; left: 0; right: 0; padding: 2px 4px}
 #show label {padding: 4px 8px; font-size: 13px; white-space: nowrap}
 #show label span {margin-left: 0}
-#propose, #save, #confirm, #next {font-size: 14px; padding: 10px 6px}
+#list .thumbnail-item.selected {--ring-color: transparent !important; border-color: var(--border-color-primary)}
+#propose, #save, #confirm, #next {font-size: 13px; padding: 10px 4px; white-space: nowrap}
 #examples .grid-container {grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)) !important}
 #show input {display: none}
 #show label.selected {border-color: var(--primary-500); font-weight: 600}
