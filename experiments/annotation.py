@@ -1,4 +1,4 @@
-"""Claim: proposals save most of the painting, and looking at the lowest forecast first saves more than a random order.
+"""Claim: proposals save most of the painting; whether the lowest forecast comes first or a random image matters little.
 
     python -m experiments.annotation --sets a.npz b.npz c.npz --out experiments/results/annotation
 
