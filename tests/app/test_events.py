@@ -1,7 +1,10 @@
 """Events of the page, with the values that a browser would send."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.stand_in import Brightness, bright_disc, save
 from universeg_jax.app.server import private_cache
@@ -118,3 +121,25 @@ def test_a_damaged_image_is_marked_in_the_list(events):
     (events.workspace.folder / "images" / "s3.png").write_bytes(b"damaged")
     captions = [caption for _, caption in list(events.list.fill("All", 1))[-1][0]["value"]]
     assert "s3\ncannot be read" in captions
+
+
+def test_clicks_into_a_magnified_picture_are_points_of_the_image(events):
+    asked = []
+
+    class Prompts:
+        def segment(self, name, points, *, box):
+            asked.append((points, box))
+            found = np.zeros((20, 24), bool)
+            found[4 : 4 + len(points), 10] = True
+            return found
+
+    events.clicks._prompter = Prompts
+    now = opened(events, "s2")
+    with Image.open(events._open("s2", *DRAWING)[7]) as shown:
+        assert shown.size == (480, 400)
+    for click in ((210, 95), (479, 399)):
+        event = SimpleNamespace(index=list(click))
+        now, *_ = events.clicks.clicked(now, value(now.layer), "Click", 1, *DRAWING, event)
+    assert asked == [(((10, 4),), False), (((10, 4), (23, 19)), False)]
+    assert events.workspace.mask("s2").sum() == 2  # the second structure has replaced the first
+    np.testing.assert_array_equal(now.layer.values, events.workspace.mask("s2"))

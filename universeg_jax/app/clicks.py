@@ -41,8 +41,10 @@ class Clicks:
         """Put the structure at the clicks, or in a box of two clicks, into the mask of the opened image."""
         if not opened.name or opened.layer is None:
             raise gr.Error("Open an image first.")
-        points, box = (*opened.points, tuple(event.index)), kind == "Box"
         picture = self.workspace.picture(opened.name)
+        times = editor.magnification(picture)
+        x, y = (int(place) // times for place in event.index)
+        points, box = (*opened.points, (x, y)), kind == "Box"
         marked = editor.with_points(picture, points)
         skipped = gr.skip()
         if box and len(points) < 2:

@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from universeg_jax.app.paint import Layer
 from universeg_jax.app.pictures import for_browser
 
+PROMPT_SIDE = 480  # pixels that the longer side of a prompt picture has at least, nearly
 LARGEST_SPREAD = 0.5  # standard deviation of probabilities, shown in the brightest colour
 
 
@@ -51,10 +52,20 @@ def with_layer(picture: np.ndarray, layer: Layer) -> dict[str, Any]:
     return gr.update(value=_value(picture, layer.pixels))
 
 
+def magnification(picture: np.ndarray) -> int:
+    """Return how many pixels of the prompt picture show one pixel of a picture (H,W,3) along each side.
+
+    The browser shows a small picture in its own size, which is too small to click into.
+    """
+    return max(1, PROMPT_SIDE // max(picture.shape[:2]))
+
+
 def with_points(picture: np.ndarray, points: Sequence[tuple[int, int]] = ()) -> str:
-    """Return the path of a picture (H,W,3) with a mark at each point (x, y)."""
-    marked, radius = picture.copy(), max(2, max(picture.shape) // 120)
-    for x, y in points:
+    """Return the path of the prompt picture: a picture (H,W,3), magnified, with a mark at each point (x, y) of it."""
+    times = magnification(picture)
+    marked = picture.repeat(times, axis=0).repeat(times, axis=1)
+    radius = max(2, max(marked.shape) // 120)
+    for x, y in ((times * x + times // 2, times * y + times // 2) for x, y in points):
         marked[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = (255, 0, 80)
     return for_browser(marked)
 

@@ -23,7 +23,6 @@ footer {display: none !important}
 #show .wrap {gap: 4px; flex-wrap: nowrap}
 #about {max-height: 260px; overflow-y: auto}
 #state p, #about p {margin: 0}
-#prompt img {height: 400px; width: auto; max-width: 100%; object-fit: contain}
 #editor .layer-wrap {display: none}
 """
 # Fonts of the system: the default theme would fetch its own from elsewhere.
