@@ -63,6 +63,14 @@ def test_the_mean_over_axes_is_no_worse_than_one_axis():
         assert dice(found == value, scene(10)[1] == value) > 0.8
 
 
+def test_several_models_segment_volumes_by_their_mean():
+    one = fit_volumes(Segmenter(Intensities()), labelled(0, 1)).segment(volume(10)[0]).mask
+    models = [Intensities(), Intensities()]
+    found = fit_volumes(Segmenter(models, weights=[1, 3]), labelled(0, 1)).segment(volume(10)[0]).mask
+    np.testing.assert_array_equal(found, one)
+    assert all(model.sets for model in models)
+
+
 def test_axes_with_flat_slices_are_left_out():
     image, labels = volume(0)
     thick = Volume("thick", image.voxels, np.diag([1.0, 1.0, 8.0, 1.0]))
