@@ -158,3 +158,15 @@ def test_a_folder_that_a_killed_process_was_replacing_is_put_back(tmp_path):
     assert not (tmp_path / "weights").exists()
     remove_left(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["old", "weights"]
+
+
+def test_a_folder_that_another_process_made_meanwhile_stays(tmp_path):
+    def make():
+        with whole_folder(tmp_path / "weights", replace=False) as new:
+            new.mkdir()
+            (tmp_path / "weights").mkdir()
+            (tmp_path / "weights" / "theirs").touch()
+
+    with pytest.raises(OSError, match="not empty"):
+        make()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["theirs", "weights"]

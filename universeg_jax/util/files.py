@@ -73,8 +73,10 @@ def write_whole(path: str | os.PathLike, text: str) -> None:
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
+def whole_folder(path: str | os.PathLike, *, replace: bool = True) -> Iterator[Path]:
     """Yield a path to make a folder at; the folder takes its name when the block ends, and replaces an older one.
+
+    Without `replace`, a folder that another process made meanwhile raises OSError.
 
     On any exception, Ctrl-C included, nothing is left of the new folder, and the older one is as it was. After a kill
     between the two moves, `remove_left` puts the older one back.
@@ -86,7 +88,7 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
         try:
             yield new
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
+            if replace and path.exists():
                 (temporary / _NAME).write_text(path.name, encoding="utf-8")
                 path.rename(old)
             new.rename(path)

@@ -134,7 +134,7 @@ def new_folder(folder: str | os.PathLike, *, overwrite: bool = False, descriptio
         if not (folder / description).is_file():
             raise WeightsError(f"{folder}: holds no weights, so it is not replaced; choose another folder")
     try:
-        with whole_folder(folder) as new:
+        with whole_folder(folder, replace=overwrite) as new:
             yield new
     except OSError as error:
         raise WeightsError(f"{folder}: cannot be written: {error.strerror or error}") from error
