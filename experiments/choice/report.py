@@ -139,7 +139,7 @@ def evaluated_dices(corpus: str, task: str, size: int, known: dict, truths: list
             if similar and share == 1:
                 continue
             left = mixed("left out", share, similar)
-            threshold, own = best_threshold(partial(dices, left, labels), 0.5)
+            threshold, own = best_threshold(partial(dices, left, labels), size)
             plans.append((share, similar, threshold))
             scores.append(own)
     without = [i for i, plan in enumerate(plans) if not plan[1]]

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of ProtoSAM, tried by leave-one-out
-THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # tried for every plan
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # tried from SEVERAL examples on
+SEVERAL = 8
 FEWEST = 4  # examples from which leave-one-out decides
 MARGIN = 0.5  # standard errors that another plan must be better than the default by
 
@@ -98,7 +99,7 @@ def choose_plan(task: "Task") -> Choice:
     if number >= FEWEST:
         for plan in _candidates(task):
             maps = left_out.blended(plan.weights, plan.support_size)
-            threshold, own = best_threshold(partial(left_out.dice, maps), default.threshold)
+            threshold, own = best_threshold(partial(left_out.dice, maps), number)
             plans.append(replace(plan, threshold=threshold))
             dices.append(own)
     best = best_plan(dices)
@@ -134,19 +135,19 @@ def _candidates(task: "Task") -> list[Plan]:
     return plans
 
 
-def best_threshold(dice: Callable[[float], np.ndarray], default: float) -> tuple[float, np.ndarray]:
-    """Choose among THRESHOLDS by the mean Dice; the one nearest to the default, if several are equally good.
+def best_threshold(dice: Callable[[float], np.ndarray], examples: int) -> tuple[float, np.ndarray]:
+    """Choose among THRESHOLDS by the mean Dice; the one nearest to 0.5, if several are equally good.
 
     Args:
         dice: computes the Dice (M,) of examples by a threshold.
-        default: the default threshold.
+        examples: number of examples of the task; fewer than SEVERAL keep 0.5.
 
     Returns:
         The threshold, and the Dice (M,) by it.
     """
-    tried = {threshold: dice(threshold) for threshold in THRESHOLDS}
+    tried = {threshold: dice(threshold) for threshold in (THRESHOLDS if examples >= SEVERAL else (0.5,))}
     means = {threshold: round(float(np.nanmean(own)), 4) for threshold, own in tried.items()}
-    best = max(tried, key=lambda threshold: (means[threshold], -abs(threshold - default)))
+    best = max(tried, key=lambda threshold: (means[threshold], -abs(threshold - 0.5)))
     return best, tried[best]
 
 

@@ -30,7 +30,7 @@ PROTOSAM = LITE_MEDSAM.name
 BLEND = "universeg+protosam"
 """Name of the mean of UniverSeg and ProtoSAM with their default weights."""
 
-PROTOSAM_SHARE = {1: 0.75, 4: 0.65}
+PROTOSAM_SHARE = {1: 0.75}
 """Weight of ProtoSAM in that mean, by the smallest number of examples that it applies to. It was chosen on training
 sets: experiments/results/choice.md."""
 
