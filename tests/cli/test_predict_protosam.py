@@ -16,7 +16,7 @@ from universeg_jax.models.protosam.pipeline import ProtoSAM
 @pytest.fixture
 def painting(monkeypatch):
     monkeypatch.setattr("universeg_jax.weights.loading.SAM", PaintingSAM)
-    monkeypatch.setattr("universeg_jax.weights.loading.load", lambda name: PaintingSAM())
+    monkeypatch.setattr("universeg_jax.weights.loading.load_network", lambda name: PaintingSAM())
 
 
 @pytest.mark.usefixtures("painting")
@@ -34,7 +34,7 @@ def test_one_example_segments_a_folder(task):
 
 
 def test_weights_of_the_other_model_are_refused(task, monkeypatch, capsys):
-    monkeypatch.setattr("universeg_jax.weights.loading.load", lambda name: Brightness())
+    monkeypatch.setattr("universeg_jax.weights.loading.load_network", lambda name: Brightness())
     said = refused(capsys, predict(task, "--model", "protosam", "-w", "open-v0"))
     assert "open-v0 is a Brightness; ProtoSAM refines with a SAM, such as lite-medsam" in said
     monkeypatch.setattr(universeg_jax.weights, "load", lambda name: PaintingSAM())

@@ -32,6 +32,7 @@ class Recording:
         return targets
 
 
+@pytest.mark.usefixtures("compiled_as_by_users")
 def test_a_unet_learns_its_task(pool):
     targets, truth = pool.take(range(12, 20))
     training = SupportPool(pool.data, pool.task, pool.examples[:12], {})
