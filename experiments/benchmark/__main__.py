@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def merged(rows: list[dict], new: dict) -> list[dict]:
-    """Return rows of the part speed, in the order of CASES, in which a new one replaces that of its case."""
+    """Merge rows of the part speed in the order of CASES. A new row replaces the earlier row of its case."""
     by_case = {Case(row["targets"], row["entries"], row["size"]): row for row in [*rows, new]}
     order = sorted(by_case, key=lambda case: CASES.index(case) if case in CASES else len(CASES))
     return [by_case[case] for case in order]

@@ -23,11 +23,11 @@ from universeg_jax.errors import InputError
 
 CHIPS = (1, 4, 16, 64, 256)
 CHIPS_OF_HOST, CORES_OF_HOST = 4, 112
-"""Of a host of a v5e pod, from https://cloud.google.com/tpu/docs/v5e. Its cores are hardware threads."""
+"""Hardware threads of one host of a v5e pod, from https://cloud.google.com/tpu/docs/v5e."""
 LINKS = 200e9
 """Bytes per second between chips of v5e (1,600 Gbit/s), from the same page."""
 GRADIENT_BYTES = 4 * 1_182_785
-"""Of the float32 gradients of UniverSeg v1."""
+"""Size of the float32 gradients of UniverSeg v1."""
 STEPS, AHEAD = 400, 4  # steps of a simulation, and batches that a host reads ahead
 
 

@@ -70,7 +70,7 @@ class Proposals:
         return found
 
     def names(self, names: Iterable[str]) -> set[str]:
-        """Return those of the names that have a proposal."""
+        """Select the names that have a proposal."""
         files = {file.name for file in self._folder.iterdir()} if self._folder.is_dir() else set()
         return {name for name in names if self._file(name).name in files} if files else set()
 

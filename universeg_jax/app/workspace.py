@@ -75,7 +75,7 @@ class Workspace:
 
     @property
     def names(self) -> list[str]:
-        """Names of all images, sorted; those of slices scan by scan."""
+        """Names of all images, sorted. Slices are listed scan by scan."""
         return self.files.names
 
     @property

@@ -90,7 +90,7 @@ class LeaveOneOut:
         return np.array(found)
 
     def certainty(self, probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-        """Return the certainty (M,) of each example (`forecast.certainty`); the arguments are those of `dice`."""
+        """Return the certainty (M,) of each example (`forecast.certainty`). `dice` explains the arguments."""
         from universeg_jax.segment.forecast import certainty
 
         pairs = zip(self._task.shifted(probabilities, threshold), self._regions, strict=True)

@@ -179,13 +179,19 @@ def test_two_runs_never_prepare_one_dataset(tmp_path):
     os.close(handle)
 
 
-def test_other_content_under_the_same_size_and_time_is_done_again(tmp_path):
+def stopped_at_the_last_picture(tmp_path):
+    """Prepare three pictures of which the last is empty, and return their folder with the last one restored."""
     folder = pictures(tmp_path / "cells", 3)
     (folder / "images" / "case02.png").rename(tmp_path / "away.png")
     (folder / "images" / "case02.png").write_bytes(b"")
     with pytest.raises(InputError):
         prepare_all(folder, tmp_path / "corpus", stop=True)
     (tmp_path / "away.png").replace(folder / "images" / "case02.png")
+    return folder
+
+
+def test_other_content_under_the_same_size_and_time_is_done_again(tmp_path):
+    folder = stopped_at_the_last_picture(tmp_path)
     file = folder / "images" / "case00.png"
     before, content = file.stat(), file.read_bytes()
     file.write_bytes(content.replace(b"IDAT", b"XDAT"))
@@ -196,12 +202,7 @@ def test_other_content_under_the_same_size_and_time_is_done_again(tmp_path):
 
 
 def test_a_changed_file_is_done_again(tmp_path):
-    folder = pictures(tmp_path / "cells", 3)
-    (folder / "images" / "case02.png").rename(tmp_path / "away.png")
-    (folder / "images" / "case02.png").write_bytes(b"")
-    with pytest.raises(InputError):
-        prepare_all(folder, tmp_path / "corpus", stop=True)
-    (tmp_path / "away.png").replace(folder / "images" / "case02.png")
+    folder = stopped_at_the_last_picture(tmp_path)
     os.utime(folder / "masks" / "case00.png", (0, 0))
     assert prepare_all(folder, tmp_path / "corpus")[0].reused == 1
 

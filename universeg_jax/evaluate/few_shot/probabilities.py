@@ -16,7 +16,7 @@ from universeg_jax.util.files import whole_file
 class StoredMethod:
     """A method whose probabilities are kept in a folder, in half precision.
 
-    Results are the same with and without a stored file. Name and identity are those of the method.
+    Results are the same with and without a stored file. Name and identity are taken from the method.
 
     Args:
         method: computes unknown probabilities.
