@@ -119,7 +119,7 @@ def choose_plan(task: "Task") -> Choice:
 
 def _candidates(task: "Task") -> list[Plan]:
     """List the plans to compare with the default."""
-    from universeg_jax.models.protosam.pipeline import ProtoSAMTask  # slow to import
+    from universeg_jax.models.protosam.task import ProtoSAMTask  # slow to import
 
     number, several = len(task.labels), len(task.members) > 1
     supports = [None] + ([min(SIMILAR, number // 2)] if number >= 2 * FEWEST else [])
