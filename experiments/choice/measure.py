@@ -29,7 +29,7 @@ from universeg_jax.segment.model_task import ModelTask
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.weights.loading import PROTOSAM, load
 
-SIZES = (1, 2, 4, 8, 16)
+SIZES = (1, 2, 4, 8, 16, 32)
 AT_ONCE = 16
 CAPACITY = 2**29  # bytes of encodings in memory
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", choices=("universeg", "protosam"), required=True)
     add_weights(parser)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of examples (default: 1 2 4 8 16)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of examples (default: 1 to 32)")
     parser.add_argument("--nearest", type=int, help="examples that ProtoSAM compares a target with, instead of its own")
     parser.add_argument("--targets-only", action="store_true", help="leave no examples out")
     parser.add_argument("--datasets", nargs="+", help="only these (default: all)")

@@ -11,7 +11,8 @@ from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.util.random import generator
 
 SMALLEST = 0.002  # fraction of the image that a label covers at least
-SHAPE = dict(targets=8, draws=2, most=16, fewest=8)  # of the trials on sets that choices are made on
+SHAPE = dict(targets=8, draws=2, most=32, fewest=2)  # of the trials on sets that choices are made on
+DISJOINT = 16  # examples at the start of each draw that no other draw starts with, as far as there are images
 FEWEST_SUBJECTS = 6  # below which a prefix of the name is not taken for a subject
 
 
@@ -42,8 +43,8 @@ def make_trials(
     Names tell subjects where they begin with one (`subjects`); otherwise every image counts as a subject.
 
     Args:
-        targets: images to segment in each trial, at most a third of the task's.
-        draws: support sets of each trial, disjoint as far as there are images.
+        targets: images to segment in each trial, at most a third of the task's, but two at least.
+        draws: support sets of each trial; their first 16 are disjoint as far as there are images.
         most: examples in the largest support set.
         fewest: examples that a task must have for a support set.
         tasks_of_dataset: tasks of each dataset, those with most examples first.
@@ -63,7 +64,7 @@ def _trial(corpus: Corpus, task: CorpusTask, targets: int, draws: int, most: int
     place = {image: i for i, image in enumerate(order)}
     ordered = sorted(examples, key=lambda example: place[example.image])
     subject = dict(zip((example.image for example in ordered), subjects(ordered), strict=True))
-    targets = min(targets, len(ordered) // 3)
+    targets = min(targets, max(2, len(ordered) // 3))
     taken, seen = [], set()
     for example in ordered:  # targets of as many subjects as possible
         if subject[example.image] not in seen and len(taken) < targets:
@@ -72,8 +73,9 @@ def _trial(corpus: Corpus, task: CorpusTask, targets: int, draws: int, most: int
     rest = [example.image for example in ordered if subject[example.image] not in seen]
     if len(rest) < fewest or len(taken) < 2:
         return None
-    step = min(most, max(0, len(rest) - most) // max(1, draws - 1)) if draws > 1 else 0
-    if len(rest) < 2 * most:  # too few for disjoint draws: other orders of the same images
+    first = min(most, DISJOINT)
+    step = min(first, max(0, len(rest) - first) // max(1, draws - 1)) if draws > 1 else 0
+    if len(rest) < 2 * first:  # too few for disjoint draws: other orders of the same images
         orders = [generator(i, task.dataset, "draw").permutation(rest).tolist() for i in range(draws)]
     else:
         orders = [rest[i * step :] for i in range(draws)]
