@@ -76,7 +76,9 @@ def add_parser(subparsers) -> None:
     what.add_argument("--labelled-slices", action="store_true", help="leave out slices of volumes without any label")
     what.add_argument("--channel", type=int, metavar="N", help="of volumes with several values per voxel, from 0")
     what.add_argument(
-        "--modality", metavar="CT|MR", help="scales intensities of volumes (default: as DICOM says; else as MR)"
+        "--modality",
+        choices=("CT", "MR"),
+        help="scales intensities of volumes (default: as DICOM says; else as MR)",
     )
     add_quiet(parser)
     parser.set_defaults(run=run, extra="train")

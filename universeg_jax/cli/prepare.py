@@ -42,7 +42,7 @@ def add_parser(subparsers) -> None:
     about = parser.add_argument_group("about the dataset")
     about.add_argument("--kind", help="layout, one of those above (default: recognised from the files)")
     about.add_argument("--name", help="name of the dataset (default: name of the folder or file)")
-    about.add_argument("--modality", help="CT, MR, ...: decides how intensities of volumes are scaled")
+    about.add_argument("--modality", help="modality: CT has Hounsfield units, any other name has not")
     about.add_argument(
         "--one-class",
         metavar="NAME",
