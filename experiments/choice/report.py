@@ -152,7 +152,8 @@ def evaluated_dices(corpus: str, task: str, size: int, known: dict, truths: list
     found.certainties = np.array([certainty(one) for one in chosen])
     if scores:
         left = shifted(mixed("left out", share, similar), threshold)
-        found.forecast = Forecast.of(scores[best], np.array([certainty(one) for one in left]))
+        known = Forecast.of(scores[best], np.array([certainty(one) for one in left]))
+        found.forecast = known and known.for_images(len(truths))
     return found
 
 

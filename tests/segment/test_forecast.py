@@ -20,6 +20,17 @@ def test_the_interval_is_that_of_the_mean():
     assert Forecast.of(np.array([np.nan]), np.array([0.5])) is None
 
 
+def test_the_interval_of_few_images_holds_their_mean():
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(2000):
+        examples, images = rng.normal(0.5, 0.05, 6), rng.normal(0.5, 0.05, 3)
+        forecast = Forecast.of(examples, np.ones(6)).for_images(3)
+        inside.append(forecast.low <= images.mean() <= forecast.high)
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
+    assert str(forecast).startswith("expected Dice of 3 images 0.")
+
+
 def test_certainty_is_the_dice_that_probabilities_expect():
     probability = np.zeros((4, 4))
     probability[:2] = 0.8

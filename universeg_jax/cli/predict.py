@@ -100,6 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
         choice_lines,
         dice_table,
         environment,
+        forecast_of,
         task_report,
         warnings_on_stderr,
         write_report,
@@ -142,8 +143,7 @@ def run(arguments: argparse.Namespace) -> None:
             records, task = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
             by = weights if task.choice is None else task.choice.name
             title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {by}"
-            forecast = None if task.choice is None else task.choice.forecast
-            section = make_section(title, support, targets, records, folder, forecast)
+            section = make_section(title, support, targets, records, folder, forecast_of(records, task))
             from universeg_jax.io.overview import write_overview  # by now imported in the background
 
             write_overview(folder / "overview.png", [section])

@@ -1,8 +1,8 @@
 """Forecast of the quality of a segmentation: the expected Dice of a task, and of each image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, replace
+from math import inf, sqrt
 
 import numpy as np
 
@@ -15,10 +15,12 @@ class Forecast:
 
     Attributes:
         dice: the expected mean Dice.
-        low: lower end of its 95 % confidence interval.
+        low: lower end of the 95 % interval of the mean Dice of the new images.
         high: upper end of that interval.
         examples: number of examples that were segmented from the others.
         certainty: mean certainty of their segmentations.
+        deviation: standard deviation of their Dice; None for one example.
+        images: number of new images; None for very many.
     """
 
     dice: float
@@ -26,6 +28,8 @@ class Forecast:
     high: float
     examples: int
     certainty: float
+    deviation: float | None = None
+    images: int | None = None
 
     @classmethod
     def of(cls, dices: np.ndarray, certainties: np.ndarray) -> "Forecast | None":
@@ -39,22 +43,30 @@ class Forecast:
         number = int(known.sum())
         if number == 0:
             return None
-        mean = float(dices[known].mean())
+        deviation = float(dices[known].std(ddof=1)) if number > 1 else None
+        mean, certain = float(dices[known].mean()), float(certainties[known].mean())
+        return cls(mean, 0.0, 1.0, number, certain, deviation).for_images(None)
+
+    def for_images(self, number: int | None) -> "Forecast":
+        """Return the forecast for the mean Dice of `number` new images: the fewer they are, the wider the interval."""
         low, high = 0.0, 1.0
-        if number > 1:
+        if self.deviation is not None:
             from scipy import stats  # slow to import, and most predictions make no forecast
 
-            half = float(stats.t.ppf(0.975, number - 1) * dices[known].std(ddof=1) / sqrt(number))
-            low, high = max(0.0, mean - half), min(1.0, mean + half)
-        return cls(mean, low, high, number, float(certainties[known].mean()))
+            # Both means scatter: that of the examples around the truth, and that of the new images.
+            error = self.deviation * sqrt(1 / self.examples + 1 / (number or inf))
+            half = float(stats.t.ppf(0.975, self.examples - 1)) * error
+            low, high = max(0.0, self.dice - half), min(1.0, self.dice + half)
+        return replace(self, low=low, high=high, images=number)
 
     def of_image(self, certainty: float) -> float:
         """Predict the Dice of an image from the certainty of its segmentation."""
         return float(np.clip(self.dice + SLOPE * (certainty - self.certainty), 0, 1))
 
     def __str__(self) -> str:
+        about = "" if self.images is None else f" of {self.images} image{'s' * (self.images != 1)}"
         interval = f"{self.low:.2f} to {self.high:.2f}"
-        return f"expected Dice {self.dice:.2f} ({interval}), from leave-one-out over {self.examples} examples"
+        return f"expected Dice{about} {self.dice:.2f} ({interval}), from leave-one-out over {self.examples} examples"
 
 
 def certainty(probability: np.ndarray) -> float:

@@ -19,6 +19,7 @@ from universeg_jax.errors import SegmentationWarning
 from universeg_jax.io.sheet import shorten
 from universeg_jax.io.task_folder import SupportFolder
 from universeg_jax.segment.folder import PredictionRecord, foreground
+from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.task import Task
 
 LONGEST_TABLE = 24
@@ -65,7 +66,7 @@ def task_report(support: SupportFolder, records: Sequence[PredictionRecord], tas
     }
     if task.choice is not None:
         report["choice"] = {name: getattr(task.choice, name) for name in ("name", "reason", "dice")}
-        forecast = task.choice.forecast
+        forecast = forecast_of(records, task)
         report["forecast"] = None if forecast is None else asdict(forecast)
         report["look_first"] = look_first(records)
     dices = [record.dice for record in records if record.dice is not None]
@@ -89,13 +90,20 @@ def look_first(records: Sequence[PredictionRecord], most: int = 5) -> list[str]:
     return [name for _, name in ordered[: min(most, -(-len(ordered) // 4))]]
 
 
+def forecast_of(records: Sequence[PredictionRecord], task: Task) -> Forecast | None:
+    """Return the forecast of the mean Dice of these images; None without one."""
+    known = task.choice and task.choice.forecast
+    return known.for_images(len(records)) if known else None
+
+
 def choice_lines(records: Sequence[PredictionRecord], task: Task) -> list[str]:
     """Describe the chosen plan, the forecast, and the images to look at first, one line each."""
     if task.choice is None:
         return []
     lines = [f"{task.choice.name}: {task.choice.reason}"]
-    if task.choice.forecast is not None:
-        lines.append(str(task.choice.forecast))
+    forecast = forecast_of(records, task)
+    if forecast is not None:
+        lines.append(str(forecast))
     first = look_first(records)
     return [*lines, f"look first at {', '.join(first)}"] if first else lines
 
