@@ -24,6 +24,7 @@ from universeg_jax.evaluate.few_shot.encodings import store_encodings
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.similarity import nearest_entries, similarity
+from universeg_jax.segment.leave_one_out import left_out_entries
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.model_task import ModelTask
 from universeg_jax.segment.segmenter import Segmenter
@@ -97,11 +98,12 @@ def measure(
             if grey and size >= 8:
                 found[f"similar {size}"] = probabilities(member, targets, similar(member, targets, size // 2))
             if left_out and size > 1:
-                others = 1 - np.eye(size, dtype=np.float32)
-                found[f"left out {size}"] = probabilities(member, member.views, others)
+                entries = left_out_entries(size)
+                others, views = 1 - np.eye(size, dtype=np.float32)[entries], [member.views[i] for i in entries]
+                found[f"left out {size}"] = probabilities(member, views, others)
                 if grey and size >= 8:
-                    weights = similar(member, member.views, size // 2, others)
-                    found[f"left similar {size}"] = probabilities(member, member.views, weights)
+                    weights = similar(member, views, size // 2, others)
+                    found[f"left similar {size}"] = probabilities(member, views, weights)
     return found
 
 

@@ -27,6 +27,7 @@ from universeg_jax.evaluate.metrics import dice
 from universeg_jax.segment.auto import FEWEST, SHARES, best_plan, best_threshold
 from universeg_jax.segment.forecast import Forecast, certainty
 from universeg_jax.segment.labels import Classes
+from universeg_jax.segment.leave_one_out import left_out_entries
 from universeg_jax.weights.loading import PROTOSAM_SHARE
 
 METHODS = ("UniverSeg", "ProtoSAM", "blend", "auto without retrieval", "auto")
@@ -106,7 +107,8 @@ def evaluated(folder: Path, maps: Path, number: int) -> Iterator[Found]:
                 match = re.fullmatch(r"universeg targets (\d+)", key)
                 if match and f"protosam targets {match[1]}" in known:
                     size = int(match[1])
-                    yield evaluated_dices(folder.name, trial.task.name, size, known, truths, labels[:size])
+                    left_out = [labels[i] for i in left_out_entries(size)]
+                    yield evaluated_dices(folder.name, trial.task.name, size, known, truths, left_out)
 
 
 def evaluated_dices(corpus: str, task: str, size: int, known: dict, truths: list, labels: list) -> Found:
@@ -118,7 +120,7 @@ def evaluated_dices(corpus: str, task: str, size: int, known: dict, truths: list
         size: number of examples.
         known: probabilities by "MODEL KIND SIZE".
         truths: masks of the targets.
-        labels: masks of the examples.
+        labels: masks of the examples that are left out.
     """
 
     def mixed(kind: str, share: float, similar: bool = False) -> np.ndarray:

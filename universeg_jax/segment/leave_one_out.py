@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 MOST = 16  # examples that are left out, one at a time
 
 
+def left_out_entries(number: int) -> np.ndarray:
+    """Return the indices of at most `MOST` of `number` examples, evenly spaced."""
+    return np.unique(np.linspace(0, number - 1, min(number, MOST)).round().astype(int))
+
+
 class LeaveOneOut:
     """Examples of a task, each segmented from the others by any model of the task.
 
@@ -24,13 +29,13 @@ class LeaveOneOut:
         task: with at least two examples.
 
     Attributes:
-        entries: (M,) indices of the examples that are left out, at most `MOST`, evenly spaced.
+        entries: (M,) indices of the examples that are left out (`left_out_entries`).
     """
 
     def __init__(self, task: "Task"):
         self._task = task
         number = len(task.labels)
-        self.entries = np.unique(np.linspace(0, number - 1, min(number, MOST)).round().astype(int))
+        self.entries = left_out_entries(number)
         self._known: dict[tuple[int, int | None], np.ndarray] = {}
         largest = max(task.members, key=lambda member: member.model.input_size)
         self._size = largest.model.input_size
