@@ -29,6 +29,7 @@ def task(tmp_path):
 
 def predict(folder, *more):
     options = {"-s": "support", "-i": "scans", "-o": "out"}
+    more = more if "-m" in more else ("-m", "universeg", *more)
     argv = [part for option, name in options.items() if option not in more for part in (option, str(folder / name))]
     return main(["predict", *argv, *map(str, more)])
 
@@ -167,3 +168,21 @@ def test_a_mask_of_another_geometry_is_refused(task, capsys):
     assert "s0.nii.gz: lies" in error
     assert "axis 2" in error
     assert "it has 3.5 mm there, the image 3 mm" in error
+
+
+def test_the_default_chooses_and_says_so(task, monkeypatch, capsys):
+    monkeypatch.setattr("universeg_jax.segment.auto._protosam", lambda: (None, "no network"))
+    argv = [
+        part for option, name in (("-s", "support"), ("-i", "scans"), ("-o", "out")) for part in (option, task / name)
+    ]
+    assert main(["predict", *map(str, argv)]) == 0
+    said = capsys.readouterr()
+    assert "open-v4 segments alone: no network" in said.err
+    assert "expected Dice of 2 volumes 0." in said.out
+    assert "from leave-one-out over 2 volumes" in said.out
+    report = json.loads((task / "out" / "report.json").read_text())
+    assert report["settings"]["model"] == "auto"
+    assert report["choice"]["name"].startswith("UniverSeg")
+    assert "over 16 slices of 2 volumes" in report["choice"]["reason"]
+    assert report["forecast"]["unit"] == "volumes"
+    assert report["look_first"] == [min(report["scans"], key=lambda scan: scan["predicted_dice"])["name"]]

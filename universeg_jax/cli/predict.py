@@ -45,7 +45,7 @@ def add_parser(subparsers) -> None:
         "-m",
         "--model",
         choices=MODELS,
-        help="auto compares both and their mean (default: auto; universeg with --weights and for volumes)",
+        help="auto compares both and their mean (default: auto; universeg with --weights)",
     )
     defaults = ", ".join(f"{weights} for {model}" for model, weights in DEFAULT_WEIGHTS.items())
     add_weights(how, help=f"name or path of weights (default: {defaults})", default=None)
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     dtype = "bfloat16" if arguments.bfloat16 else "float32"
     volumes = takes_volumes(arguments)
-    one_network = volumes or arguments.weights is not None or arguments.features is not None
+    one_network = arguments.weights is not None or arguments.features is not None
     name = arguments.model or ("universeg" if one_network else "auto")
     weights = arguments.weights or DEFAULT_WEIGHTS.get(name, name)
 
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
         return Segmenter(model, window=arguments.window, dtype=dtype)
 
     if volumes:
-        return run_volumes(arguments, load, weights)
+        return run_volumes(arguments, load, name, weights)
     refuse_options_of_volumes(arguments)
     options = Options(
         threshold=arguments.threshold,
@@ -143,7 +143,7 @@ def run(arguments: argparse.Namespace) -> None:
             records, task = predict_targets(segmenter, support, targets, folder, options, progress=not arguments.quiet)
             by = weights if task.choice is None else task.choice.name
             title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {by}"
-            section = make_section(title, support, targets, records, folder, forecast_of(records, task))
+            section = make_section(title, support, targets, records, folder, forecast_of(records, task.choice))
             from universeg_jax.io.overview import write_overview  # by now imported in the background
 
             write_overview(folder / "overview.png", [section])
@@ -154,7 +154,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.quiet:
         if arguments.labels:
             print(dice_table(support, records), end="\n\n")
-        for line in choice_lines(records, task):
+        for line in choice_lines(records, task.choice):
             print(line)
         print(f"{len(records)} masks are in {arguments.out / 'masks'}; look at {arguments.out / 'overview.png'}")
 

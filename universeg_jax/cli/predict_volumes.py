@@ -75,12 +75,13 @@ def takes_volumes(arguments: argparse.Namespace) -> bool:
     return holds_volumes(arguments.support) or bool(find_volumes(arguments.images))
 
 
-def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
+def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -> None:
     """Run `predict` where the support or the images are volumes.
 
     Args:
         arguments: of the command line.
         load: makes the segmenter; called after everything given was checked.
+        model: name of its model.
         weights: name of its weights.
 
     Raises:
@@ -97,7 +98,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     from universeg_jax.io.volume_folder import VolumeFolder, find_volumes, holds_volumes, open_volume_folder
     from universeg_jax.segment.folder import evenly
     from universeg_jax.segment.postprocess import Cleaning
-    from universeg_jax.segment.report import environment, warnings_on_stderr
+    from universeg_jax.segment.report import choice_lines, choice_report, environment, forecast_of, warnings_on_stderr
     from universeg_jax.segment.slice_choice import SliceChoice
     from universeg_jax.segment.volume import fit_pictures, fit_volumes
     from universeg_jax.segment.volume_folder import (
@@ -112,8 +113,6 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
     from universeg_jax.util.outputs import check_apart, check_outputs, own_output
 
     _refuse(arguments, OPTIONS_FOR_PICTURES, "is for pictures; leave it out for volumes")
-    if arguments.model == "auto":
-        raise InputError("--model auto is for pictures; for volumes pass universeg, protosam, or universeg+protosam")
     size = {} if arguments.support_size is None else {"size": arguments.support_size}
     choice = SliceChoice(seed=arguments.seed, **size)
     cleaning = Cleaning(arguments.largest_component, arguments.islands)
@@ -138,7 +137,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
         labelled_slices = arguments.labelled_slices or (arguments.support / LABELLING).is_dir()
         segmenter = load()
         settings = {
-            "model": arguments.model or "universeg",
+            "model": model,
             "weights": weights,
             "axis": arguments.axis,
             "labelled_slices": labelled_slices,
@@ -173,6 +172,7 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
             task = fit_pictures(segmenter, support.images, support.labels, support.names, axis=axis, **options)
             classes = {value: support.class_names[value] for value in task.values[1:].tolist()}
         axis, quiet = task.pools[0].axis, arguments.quiet
+        by = weights if task.choice is None else task.choice.name
         done = {"channel": arguments.channel, "dicom_seg": arguments.dicom_seg, "show": not quiet}
         try:
             predict_volumes(task, classes, targets, out, progress, **done)
@@ -180,23 +180,25 @@ def run_volumes(arguments: argparse.Namespace, load, weights: str) -> None:
             finished = f"{len(progress.records)} of {len(targets)} scans are finished and kept"
             print(f"interrupted; {finished}: run the same command again to resume", file=sys.stderr)
             raise SystemExit(130) from None
-        progress.write(warnings=warned)
+        records = progress.scans
+        progress.write(warnings=warned, **choice_report(task.choice, records))
         examples = (
             support_examples(support, axis)
             if isinstance(support, VolumeFolder)
             else [ShownExample(names[i], support.images[i], support.labels[i]) for i in evenly(len(names), 8)]
         )
-        title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
+        title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {by}"
         kind = "volumes" if isinstance(support, VolumeFolder) else "pictures"
-        note = f"{len(names)} labelled {kind}, above; {len(targets)} scans segmented"
+        note = f"{len(names)} labelled {kind}, above; {len(targets)} scans segmented, {axis} slices below"
+        note += f"; {forecast}" if (forecast := forecast_of(records, task.choice)) else ""
         results = scan_results(targets, out, progress, axis, channel=arguments.channel)
-        write_overview(
-            out / "overview.png", [Section(title, f"{note}, {axis} slices below", classes, examples, results)]
-        )
+        write_overview(out / "overview.png", [Section(title, note, classes, examples, results)])
     if not quiet:
         if arguments.labels:
             print(volume_table(progress), end="\n\n")
-        print(f"{len(targets)} masks by {weights} in {out / 'masks'}, overview in {out / 'overview.png'}")
+        for line in choice_lines(records, task.choice):
+            print(line)
+        print(f"{len(targets)} masks by {by} in {out / 'masks'}, overview in {out / 'overview.png'}")
 
 
 def _run_pictures(arguments: argparse.Namespace, load, weights: str, choice, warned: list[str]) -> None:
@@ -208,7 +210,7 @@ def _run_pictures(arguments: argparse.Namespace, load, weights: str, choice, war
     from universeg_jax.io.task_folder import find_targets
     from universeg_jax.io.volume_folder import open_volume_folder
     from universeg_jax.segment.folder import evenly
-    from universeg_jax.segment.report import environment, write_report
+    from universeg_jax.segment.report import choice_lines, choice_report, environment, write_report
     from universeg_jax.segment.volume import fit_volumes
     from universeg_jax.segment.volume_folder import support_examples
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing
@@ -230,10 +232,14 @@ def _run_pictures(arguments: argparse.Namespace, load, weights: str, choice, war
             write_mask(folder / "masks" / f"{target.name}.png", mask, GreyCoding(wide=mask.max() > 255))
             results += [Result(target.name, image, mask)] if i in shown else []
         note = f"{len(support)} labelled volumes, above; {len(targets)} pictures segmented, below"
-        title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {weights}"
+        by = weights if task.choice is None else task.choice.name
+        title = f"{Path(*arguments.support.resolve().parts[-2:])}, segmented by {by}"
         examples = support_examples(support, task.pools[0].axis)
         write_overview(folder / "overview.png", [Section(title, note, classes, examples, results)])
         report = {"command": arguments.command_line, **environment(), "weights": weights, "warnings": warned}
+        report |= choice_report(task.choice, [])
         write_report(folder / "report.json", {**report, "images": [str(target.image) for target in targets]})
     if not arguments.quiet:
+        for line in choice_lines([], task.choice):
+            print(line)
         print(f"{len(targets)} masks in {out / 'masks'}, overview in {out / 'overview.png'}")

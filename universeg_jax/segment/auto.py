@@ -1,11 +1,11 @@
 """Choose how to segment a task: by leave-one-out over its examples, or by what was best on training sets."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,10 +15,13 @@ from universeg_jax.models.blend import Blend
 from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.leave_one_out import LeaveOneOut
 from universeg_jax.segment.plan import SIMILAR, Plan
+from universeg_jax.segment.slice_models import RankedSlices
 from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
     from universeg_jax.models.protosam.pipeline import ProtoSAM
+    from universeg_jax.segment.model import Predictor
+    from universeg_jax.segment.slice_pool import SlicePool
     from universeg_jax.segment.task import Task
 
 AUTO = "auto"
@@ -86,50 +89,119 @@ def _protosam() -> tuple["ProtoSAM | None", str]:
     return None, _PROBLEMS[folder]
 
 
+class LeftOut(Protocol):
+    """Examples that were each segmented from the others."""
+
+    def blended(self, weights: tuple[float, ...], similar: int | None) -> np.ndarray:
+        """Return the weighted mean of the probabilities of the models."""
+        ...
+
+    def dice(self, probabilities: np.ndarray, threshold: float) -> np.ndarray:
+        """Return the Dice (M,) of M examples."""
+        ...
+
+    def certainty(self, probabilities: np.ndarray, threshold: float) -> np.ndarray:
+        """Return the certainty (M,) of M examples."""
+        ...
+
+
 def choose_plan(task: "Task") -> Choice:
     """Choose the plan of a task of `automatic_models`."""
     number = len(task.labels)
     default = Plan(task.segmenter.blend.weights_for(number))
     if number < 2:
-        reason = "one example allows no leave-one-out; the weights are those that training sets found best"
-        return Choice(default, _name(default), reason, {}, None)
+        return _prior(default, "one example allows no leave-one-out")
     left_out = LeaveOneOut(task)
-    plans = [default]
-    dices = [left_out.dice(left_out.blended(default.weights, None), default.threshold)]
-    if number >= FEWEST:
-        for plan in _candidates(task):
-            maps = left_out.blended(plan.weights, plan.support_size)
-            threshold, own = best_threshold(partial(left_out.dice, maps), number)
-            plans.append(replace(plan, threshold=threshold))
-            dices.append(own)
-    best = best_plan(dices)
-    scores = {_name(plan): round(float(np.nanmean(own)), 4) for plan, own in zip(plans, dices, strict=True)}
-    how = f"leave-one-out over {len(left_out.entries)} examples"
+    over = f"leave-one-out over {len(left_out.entries)} examples"
     if number < FEWEST:
         reason = f"too few examples to compare plans; {number} examples use the weights that training sets found best"
-    elif best == 0:
-        reason = f"no other plan is clearly better by {how}"
-    else:
-        reason = f"by {how} its Dice is {scores[_name(plans[best])]:.3f}, the default's {scores[_name(default)]:.3f}"
-    chosen = plans[best]
+        return _chosen(left_out, [default], over, examples=number, reason=reason)
+    supports = [None] + ([min(SIMILAR, number // 2)] if number >= 2 * FEWEST else [])
+    refines = len(task.members) > 1 and _refines(task.members[2].predictor())
+    plans = _candidates(len(task.members), refines, supports)
+    return _chosen(left_out, [default, *plans], over, examples=number)
+
+
+def choose_slice_plan(pool: "SlicePool") -> Choice:
+    """Choose the plan of a task of volumes of `automatic_models`, from its labelled slices."""
+    default = Plan(pool.plan.weights)
+    unit = "pictures" if np.isnan(pool.candidates.positions).any() else "volumes"
+    if len(np.unique(pool.candidates.subjects)) < 2:
+        return _prior(default, f"one labelled {unit[:-1]} allows no leave-one-out")
+    from universeg_jax.segment.slices_left_out import SlicesLeftOut  # it is built on the segmenter
+
+    left_out = SlicesLeftOut(pool)
+    number = len(left_out.entries)
+    over = f"leave-one-out over {number} slices of {left_out.volumes.max() + 1} {unit}"
+    refines = len(pool.models) > 1 and isinstance(pool.models[2], RankedSlices) and _refines(pool.models[2].predictor)
+    plans = _candidates(len(pool.models), refines, [None])
+    return _chosen(left_out, [default, *plans], over, examples=number, unit=unit)
+
+
+def _prior(default: Plan, why: str) -> Choice:
+    reason = f"{why}; the weights are those that training sets found best"
+    return Choice(default, _name(default), reason, {}, None)
+
+
+def _chosen(
+    left_out: LeftOut,
+    plans: Sequence[Plan],
+    over: str,
+    *,
+    examples: int,
+    unit: str = "examples",
+    reason: str = "",
+) -> Choice:
+    """Compare plans, the first of which is the default. The other plans also choose their thresholds.
+
+    Args:
+        left_out: examples that were segmented from the others.
+        plans: the plans.
+        over: the kind of test, for the reason.
+        examples: number of examples; few do not choose thresholds.
+        unit: of the forecast.
+        reason: why the default is taken, if there is no other plan.
+    """
+    default, tried = plans[0], [plans[0]]
+    dices = [left_out.dice(left_out.blended(default.weights, None), default.threshold)]
+    if np.isnan(dices[0]).all():
+        return _prior(default, f"no class is shown by two {unit}, so leave-one-out measures nothing")
+    for plan in plans[1:]:
+        maps = left_out.blended(plan.weights, plan.support_size)
+        threshold, own = best_threshold(partial(left_out.dice, maps), examples)
+        tried.append(replace(plan, threshold=threshold))
+        dices.append(own)
+    best = best_plan(dices)
+    scores = {_name(plan): round(float(np.nanmean(own)), 4) for plan, own in zip(tried, dices, strict=True)}
+    chosen = tried[best]
+    if best > 0:
+        reason = f"by {over} its Dice is {scores[_name(chosen)]:.3f}, the default's {scores[_name(default)]:.3f}"
+    elif not reason:
+        reason = f"no other plan is clearly better by {over}"
     maps = left_out.blended(chosen.weights, chosen.support_size)
-    forecast = Forecast.of(dices[best], left_out.certainty(maps, chosen.threshold))
-    return Choice(plans[best], _name(plans[best]), reason, scores, forecast)
+    forecast = Forecast.of(dices[best], left_out.certainty(maps, chosen.threshold), unit)
+    return Choice(chosen, _name(chosen), reason, scores, forecast)
 
 
-def _candidates(task: "Task") -> list[Plan]:
-    """List the plans to compare with the default."""
+def _refines(predictor: "Predictor") -> bool:
+    """Return True if a prepared ProtoSAM has a class that its decoder refines."""
     from universeg_jax.models.protosam.task import ProtoSAMTask  # slow to import
 
-    number, several = len(task.labels), len(task.members) > 1
-    supports = [None] + ([min(SIMILAR, number // 2)] if number >= 2 * FEWEST else [])
+    return isinstance(predictor, ProtoSAMTask) and any(predictor.refined)
+
+
+def _candidates(models: int, refines: bool, supports: Sequence[int | None]) -> list[Plan]:
+    """List the plans to compare with the default.
+
+    Args:
+        models: number of the models; 1 if ProtoSAM is missing.
+        refines: try ProtoSAM with its decoder too.
+        supports: numbers of similar examples to try; None is all.
+    """
     plans = []
-    protosam = task.members[2].predictor() if several else None
-    refines = isinstance(protosam, ProtoSAMTask) and any(protosam.refined)
-    for share in SHARES if several else (0.0,):
+    for share in SHARES if models > 1 else (0.0,):
         for refined in (False, True) if refines and share > 0 else (False,):
-            shares = (1 - share, 0.0, share) if refined else (1 - share, share, 0.0)
-            weights = shares[: len(task.members)]
+            weights = ((1 - share, 0.0, share) if refined else (1 - share, share, 0.0))[:models]
             for size in supports if share < 1 else [None]:
                 plans.append(Plan(weights, "all" if size is None else "similar", size))
     return plans

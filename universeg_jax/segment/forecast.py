@@ -20,7 +20,8 @@ class Forecast:
         examples: number of examples that were segmented from the others.
         certainty: mean certainty of their segmentations.
         deviation: standard deviation of their Dice; None for one example.
-        images: number of new images; None for very many.
+        images: number of new images or volumes; None for very many.
+        unit: kind of the examples: "examples" of images; "volumes" or "pictures" to segment volumes.
     """
 
     dice: float
@@ -30,14 +31,16 @@ class Forecast:
     certainty: float
     deviation: float | None = None
     images: int | None = None
+    unit: str = "examples"
 
     @classmethod
-    def of(cls, dices: np.ndarray, certainties: np.ndarray) -> "Forecast | None":
+    def of(cls, dices: np.ndarray, certainties: np.ndarray, unit: str = "examples") -> "Forecast | None":
         """Make a forecast from examples segmented by leave-one-out; None without a scored example.
 
         Args:
             dices: (M,) their Dice; NaN where none can be measured.
             certainties: (M,) their certainty.
+            unit: kind of the examples.
         """
         known = ~np.isnan(dices)
         number = int(known.sum())
@@ -45,10 +48,10 @@ class Forecast:
             return None
         deviation = float(dices[known].std(ddof=1)) if number > 1 else None
         mean, certain = float(dices[known].mean()), float(certainties[known].mean())
-        return cls(mean, 0.0, 1.0, number, certain, deviation).for_images(None)
+        return cls(mean, 0.0, 1.0, number, certain, deviation, unit=unit).for_images(None)
 
     def for_images(self, number: int | None) -> "Forecast":
-        """Return the forecast for the mean Dice of `number` new images: the fewer they are, the wider the interval."""
+        """Return the forecast for the mean Dice of `number` new images or volumes: the fewer they are, the wider the interval."""
         low, high = 0.0, 1.0
         if self.deviation is not None:
             from scipy import stats  # slow to import, and most predictions make no forecast
@@ -64,9 +67,10 @@ class Forecast:
         return float(np.clip(self.dice + SLOPE * (certainty - self.certainty), 0, 1))
 
     def __str__(self) -> str:
-        about = "" if self.images is None else f" of {self.images} image{'s' * (self.images != 1)}"
+        noun = "image" if self.unit == "examples" else "volume"
+        about = "" if self.images is None else f" of {self.images} {noun}{'s' * (self.images != 1)}"
         interval = f"{self.low:.2f} to {self.high:.2f}"
-        return f"expected Dice{about} {self.dice:.2f} ({interval}), from leave-one-out over {self.examples} examples"
+        return f"expected Dice{about} {self.dice:.2f} ({interval}), from leave-one-out over {self.examples} {self.unit}"
 
 
 def certainty(probability: np.ndarray) -> float:
@@ -90,6 +94,33 @@ def certainty(probability: np.ndarray) -> float:
     if found:
         return float(np.mean(found))
     return float(probability[..., 0].min() if several else 1 - probability.max())
+
+
+class Certainty:
+    """Certainty of a volume, from its slices one after the other (`certainty`)."""
+
+    def __init__(self) -> None:
+        self._inside: np.ndarray = np.zeros(())
+        self._total: np.ndarray = np.zeros(())
+        self._found: np.ndarray = np.zeros(())
+        self._background = 1.0
+
+    def add(self, probability: np.ndarray) -> None:
+        """Add the probabilities (H,W,P) of the structures in one slice."""
+        best, highest = probability.argmax(axis=-1), probability.max(axis=-1)
+        masks = (best[..., None] == np.arange(probability.shape[-1])) & (highest > 0.5)[..., None]
+        self._inside = self._inside + (probability * masks).sum(axis=(0, 1), dtype=np.float64)
+        self._total = self._total + probability.sum(axis=(0, 1), dtype=np.float64)
+        self._found = self._found + masks.sum(axis=(0, 1))
+        self._background = min(self._background, 1 - float(highest.max()))
+
+    @property
+    def value(self) -> float:
+        """Certainty of all slices together."""
+        found = self._found > 0
+        if not found.any():
+            return self._background
+        return float((2 * self._inside[found] / (self._total[found] + self._found[found])).mean())
 
 
 def least_certain(predicted: Sequence[float]) -> list[int]:

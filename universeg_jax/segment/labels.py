@@ -89,8 +89,7 @@ class Classes:
         if threshold == 0.5:
             return probability
         if self.binary:
-            odds = probability * (1 - threshold)
-            return odds / (odds + (1 - probability) * threshold)
+            return shift_odds(probability, threshold)
         factors = np.full(probability.shape[-1], 1 - threshold, np.float32)
         factors[0] = threshold  # the background
         weighted = probability * factors
@@ -101,6 +100,19 @@ class Classes:
         if self.binary:
             return self.values[(probability[..., 0] > threshold).astype(np.intp)]
         return self.values[probability.argmax(axis=-1)]
+
+
+def winners(probability: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Combine probabilities (…,P) of P structures: the number of the likeliest one above the threshold, or 0."""
+    return np.where(probability.max(axis=-1) > threshold, 1 + probability.argmax(axis=-1), 0)
+
+
+def shift_odds(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Multiply the odds of probabilities so that the threshold becomes 0.5."""
+    if threshold == 0.5:
+        return probability
+    odds = probability * (1 - threshold)
+    return odds / (odds + (1 - probability) * threshold)
 
 
 @partial(jax.jit, static_argnums=1)  # one program rather than one for each step

@@ -41,7 +41,7 @@ class LeaveOneOut:
         self._size = largest.model.input_size
         self._regions = [largest.views[entry].frame.region for entry in self.entries]
         maps = np.moveaxis(largest.support.labels[..., 0][:, self.entries], 0, -1)
-        self._truth = [_classes_of(one[_inside(region)]) for one, region in zip(maps, self._regions, strict=True)]
+        self._truth = [_classes_of(one[inside(region)]) for one, region in zip(maps, self._regions, strict=True)]
         shown = largest.support.shown
         # A class that no other example shows cannot be found.
         by_others = shown.sum(axis=1, keepdims=True) - shown > 0
@@ -89,7 +89,7 @@ class LeaveOneOut:
         """
         found = []
         for one, truth, region, scored in zip(probabilities, self._truth, self._regions, self._scored, strict=True):
-            predicted = _classes_of(one[_inside(region)], threshold)
+            predicted = _classes_of(one[inside(region)], threshold)
             classes = [1] if len(scored) == 1 else [k for k in range(1, len(scored)) if scored[k]]
             found.append(np.mean([_dice(predicted == k, truth == k) for k in classes]) if classes else np.nan)
         return np.array(found)
@@ -99,10 +99,11 @@ class LeaveOneOut:
         from universeg_jax.segment.forecast import certainty
 
         pairs = zip(self._task.shifted(probabilities, threshold), self._regions, strict=True)
-        return np.array([certainty(one[_inside(region)]) for one, region in pairs])
+        return np.array([certainty(one[inside(region)]) for one, region in pairs])
 
 
-def _inside(region: tuple[int, int, int, int]) -> tuple[slice, slice]:
+def inside(region: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    """Return rows and columns of the part of a square that its image fills."""
     top, left, bottom, right = region
     return slice(top, bottom), slice(left, right)
 

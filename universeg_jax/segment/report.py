@@ -10,7 +10,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 from tqdm import tqdm
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from universeg_jax.errors import SegmentationWarning
 from universeg_jax.io.sheet import shorten
 from universeg_jax.io.task_folder import SupportFolder
+from universeg_jax.segment.auto import Choice
 from universeg_jax.segment.folder import PredictionRecord, foreground
 from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.task import Task
@@ -64,11 +65,7 @@ def task_report(support: SupportFolder, records: Sequence[PredictionRecord], tas
         "classes": {support.coding.name(value): name for value, name in support.class_names.items()},
         "images": [asdict(record) for record in records],
     }
-    if task.choice is not None:
-        report["choice"] = {name: getattr(task.choice, name) for name in ("name", "reason", "dice")}
-        forecast = forecast_of(records, task)
-        report["forecast"] = None if forecast is None else asdict(forecast)
-        report["look_first"] = look_first(records)
+    report |= choice_report(task.choice, records)
     dices = [record.dice for record in records if record.dice is not None]
     if dices:
         report["mean_dice"] = round(fmean(dices), 4)
@@ -78,30 +75,56 @@ def task_report(support: SupportFolder, records: Sequence[PredictionRecord], tas
     return report
 
 
+class Predicted(Protocol):
+    """Record of a segmented image or scan."""
+
+    @property
+    def name(self) -> str:
+        """Name without ending."""
+        ...
+
+    @property
+    def predicted_dice(self) -> float | None:
+        """Dice to expect; None without a forecast."""
+        ...
+
+
+def choice_report(choice: Choice | None, records: Sequence[Predicted]) -> dict:
+    """Describe an automatic choice for report.json; empty without one."""
+    if choice is None:
+        return {}
+    forecast = forecast_of(records, choice)
+    return {
+        "choice": {name: getattr(choice, name) for name in ("name", "reason", "dice")},
+        "forecast": None if forecast is None else asdict(forecast),
+        "look_first": look_first(records),
+    }
+
+
 def _dices(records: Sequence[PredictionRecord], name: str) -> list[float]:
     """Return the Dice of a class in each image that was scored."""
     return [score for record in records if (score := record.classes[name].dice) is not None]
 
 
-def look_first(records: Sequence[PredictionRecord], most: int = 5) -> list[str]:
+def look_first(records: Sequence[Predicted], most: int = 5) -> list[str]:
     """Name the images with the lowest predicted Dice, at most a quarter of all, rounded up; none without forecast."""
     predicted = [(record.predicted_dice, record.name) for record in records if record.predicted_dice is not None]
     ordered = sorted(predicted, key=lambda pair: pair[0])
     return [name for _, name in ordered[: min(most, -(-len(ordered) // 4))]]
 
 
-def forecast_of(records: Sequence[PredictionRecord], task: Task) -> Forecast | None:
-    """Return the forecast of the mean Dice of these images; None without one."""
-    known = task.choice and task.choice.forecast
-    return known.for_images(len(records)) if known else None
+def forecast_of(records: Sequence[Predicted], choice: Choice | None) -> Forecast | None:
+    """Return the forecast of the mean Dice of these images or scans; None without one."""
+    known = choice and choice.forecast
+    return known.for_images(len(records) or None) if known else None
 
 
-def choice_lines(records: Sequence[PredictionRecord], task: Task) -> list[str]:
+def choice_lines(records: Sequence[Predicted], choice: Choice | None) -> list[str]:
     """Describe the chosen plan, the forecast, and the images to look at first, one line each."""
-    if task.choice is None:
+    if choice is None:
         return []
-    lines = [f"{task.choice.name}: {task.choice.reason}"]
-    forecast = forecast_of(records, task)
+    lines = [f"{choice.name}: {choice.reason}"]
+    forecast = forecast_of(records, choice)
     if forecast is not None:
         lines.append(str(forecast))
     first = look_first(records)

@@ -70,7 +70,7 @@ class SliceChoice:
         Returns:
             Indices of at most `size` candidates, ascending, and (P,size), True where one counts for a structure.
         """
-        fair = _fair(self._ranked(candidates, similarity, position, draw), candidates.subjects)
+        fair = self.order(candidates, similarity, position, draw=draw)
         if not self.negatives:
             fair = [i for i in fair if candidates.shown[:, i].any()]
         varied = round(self.varied * self.size)
@@ -88,6 +88,15 @@ class SliceChoice:
                 own[np.flatnonzero(~shows)[most:]] = False
         order = np.argsort(chosen)
         return np.array(chosen)[order], counts[:, order]
+
+    def order(
+        self, candidates: "Candidates", similarity: np.ndarray, position: float | None, *, draw: int = 0
+    ) -> list[int]:
+        """List all candidates: the nearest of each subject, then the second nearest of each, and so on.
+
+        `entries` explains the arguments.
+        """
+        return _fair(self._ranked(candidates, similarity, position, draw), candidates.subjects)
 
     def _ranked(
         self, candidates: "Candidates", similarity: np.ndarray, position: float | None, draw: int
@@ -119,6 +128,10 @@ class Candidates:
     positions: np.ndarray
     subjects: np.ndarray
     shown: np.ndarray
+
+    def take(self, entries: np.ndarray) -> "Candidates":
+        """Return some of the candidates."""
+        return Candidates(self.positions[entries], self.subjects[entries], self.shown[:, entries])
 
 
 def _fair(order: np.ndarray, subjects: np.ndarray) -> list[int]:

@@ -10,11 +10,15 @@ from universeg_jax.errors import InputError, SegmentationWarning, listing
 from universeg_jax.io.mask_values import check_class_count, check_same_marks
 from universeg_jax.io.volume_folder import LabelledVolume
 from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, values_of
-from universeg_jax.segment.planes import Planes, SquarePixels, as_volume, coarsest_axis, thick_axis
+from universeg_jax.segment.auto import Choice, choose_slice_plan
+from universeg_jax.segment.forecast import Certainty, Forecast
+from universeg_jax.segment.labelled_slices import LabelledSlice, picture_slices, read_slices
+from universeg_jax.segment.labels import winners
+from universeg_jax.segment.planes import Planes, as_volume, coarsest_axis, thick_axis
 from universeg_jax.segment.postprocess import Cleaning
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
-from universeg_jax.segment.slice_pool import LabelledSlice, SlicePool, read_slices, view_slice
+from universeg_jax.segment.slice_pool import SlicePool
 from universeg_jax.util.checks import check_number
 
 OBLONG = 3.0  # ratio of the spacings within slices beyond which an axis is not used by axis="all"
@@ -28,10 +32,13 @@ class VolumeSegmentation:
     Attributes:
         mask: (X,Y,Z) class values on the voxels of the scan, unsigned integers.
         volume: the scan, which knows the geometry.
+        predicted_dice: Dice to expect of this scan, from the task's forecast and the certainty of the probabilities.
+            None without a forecast.
     """
 
     mask: np.ndarray
     volume: Volume
+    predicted_dice: float | None = None
 
     @property
     def affine(self) -> np.ndarray:
@@ -46,6 +53,7 @@ class VolumeTask:
         values: (K,) class values, ascending, the background first.
         pools: the labelled slices along each axis.
         modality: of the labelled volumes; "" if unknown.
+        choice: the choice of the plan and its reason, if the segmenter chooses automatically; otherwise None.
     """
 
     def __init__(
@@ -53,8 +61,20 @@ class VolumeTask:
     ):
         check_number("threshold", threshold, above=0, below=1)
         self.values, self.pools, self.modality = values, tuple(pools), modality
+        self.choice: Choice | None = None
         self._threshold, self._cleaning = threshold, cleaning
         self._arrays: tuple[int, Sequence[float]] | None = None  # axis and spacing of labelled arrays
+
+    def choose(self) -> Choice:
+        """Choose the plan by segmenting labelled slices from other volumes, for a task of an automatic segmenter."""
+        self.choice = choose_slice_plan(self.pools[0])
+        for pool in self.pools:
+            pool.plan = self.choice.plan
+        return self.choice
+
+    def forecast(self) -> Forecast | None:
+        """Return the Dice to expect on new volumes. None without an automatic choice, and with one labelled volume."""
+        return None if self.choice is None else self.choice.forecast
 
     def segment(self, volume: Volume, done: Callable[[int], object] = lambda number: None) -> VolumeSegmentation:
         """Segment a volume.
@@ -77,20 +97,30 @@ class VolumeTask:
             warnings.warn(message, SegmentationWarning, stacklevel=2)
         dtype = np.uint8 if self.values[-1] < 256 else np.uint16
         mask: np.ndarray = np.full(volume.shape, self.values[0], dtype)
+        certainty = Certainty()
         if len(self.pools) == 1:
             planes = Planes.of(volume, self.pools[0].axis).view(mask)
             for i, probability in self.pools[0].probabilities(volume, self.modality, done):
+                certainty.add(probability)
                 planes[i] = self._classes(probability)
-            return VolumeSegmentation(self._cleaning(mask, self.values), volume)
+        else:
+            total = self._mean(volume, done)
+            for x in range(volume.shape[0]):
+                certainty.add(total[x].astype(np.float32) / LEVELS)
+                mask[x] = self._classes(total[x].astype(np.float32) / LEVELS)
+        forecast = self.forecast()
+        predicted = None if forecast is None else forecast.of_image(certainty.value)
+        return VolumeSegmentation(self._cleaning(mask, self.values), volume, predicted)
+
+    def _mean(self, volume: Volume, done: Callable[[int], object]) -> np.ndarray:
+        """Return the mean probability (X,Y,Z,P) over axes, times `LEVELS`."""
         total: np.ndarray = np.zeros((*volume.shape, len(self.values) - 1), np.uint8)
         scale = LEVELS / len(self.pools)
         for pool in self.pools:
             planes = Planes.of(volume, pool.axis).view(total)
             for i, probability in pool.probabilities(volume, self.modality, done):
                 planes[i] += np.floor(probability * scale + 0.5).astype(np.uint8)
-        for x in range(volume.shape[0]):
-            mask[x] = self._classes(total[x].astype(np.float32) / LEVELS)
-        return VolumeSegmentation(self._cleaning(mask, self.values), volume)
+        return total
 
     def predict(
         self, volumes: Sequence[Volume | np.ndarray], *, spacing: Sequence[float] | None = None
@@ -130,8 +160,7 @@ class VolumeTask:
 
     def _classes(self, probability: np.ndarray) -> np.ndarray:
         """Combine probabilities (...,P): the likeliest class where it exceeds the threshold, else the background."""
-        best = probability.argmax(axis=-1)
-        return np.where(probability.max(axis=-1) > self._threshold, self.values[1:][best], self.values[0])
+        return self.values[winners(probability, self._threshold)]
 
 
 def fit_volumes(
@@ -162,11 +191,10 @@ def fit_volumes(
         InputError: no volumes, labels of one value, unknown axes.
 
     Warns:
-        SegmentationWarning: a volume without any label, or an automatic segmenter.
+        SegmentationWarning: a volume without any label.
     """
     if not len(volumes):
         raise InputError("there is no labelled volume: at least one is needed")
-    _warn_of_auto(segmenter)
     first = volumes[0].image
     axes = _axes(axis, first)
     modality, choice = modality or first.modality, choice or SliceChoice()
@@ -179,7 +207,10 @@ def fit_volumes(
             values = _values(slices)
             _warn_of_empty_masks(slices)
         pools.append(SlicePool(segmenter, one, slices, values, choice, per_slice=False))
-    return VolumeTask(values, pools, modality, threshold=threshold, cleaning=cleaning or Cleaning())
+    task = VolumeTask(values, pools, modality, threshold=threshold, cleaning=cleaning or Cleaning())
+    if segmenter.automatic:
+        task.choose()
+    return task
 
 
 def fit_arrays(
@@ -240,15 +271,13 @@ def fit_pictures(
     cleaning: Cleaning | None = None,
 ) -> VolumeTask:
     """Take in labelled pictures (H,W) or (H,W,3) of slices, to segment volumes cut along `axis`."""
-    _warn_of_auto(segmenter)
-    slices = []
-    for subject, (image, label, name) in enumerate(zip(images, labels, names, strict=True)):
-        pixels = SquarePixels(label.shape, label.shape)
-        views = view_slice(segmenter, image, name, segmenter.window)
-        slices.append(LabelledSlice(views, label, pixels, np.nan, subject))
+    slices = list(picture_slices(segmenter, images, labels, names))
     values = _values(slices)
     pool = SlicePool(segmenter, axis, slices, values, choice or SliceChoice(), per_slice=True)
-    return VolumeTask(values, [pool], "", threshold=threshold, cleaning=cleaning or Cleaning())
+    task = VolumeTask(values, [pool], "", threshold=threshold, cleaning=cleaning or Cleaning())
+    if segmenter.automatic:
+        task.choose()
+    return task
 
 
 def _axes(axis: str | None, volume: Volume) -> list[str]:
@@ -259,19 +288,9 @@ def _axes(axis: str | None, volume: Volume) -> list[str]:
     return used or [coarsest_axis(volume)]
 
 
-def _warn_of_auto(segmenter: Segmenter) -> None:
-    if segmenter.automatic and len(segmenter.blend.models) > 1:
-        warnings.warn(
-            "the automatic choice of networks is for pictures; UniverSeg alone segments volumes; "
-            'for both networks pass Segmenter("universeg+protosam")',
-            SegmentationWarning,
-            stacklevel=3,
-        )
-
-
 def _warn_of_empty_masks(slices: Sequence[LabelledSlice]) -> None:
     labelled = {one.subject for one in slices if one.labels.any()}
-    names = {one.subject: one.views[0].name.rsplit(" slice ", 1)[0] for one in slices}
+    names = {one.subject: one.name.rsplit(" slice ", 1)[0] for one in slices}
     empty = [name for subject, name in names.items() if subject not in labelled]
     if empty:
         warnings.warn(
@@ -283,7 +302,7 @@ def _warn_of_empty_masks(slices: Sequence[LabelledSlice]) -> None:
 
 
 def _values(slices: Sequence[LabelledSlice]) -> np.ndarray:
-    found = {one.views[0].name: values_of(one.labels) for one in slices}
+    found = {one.name: values_of(one.labels) for one in slices}
     values = sorted(set().union(*found.values()))
     check_class_count(values, "the labels of the support volumes")
     check_same_marks(found)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,7 @@ class ScanRecord:
         structures: a record for each structure, by name.
         slices: slices that were segmented.
         seconds: time for all.
+        predicted_dice: Dice to expect without knowing the truth; None without a forecast.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ScanRecord:
     structures: dict[str, StructureRecord]
     slices: int
     seconds: float
+    predicted_dice: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,12 @@ class Progress:
         """Record a finished scan."""
         self.records[record.name] = asdict(record)
         self.write()
+
+    @property
+    def scans(self) -> list[ScanRecord]:
+        """Records of finished scans."""
+        known = [field.name for field in fields(ScanRecord)]
+        return [ScanRecord(**{name: one[name] for name in known if name in one}) for one in self.records.values()]
 
     def write(self, **more) -> None:
         """Write report.json."""
@@ -166,9 +174,9 @@ def predict_volumes(
             leave=False,
         ) as bar:
             began = time.perf_counter()
-            mask = task.segment(volume, bar.update).mask
+            found = task.segment(volume, bar.update)
             seconds = time.perf_counter() - began
-        file = mask_file(target, dicom_seg=dicom_seg)
+        mask, file = found.mask, mask_file(target, dicom_seg=dicom_seg)
         with temporary_folder(out) as folder:
             unfinished = folder / Path(file).name
             if dicom_seg:
@@ -177,7 +185,9 @@ def predict_volumes(
                 write_label_volume(unfinished, mask, volume)
             unfinished.replace(out / file)
         truth = None if target.mask is None else read_label_volume(target.mask, volume)[0].voxels
-        progress.add(_record(target, version, file, volume, mask, truth, names, task.slices(volume), seconds))
+        record = _record(target, version, file, volume, mask, truth, names, task.slices(volume), seconds)
+        predicted = None if found.predicted_dice is None else round(found.predicted_dice, 4)
+        progress.add(replace(record, predicted_dice=predicted))
 
 
 def support_examples(support: VolumeFolder, axis: str) -> list[ShownExample]:

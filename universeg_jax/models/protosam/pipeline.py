@@ -42,6 +42,7 @@ class ProtoSAM:
 
     input_channels = 3
     padding = "edge"  # black bands could look like a dark structure
+    encodes_on_demand = True  # `prepare` is quick: an entry is encoded when a target first uses it
 
     def __init__(
         self, sam: SAM, *, features: FeatureExtractor | None = None, config: ProtoSAMConfig | None = None

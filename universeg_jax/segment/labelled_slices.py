@@ -1,0 +1,157 @@
+"""Slices of labelled volumes, prepared for the models of a segmenter."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from universeg_jax.io.volume_folder import LabelledVolume
+from universeg_jax.segment.intensity import volume_window
+from universeg_jax.segment.planes import Planes, SquarePixels
+from universeg_jax.segment.preprocess import View
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.slice_choice import SliceChoice, spread
+from universeg_jax.segment.slice_models import takes_many
+
+MOST = 512  # labelled slices in memory
+FEWEST = 8  # slices of one volume that are kept in any case
+MOST_ENCODED = 48  # labelled slices whose encodings are kept: 13 MB each with LiteMedSAM
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSlice:
+    """One labelled slice as the models see it.
+
+    Attributes:
+        name: of the volume and the slice, in messages.
+        views: the image, for each model of the segmenter; None for a model that does without this slice.
+        labels: (H,W) class values.
+        pixels: how its pixels are made square.
+        position: along the axis, in [0,1]; NaN of a picture.
+        subject: number of the volume or picture.
+    """
+
+    name: str
+    views: tuple[View | None, ...]
+    labels: np.ndarray
+    pixels: SquarePixels
+    position: float
+    subject: int
+
+
+def read_slices(
+    segmenter: Segmenter,
+    volumes: Sequence[LabelledVolume],
+    axis: str,
+    choice: SliceChoice,
+    *,
+    modality: str,
+    labelled_only: bool,
+) -> Iterator[LabelledSlice]:
+    """Cut labelled volumes, one after the other, and keep slices at even distances and the largest of each class.
+
+    Args:
+        volumes: read one at a time.
+        modality: of all volumes; "" if unknown.
+        labelled_only: leave out slices without any label: nobody may have looked at them.
+    """
+    most = max(FEWEST, min(choice.pool, MOST // max(1, len(volumes))))
+    models = segmenter.blend.models
+    encoded = shares(len(volumes), MOST_ENCODED).tolist()
+    for subject in range(len(volumes)):
+        labelled = volumes[subject]
+        planes = Planes.of(labelled.image, axis)
+        images, labels = planes.view(labelled.image.voxels), planes.view(labelled.labels)
+        window = segmenter.window or volume_window(labelled.image.voxels, modality, labelled.image.name)
+        pixels = SquarePixels.of(images.shape[1:], planes.spacing[1:])
+        areas = [np.bincount(plane.ravel(), minlength=1) for plane in labels]
+        kept, largest = _kept(areas, most, labelled_only)
+        few = _few(kept, largest, encoded[subject], subject)
+        if all(takes_many(model) for model in models):
+            kept = few
+        chosen = set(few)
+        for i in kept:
+            name = f"{labelled.image.name} slice {i}"
+            views = view_slice(segmenter, pixels.into(images[i]), name, window, few=i not in chosen)
+            yield LabelledSlice(name, views, np.array(labels[i]), pixels, i / max(1, len(images) - 1), subject)
+        del labelled, images, labels, planes  # before the next one is read
+
+
+def picture_slices(
+    segmenter: Segmenter, images: Sequence[np.ndarray], labels: Sequence[np.ndarray], names: Sequence[str]
+) -> Iterator[LabelledSlice]:
+    """Prepare labelled pictures (H,W) or (H,W,3) of slices, each as a subject of its own."""
+    encoded = set(spread(len(images), MOST_ENCODED))
+    for subject, (image, label, name) in enumerate(zip(images, labels, names, strict=True)):
+        if subject not in encoded and all(takes_many(model) for model in segmenter.blend.models):
+            continue
+        views = view_slice(segmenter, image, name, segmenter.window, few=subject not in encoded)
+        yield LabelledSlice(name, views, label, SquarePixels(label.shape, label.shape), np.nan, subject)
+
+
+def view_slice(
+    segmenter: Segmenter,
+    image: np.ndarray,
+    name: str,
+    window: tuple[float, float] | None,
+    *,
+    few: bool = False,
+) -> tuple[View | None, ...]:
+    """Prepare a slice with square pixels for each model of a segmenter.
+
+    Args:
+        segmenter: models that prepare images alike share a view.
+        image: (H,W) or (H,W,3).
+        name: of the slice in messages.
+        window: intensities that become 0 and 1; None takes those of the slice.
+        few: give None to models that take in many slices (`slice_models.takes_many`).
+    """
+    made: dict[tuple, View] = {}
+    views: list[View | None] = []
+    for model in segmenter.blend.models:
+        if few and takes_many(model):
+            views.append(None)
+            continue
+        kind = model.input_size, model.input_channels, model.padding
+        if kind not in made:
+            made[kind] = View.of(
+                image,
+                name,
+                size=model.input_size,
+                channels=model.input_channels,
+                window=window if window is None or window[0] < window[1] else None,
+                padding=model.padding,
+            )
+        views.append(made[kind])
+    return tuple(views)
+
+
+def shares(volumes: int, most: int) -> np.ndarray:
+    """Divide a number of slices among volumes as evenly as possible."""
+    return np.bincount(np.arange(most) * volumes // most, minlength=volumes)
+
+
+def _kept(areas: Sequence[np.ndarray], most: int, labelled_only: bool) -> tuple[list[int], list[int]]:
+    """Choose the slices to keep, by the voxels of each class value in each slice.
+
+    Returns:
+        Numbers of the slices, and among them the slices with the largest area of each class.
+    """
+    highest = max(len(area) for area in areas)
+    table = np.stack([np.pad(area, (0, highest - len(area))) for area in areas])
+    labelled = np.flatnonzero(table[:, 1:].any(axis=1)) if labelled_only else np.arange(len(areas))
+    largest = [int(column.argmax()) for column in table[:, 1:].T if column.any()]
+    even = {int(labelled[i]) for i in spread(len(labelled), most)} if len(labelled) else set()
+    return sorted({*even, *largest}), largest
+
+
+def _few(kept: Sequence[int], largest: Sequence[int], number: int, subject: int) -> list[int]:
+    """Choose at most `number` of the kept slices: half of them at even distances, and the largest of each class.
+
+    Volumes begin with different classes, so that every class is shown even if each volume gives few slices.
+    """
+    turned = [largest[(i + subject) % len(largest)] for i in range(len(largest))]
+    needed = list(dict.fromkeys(turned))[: (number + 1) // 2]
+    places = [list(kept).index(i) for i in needed]
+    even = spread(len(kept), number - len(places)) if number > len(places) else []
+    return [kept[i] for i in sorted({*even, *places})]
