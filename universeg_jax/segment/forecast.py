@@ -51,7 +51,7 @@ class Forecast:
         return cls(mean, 0.0, 1.0, number, certain, deviation, unit=unit).for_images(None)
 
     def for_images(self, number: int | None) -> "Forecast":
-        """Return the forecast for the mean Dice of `number` new images or volumes: the fewer they are, the wider the interval."""
+        """Return the forecast for the mean Dice of `number` new images or volumes: a wide interval for few."""
         low, high = 0.0, 1.0
         if self.deviation is not None:
             from scipy import stats  # slow to import, and most predictions make no forecast
