@@ -5,8 +5,17 @@ import pytest
 
 from experiments.volume_cleaning import WAYS
 from experiments.volume_memory import body
+from experiments.volume_options import SIGMAS, measure
+from experiments.volume_options import table as options_table
 from experiments.volumes import CHOICES, ORGANS, table
+from tests.helpers.intensities import Intensities
+from tests.helpers.make_volumes import write_volumes
+from universeg_jax.evaluate.metrics import dice
+from universeg_jax.io.volume_files import read_label_volume, read_volume
+from universeg_jax.io.volume_folder import find_volumes, open_volume_folder
 from universeg_jax.segment.report import environment
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.volume import fit_volumes
 
 
 def test_choices_are_compared_on_the_same_scans():
@@ -35,3 +44,20 @@ def test_the_synthetic_ct_has_an_organ():
     assert image.dtype == np.int16
     assert image[..., 0].max() == -1000
     assert image[mask == 1].min() > 80
+
+
+def test_axes_and_smoothing_are_scored_against_the_truth(tmp_path):
+    folder = write_volumes(tmp_path, targets=2)
+    support = open_volume_folder(folder / "support")
+    tasks = {axis: fit_volumes(Segmenter(Intensities()), support, axis=axis) for axis in ("axial", "coronal")}
+    targets = find_volumes(folder / "scans", folder / "labels")
+    names = {1: "one", 2: "two"}
+    records = [{"scan": target.name, "dice": measure(tasks, target, names)} for target in targets]
+    mask = tasks["axial"].segment(read_volume(targets[1].image)).mask
+    truth = read_label_volume(targets[1].mask, read_volume(targets[1].image))[0].voxels
+    assert records[1]["dice"]["axial"]["two"] == pytest.approx(dice(mask == 2, truth == 2))
+    ways = list(records[0]["dice"])
+    assert len(ways) == 3 * len(SIGMAS)
+    assert min(records[0]["dice"]["all"].values()) > 0.7
+    page = options_table(records, {"title": "t", "command": "c", **environment()})
+    assert page.count("\n| ") == len(ways) + 1
