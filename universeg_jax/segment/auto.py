@@ -15,7 +15,6 @@ from universeg_jax.models.blend import Blend
 from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.leave_one_out import LeaveOneOut
 from universeg_jax.segment.plan import SIMILAR, Plan
-from universeg_jax.segment.slice_models import RankedSlices
 from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
@@ -128,7 +127,9 @@ def choose_slice_plan(pool: "SlicePool") -> Choice:
     unit = "pictures" if np.isnan(pool.candidates.positions).any() else "volumes"
     if len(np.unique(pool.candidates.subjects)) < 2:
         return _prior(default, f"one labelled {unit[:-1]} allows no leave-one-out")
-    from universeg_jax.segment.slices_left_out import SlicesLeftOut  # it is built on the segmenter
+    # Both are built on the segmenter.
+    from universeg_jax.segment.slice_models import RankedSlices
+    from universeg_jax.segment.slices_left_out import SlicesLeftOut
 
     left_out = SlicesLeftOut(pool)
     number = len(left_out.entries)
