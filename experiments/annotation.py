@@ -24,11 +24,12 @@ from tqdm import tqdm
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
-from universeg_jax.app.propose import Proposer
+from universeg_jax.app.propose import ENCODINGS, Proposer
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.data.readers.npz import load
 from universeg_jax.evaluate.metrics import dice
+from universeg_jax.segment.encode_ahead import keep_encodings
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.util.json_files import read_json, write_json
 
@@ -82,6 +83,7 @@ def annotate(
         workspace = Workspace(Path(folder))
         proposer = Proposer(workspace, segmenter)
         for done in tqdm(range(len(names)), desc=order, leave=False):
+            proposer.prepare()  # as the page does while nobody waits
             if order == "forecast" and done in LOOK_AGAIN:
                 _ = list(proposer.propose(waiting))
             name = workspace.next_to_look_at() if order == "forecast" and done else waiting[0]
@@ -89,7 +91,6 @@ def annotate(
             mask, cost = truth[name], int(truth[name].sum())
             if done:
                 _ = list(proposer.propose([name]))
-                proposer.prepare()
                 proposed = workspace.proposal(name).mask(0.5, (1,)) == 1
                 wrong = int((proposed != mask).sum())
                 if dice(proposed, mask) > GOOD:
@@ -120,6 +121,7 @@ def main() -> None:
     rows = read_json(file)["rows"] if file.exists() else []
     known = {(row["set"], row["draw"], row["order"]) for row in rows}
     loaded = Segmenter(arguments.model)
+    keep_encodings(loaded, ENCODINGS)
     for draw in range(arguments.draws):
         for path in arguments.sets:
             arrays = load(path)

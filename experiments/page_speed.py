@@ -4,11 +4,14 @@
 
 The folder holds pictures of 512 pixels. A quarter of them have masks. It is opened for the first time, and again with
 what the first session kept. Proposals are of the shipped nuclei, enlarged to 512 pixels, from 16 examples and more.
-Each further proposal follows a confirmed image, as in use: the examples are taken in anew.
+They are measured as a person waits for them: an image is opened, Propose is pressed, and the server has answered with
+the mask. "After a pause" the background has done its work; "without a pause" Propose follows Confirm at once.
 """
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +24,7 @@ from PIL import Image
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
+from universeg_jax.app.opened import Opened
 from universeg_jax.app.propose import Proposer, segmenter_for
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.util.json_files import write_json
@@ -28,6 +32,7 @@ from universeg_jax.util.json_files import write_json
 SIDE = 512
 IMAGES = 2000
 EXAMPLES = 16
+DRAWING = (0.5, 0.5, "fill")  # threshold, opacity, style
 
 
 class Times(dict[str, float]):
@@ -91,32 +96,72 @@ def open_folder(folder: Path, times: Times) -> None:
 
 
 def propose(folder: Path, times: Times) -> None:
-    """Measure proposals from 16 examples and more."""
-    nuclei = Path(str(files("universeg_jax") / "assets" / "examples" / "nuclei"))
-    parts = ("support", "images", "masks"), ("targets", "", "labels")
-    for part, images, masks in parts:
-        for kind, place in (("images", nuclei / part / images), ("masks", nuclei / part / masks)):
-            place = nuclei / "labels" if (part, kind) == ("targets", "masks") else place
-            for file in sorted(place.iterdir()):
-                (folder / kind).mkdir(parents=True, exist_ok=True)
-                shape = Image.BILINEAR if kind == "images" else Image.NEAREST
-                Image.open(file).resize((SIDE, SIDE), shape).save(folder / kind / f"{part}{file.stem}.png")
-    masks = {file: np.asarray(Image.open(file)) for file in sorted((folder / "masks").iterdir())}
-    for file in list(masks)[EXAMPLES:]:
-        file.unlink()
+    """Measure proposals as a person waits for them: from the press of a button to the mask that the browser gets."""
+    from universeg_jax.app.events import Events
+
+    _nuclei(folder)
+    masks = {file.stem: np.asarray(Image.open(file)) for file in sorted((folder / "masks").iterdir())}
+    for name in list(masks)[EXAMPLES:]:
+        (folder / "masks" / f"{name}.png").unlink()
+    todo = [name for name in masks if not (folder / "masks" / f"{name}.png").exists()]
+    command = ["predict", "-s", folder, "-i", folder / "images" / f"{todo[0]}.png", "-o", folder.parent / "predicted"]
+    with times.of(f"the whole command predict, one image, {EXAMPLES} examples"):
+        subprocess.run([sys.executable, "-m", "universeg_jax", *map(str, command)], check=True, capture_output=True)
+
     workspace = Workspace(folder)
     proposer = Proposer(workspace, segmenter_for(workspace))
-    with times.of("load the models"):
-        proposer.segmenter()
-    todo = [name for name in workspace.names if name not in workspace.confirmed()]
-    for number, name in enumerate(todo[:4]):
-        examples = len(workspace.confirmed())
-        with times.of(f"propose image {number + 1} from {examples} examples"):
-            list(proposer.propose([name]))
-        with times.of(f"prepare for the next, while a person looks at image {number + 1}"):
-            proposer.prepare()
-        with times.of(f"confirm image {number + 1}"):
-            workspace.save(name, masks[folder / "masks" / f"{name}.png"].astype(int), seen="", confirm=True)
+    events = Events(workspace, proposer, lambda: None)  # type: ignore[arg-type, return-value]  # without clicks
+    proposer.start()
+
+    def answer(name: str) -> None:
+        opened, *_ = events.open_chosen(Opened(chosen=name), *DRAWING)
+        asked, *_ = events.propose(opened, 1)
+        shown, *_ = events.show_proposal(asked, opened, None, *DRAWING)
+        events.draw(shown, None)
+
+    def confirm(name: str) -> None:
+        values = (masks[name] > 0) * next(iter(workspace.classes))
+        workspace.save(name, values, seen=workspace.token(name), confirm=True)
+        proposer.wake(name)
+
+    with times.of(f"first proposal, asked for at once, {EXAMPLES} examples: loads, encodes them"):
+        answer(todo[0])
+    with times.of("a proposal while plans are compared"):
+        answer(todo[1])
+    with times.of("in the background after it: compare plans, encode the next images"):
+        _wait(proposer)
+    for number, name in enumerate(todo[:3]):
+        with times.of(f"after a pause: a proposal from {EXAMPLES + number} examples, image on the screen"):
+            answer(name)
+        confirm(name)
+        with times.of(f"in the background: take in example {EXAMPLES + number + 1}"):
+            _wait(proposer)
+        with times.of(f"after a pause: a proposal from {EXAMPLES + number + 1} examples, other image"):
+            answer(todo[number + 3])
+    for number, name in enumerate(todo[3:5]):
+        confirm(name)
+        with times.of(f"without a pause: a proposal from {EXAMPLES + number + 4} examples"):
+            answer(todo[number + 5])
+    proposer.stop()
+
+
+def _nuclei(folder: Path) -> None:
+    """Write the shipped nuclei, enlarged, with all masks."""
+    nuclei = Path(str(files("universeg_jax") / "assets" / "examples" / "nuclei"))
+    for part, images, masks in (
+        ("support", nuclei / "support" / "images", nuclei / "support" / "masks"),
+        ("targets", nuclei / "targets", nuclei / "labels"),
+    ):
+        for kind, place, shape in (("images", images, Image.BILINEAR), ("masks", masks, Image.NEAREST)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            for file in sorted(place.iterdir()):
+                Image.open(file).resize((SIDE, SIDE), shape).save(folder / kind / f"{part}{file.stem}.png")
+
+
+def _wait(proposer: Proposer) -> None:
+    """Wait until everything is prepared that can be."""
+    while not proposer.idle:
+        time.sleep(0.02)
 
 
 STEPS: dict[str, Callable[[Path, Times], None]] = {"open": open_folder, "propose": propose}

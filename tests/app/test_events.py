@@ -83,7 +83,7 @@ def test_strokes_during_a_proposal_stay_in_the_editor(events):
     import gradio as gr
 
     now = opened(events, "s2")
-    asked, text = events.propose(now, 1)
+    asked, text, _ = events.propose(now, 1)
     assert text.startswith("Expected Dice")
     painted = value(now.layer, stroke(now.layer))
     shown = events.show_proposal(asked, now, painted, *DRAWING)
@@ -100,7 +100,7 @@ def test_a_proposal_can_take_the_place_of_a_mask(events):
     now = opened(events, "s2")
     events.leave(now, value(now.layer, stroke(now.layer)))
     now = opened(events, "s2")
-    asked, _ = events.propose(now, 1)
+    asked, *_ = events.propose(now, 1)
     assert events.show_proposal(asked, now, value(now.layer), *DRAWING)[0] != now  # the mask stays in the editor
     before = events.workspace.mask("s2")
     now = events.use_proposal(now, *DRAWING)[0]
@@ -120,7 +120,7 @@ def test_the_list_is_shown_before_its_thumbnails_are_made(events):
 def test_a_damaged_image_is_marked_in_the_list(events):
     (events.workspace.folder / "images" / "s3.png").write_bytes(b"damaged")
     captions = [caption for _, caption in list(events.list.fill("All", 1))[-1][0]["value"]]
-    assert "s3\ncannot be read" in captions
+    assert "s3\n✕ cannot be used" in captions
 
 
 def test_clicks_into_a_magnified_picture_are_points_of_the_image(events):

@@ -22,7 +22,9 @@ def serve(folder: Path, *, gate: Gate | None = None, prompter=None, model=None) 
         from universeg_jax.segment.segmenter import Segmenter
 
         workspace = Workspace(folder)
-        blocks = build(Events(workspace, Proposer(workspace, model or (lambda: Segmenter(Brightness()))), prompter))
+        proposer = Proposer(workspace, model or (lambda: Segmenter(Brightness())))
+        proposer.start()
+        blocks = build(Events(workspace, proposer, prompter))
         theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
         options = launch_options("127.0.0.1", None, gate)
         _, url, _ = blocks.queue(default_concurrency_limit=1).launch(
@@ -31,4 +33,5 @@ def serve(folder: Path, *, gate: Gate | None = None, prompter=None, model=None) 
         try:
             yield SimpleNamespace(url=url, workspace=workspace, cache=cache)
         finally:
+            proposer.stop()
             blocks.close()

@@ -85,3 +85,11 @@ def test_models_of_several_sizes_are_compared_in_the_largest_square():
     assert blended.shape == (4, 32, 32, 1)
     assert left_out.dice(blended)[0] > 0.6
     assert left_out.dice(blended)[3] == 0
+
+
+def test_with_pauses_one_image_at_a_time_gives_the_same():
+    labels, pauses = rows(2, 9, 2, 9), []
+    made = task(labels)
+    found = LeaveOneOut(made, pause=lambda: pauses.append(1)).probabilities(0, 2)
+    np.testing.assert_array_equal(found, LeaveOneOut(made).probabilities(0, 2))
+    assert len(pauses) == 4

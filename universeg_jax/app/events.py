@@ -3,6 +3,7 @@
 import html
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from universeg_jax.errors import InputError
 
 EXAMPLES_SHOWN = 8
 OFTEN = 8  # proposals between two looks at the list
+LOOK_AGAIN = 2.0  # seconds between two looks whether a proposal was made anew
+PAUSE = 0.2  # seconds between two looks whether the plan is chosen
 PROGRESS = gr.Progress()  # Gradio fills it in for each call
 
 
@@ -68,22 +71,43 @@ class Events:
         return self._open(opened.chosen, *drawing)
 
     def open_next(self, opened: Opened, *drawing) -> tuple:
-        name = self.workspace.next_to_look_at()
-        if name is None:
-            gr.Info("All images are confirmed.")
-            name = opened.name or self.workspace.names[0]
-        return self._open(name, *drawing)
+        while (name := self.workspace.next_to_look_at()) is not None:
+            with self.workspace.noting(name):  # one that cannot be opened is passed over
+                return self._opened(name, *drawing)
+        gr.Info(
+            "All images are confirmed." if not self.workspace.problems.all() else "All usable images are confirmed."
+        )
+        return self._open(opened.name or self.workspace.order()[0], *drawing)
 
     def open_again(self, opened: Opened, *drawing) -> tuple:
         return self._open(opened.name, *drawing)
 
     def first_picture(self) -> np.ndarray:
-        """Return the picture (H,W,3) that the page opens with."""
-        return self.workspace.picture(self.workspace.order()[0])
+        """Return the picture (H,W,3) that the page opens with.
 
-    def _open(self, name: str, threshold: float, opacity: float, style: str) -> tuple:
-        """Show an image with its mask, or with its proposal where it has no mask."""
-        mask, proposed = self.workspace.mask(name), None
+        Raises:
+            InputError: no image can be used.
+        """
+        for name in self.workspace.order():
+            with self.workspace.noting(name):
+                self.workspace.read(name)
+                return self.workspace.picture(name)
+        reason = self.workspace.problem(self.workspace.names[0])
+        raise InputError(f"{self.workspace.folder}: none of its images can be used; the first: {reason}")
+
+    def _open(self, name: str, *drawing) -> tuple:
+        """Show an image, or an error if it cannot be used."""
+        with self.workspace.noting(name):
+            return self._opened(name, *drawing)
+        raise gr.Error(self.workspace.problem(name))
+
+    def _opened(self, name: str, threshold: float, opacity: float, style: str) -> tuple:
+        """Show an image with its mask, or with its proposal where it has no mask.
+
+        Raises:
+            InputError: files that cannot be used.
+        """
+        (_, mask), proposed = self.workspace.read(name), None
         if mask is None:
             mask = proposed = self._proposed(name, threshold)
         return self._show(name, mask, proposed, opacity, style)
@@ -97,7 +121,8 @@ class Events:
         self, name: str, mask: np.ndarray | None, proposed: np.ndarray | None, opacity: float, style: str
     ) -> tuple:
         picture = self.workspace.picture(name)
-        if mask is None or mask.shape != picture.shape[:2]:  # another program changed the image
+        self.proposer.wake(name)
+        if mask is None or mask.shape != picture.shape[:2]:  # a proposal for the image before it was changed
             mask, proposed = np.zeros(picture.shape[:2], np.int32), None
         layer = draw_layer(mask, self.workspace.colours, opacity=opacity, style=Style(style))
         opened = Opened(name, self.workspace.token(name), layer, proposed=proposed)
@@ -181,7 +206,7 @@ class Events:
 
     # Proposing
 
-    def propose(self, opened: Opened, ensemble: float) -> tuple[str, str]:
+    def propose(self, opened: Opened, ensemble: float) -> tuple[str, str, gr.Timer]:
         """Propose a mask for the opened image; return its name and a text. The editor does not wait for it."""
         if not opened.name:
             raise gr.Error("Open an image first.")
@@ -192,14 +217,24 @@ class Events:
                 pass
         except InputError as error:
             raise gr.Error(str(error)) from None
-        self.proposer.prepare_later()
-        return opened.name, self._origin(opened.name)[0]
+        if self.workspace.problem(opened.name):
+            raise gr.Error(self.workspace.problem(opened.name))
+        return opened.name, self._origin(opened.name)[0], self.watch()
 
-    def propose_again(self, opened: Opened, ensemble: float) -> tuple[str, str]:
+    def watch(self) -> gr.Timer:
+        """Return the timer that looks for proposals which are made anew; it runs while there are any."""
+        return gr.Timer(LOOK_AGAIN, active=self.proposer.renews)
+
+    def look_again(self, opened: Opened) -> tuple[str, gr.Timer]:
+        """Return a text that changes when the proposal of the opened image was made anew, and the timer."""
+        times = self.proposer.renewed(opened.name)
+        return f"{opened.name} {times}" if times else "", self.watch()
+
+    def propose_again(self, opened: Opened, ensemble: float) -> tuple:
         """Propose anew where the opened image has a proposal: the ensemble changed."""
         confirmed = self.workspace.state(opened.name) is State.CONFIRMED
         if not opened.name or confirmed or self.workspace.proposal(opened.name) is None:
-            return "", gr.skip()
+            return "", gr.skip(), gr.skip()
         return self.propose(opened, ensemble)
 
     def show_proposal(self, asked: str, opened: Opened, value: dict | None, *drawing) -> tuple:
@@ -213,7 +248,7 @@ class Events:
         return skipped, skipped, skipped, *self._origin(opened.name), skipped, skipped
 
     def show_new_proposal(self, opened: Opened, value: dict | None, *drawing) -> tuple:
-        """Show the opened image's proposal after many were made."""
+        """Show the opened image's proposal after many were made, or it was made anew."""
         return self.show_proposal(opened.name, opened, value, *drawing)
 
     def use_proposal(self, opened: Opened, threshold: float, opacity: float, style: str) -> tuple:
@@ -233,6 +268,10 @@ class Events:
     def _propose_many(self, names: list[str], show: str, sheet: float, ensemble: float, progress) -> Iterator[tuple]:
         """Propose masks for all images that are not confirmed, and yield the list from time to time."""
         names = [name for name in self.workspace.order(names) if self.workspace.state(name) is not State.CONFIRMED]
+        while not self.proposer.settled:
+            progress((0, len(names)), desc="comparing models on the examples")
+            time.sleep(PAUSE)
+            yield gr.skip(), gr.skip(), gr.skip()
         try:
             for number, name in enumerate(self.proposer.propose(names, ensemble=int(ensemble)), start=1):
                 progress((number, len(names)), desc=f"proposed {name}")
@@ -240,7 +279,6 @@ class Events:
                     yield self.list.sheet(show, sheet)
         except InputError as error:
             raise gr.Error(str(error)) from None
-        self.proposer.prepare_later()
         yield self.list.sheet(show, 1)
 
     # Drawing

@@ -1,5 +1,6 @@
 """The list of the page: images or scans with their state and forecast, a sheet at a time."""
 
+import html
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +11,12 @@ from PIL import Image
 from universeg_jax.app.pictures import THUMBNAIL, for_browser
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
-from universeg_jax.errors import InputError
 
 SHEET = 24  # entries at once
+NAMED = 3  # problems that are explained below the count
 OFTEN = 0.5  # seconds between two looks at thumbnails that are being made
 MARKS = {State.EMPTY: "○ empty", State.PROPOSED: "◐ proposed", State.EDITED: "◐ edited", State.CONFIRMED: "● confirmed"}
+UNUSABLE = "✕ cannot be used"
 SHOW = {"All": None, "To do": (State.EMPTY, State.PROPOSED, State.EDITED), "Confirmed": (State.CONFIRMED,)}
 
 
@@ -34,33 +36,34 @@ class ImageList:
         """Return one sheet at once; thumbnails that are not made yet are grey."""
         entries, number, last = self._entries(show, number)
         workspace = self.workspace
-        small = [workspace.kept_thumbnail(self._cover(one)) or self._unmade for one in entries]
-        items = [(for_browser(picture), self.caption(one)) for picture, one in zip(small, entries, strict=True)]
+        items = [(for_browser(self._picture(one)), self.caption(one)) for one in entries]
         unit = "slices" if workspace.scans else "images"
         done = len(workspace.confirmed())
         text = f"**{done} of {len(workspace.names)} {unit} confirmed**" + (
             f" · sheet {number} of {last}" if last > 1 else ""
         )
+        text += self._problems()
         return gr.update(value=items, selected_index=None), text, number
 
     def fill(self, show: str, number: float | None) -> Iterator[tuple[Any, str, int]]:
         """Yield one sheet at once, and again while its thumbnails are made."""
         yield self.sheet(show, number)
         entries, number, _ = self._entries(show, number)
-        unmade = [one for one in entries if self.workspace.kept_thumbnail(self._cover(one)) is None]
-        shown, unreadable = time.monotonic(), {}
+        covers = {one: self._cover(one) for one in entries}
+        unmade = [
+            one
+            for one, cover in covers.items()
+            if self.workspace.kept_thumbnail(cover) is None and not self.workspace.is_still_unusable(cover)
+        ]
+        shown = time.monotonic()
         for one in unmade:
-            try:
+            with self.workspace.noting(self._cover(one)):
                 self.workspace.thumbnail(self._cover(one), glance=True)
-            except InputError:
-                unreadable[one] = (for_browser(self._unreadable), f"{one}\ncannot be read")
             if time.monotonic() - shown > OFTEN:
                 yield self.sheet(show, number)
                 shown = time.monotonic()
         if unmade:
-            gallery, text, number = self.sheet(show, number)
-            items = [unreadable.get(one, item) for one, item in zip(entries, gallery["value"], strict=True)]
-            yield gr.update(value=items, selected_index=None), text, number
+            yield self.sheet(show, number)
 
     def named(self, caption: str) -> str:
         """Return the image to open for a caption that was clicked; of a scan the slice to look at next."""
@@ -71,6 +74,8 @@ class ImageList:
     def caption(self, one: str) -> str:
         """Describe an image or a scan in two lines."""
         slices = self.workspace.scans.get(one)
+        if self.workspace.problem(self._cover(one)):
+            return f"{one}\n{UNUSABLE}"
         if slices is None:
             return f"{one}\n{MARKS[self.workspace.state(one)]}{self._forecast([one])}"
         done = sum(self.workspace.state(name) is State.CONFIRMED for name in slices)
@@ -82,6 +87,19 @@ class ImageList:
     def state_line(self, name: str) -> str:
         """Describe the state of an image in Markdown."""
         return f"**{name}** · {MARKS[self.workspace.state(name)]}"
+
+    def _picture(self, one: str) -> Image.Image:
+        """Return the small picture of an entry; grey while it is made, red if the image cannot be used."""
+        if self.workspace.problem(self._cover(one)):
+            return self._unreadable
+        return self.workspace.kept_thumbnail(self._cover(one)) or self._unmade
+
+    def _problems(self) -> str:
+        """Explain in Markdown which images cannot be used."""
+        problems = list(self.workspace.problems.all().items())
+        lines = [f"\n\n✕ **{html.escape(name)}** {html.escape(reason)}" for name, reason in problems[:NAMED]]
+        more = f"\n\n✕ {len(problems) - NAMED} more cannot be used" if len(problems) > NAMED else ""
+        return "".join(lines) + more
 
     def _forecast(self, names: list[str]) -> str:
         """Describe the lowest forecast of images that are not confirmed."""

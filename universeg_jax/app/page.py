@@ -4,7 +4,7 @@ import gradio as gr
 
 from universeg_jax.app.class_table import ClassTable
 from universeg_jax.app.editor import make_editor
-from universeg_jax.app.events import Events
+from universeg_jax.app.events import LOOK_AGAIN, Events
 from universeg_jax.app.image_list import SHOW
 from universeg_jax.app.opened import Opened
 from universeg_jax.app.paint import Style
@@ -34,6 +34,7 @@ def build(events: Events) -> gr.Blocks:
     volumes, table = bool(events.workspace.scans), ClassTable(events.workspace)
     with gr.Blocks(title="universeg-jax", analytics_enabled=False, fill_width=True) as page:
         opened, asked = gr.State(Opened()), gr.State("")
+        renewed, watch = gr.State(""), gr.Timer(LOOK_AGAIN, active=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=230):
                 progress = gr.Markdown(elem_id="progress")
@@ -139,10 +140,13 @@ def build(events: Events) -> gr.Blocks:
         then_shows(left.then(events.open_next, [opened, *drawing], view))
         then_shows(save.click(events.save, [*leaving, *drawing], view))
         then_shows(confirm.click(events.confirm, [*leaving, *drawing], view))
-        new = propose.click(events.propose, [opened, ensemble], [asked, about])
+        new = propose.click(events.propose, [opened, ensemble], [asked, about, watch])
         then_shows(new.success(events.show_proposal, [asked, *leaving, *drawing], view, **quiet))
-        new = ensemble.release(events.propose_again, [opened, ensemble], [asked, about])
+        new = ensemble.release(events.propose_again, [opened, ensemble], [asked, about, watch])
         then_shows(new.success(events.show_proposal, [asked, *leaving, *drawing], view, **quiet))
+        page.load(events.watch, None, watch, **quiet)
+        watch.tick(events.look_again, opened, [renewed, watch], **quiet)
+        then_shows(renewed.change(events.show_new_proposal, [*leaving, *drawing], view, **quiet))
         then_shows(use.click(events.use_proposal, [opened, *drawing], view), listed=False)
         left = confirm_scan.click(events.leave, leaving, opened).then(events.confirm_scan, [opened, threshold])
         then_shows(left.then(events.open_again, [opened, *drawing], view))

@@ -32,6 +32,7 @@ class PictureFiles:
         class_names: {}, since pictures give their classes no names.
         labelled: names of pictures that have a mask.
         seen: size, time and class values of each mask file when it was read last.
+        problems: reasons why masks cannot be read, by the name of their picture.
 
     Raises:
         InputError: no pictures, links out of the folder, masks of no picture, or masks that do not go together.
@@ -49,6 +50,7 @@ class PictureFiles:
         self.seen = dict(session.masks)
         self.coding: MaskCoding = GreyCoding()
         self.values: set[int] = set()
+        self.problems: dict[str, str] = {}
         self._masks: dict[str, Path] = {}
         if self.mask_folder.is_dir() and any(file.name[0] != "." for file in self.mask_folder.iterdir()):
             self._open_masks()
@@ -130,12 +132,15 @@ class PictureFiles:
             self.values = set().union(*(about[2:] for about in self.seen.values()))
             return
         with ThreadPoolExecutor() as pool:  # most of the time is spent in decoders, which let other threads run
-            masks = list(pool.map(_read_values, self._masks.values()))
-        self.coding = common_coding(masks)
-        found = {mask.path: np.unique(values_in(mask, self.coding)).tolist() for mask in masks}
+            read = dict(zip(self._masks, pool.map(_read_values, self._masks.values()), strict=True))
+        self.problems = {name: mask for name, mask in read.items() if isinstance(mask, str)}
+        masks = {name: mask for name, mask in read.items() if not isinstance(mask, str)}
+        if masks:
+            self.coding = common_coding(list(masks.values()))
+        found = {name: np.unique(values_in(mask, self.coding)).tolist() for name, mask in masks.items()}
         self.values = set().union(*found.values())
         if isinstance(self.coding, GreyCoding):
-            self.seen = {name: [*file_stamp(file), *found[file]] for name, file in self._masks.items()}
+            self.seen = {name: [*file_stamp(self._masks[name]), *values] for name, values in found.items()}
 
     def _unchanged(self) -> bool:
         """Tell whether all masks are as they were when they were read last."""
@@ -144,9 +149,12 @@ class PictureFiles:
         return all(self.seen[name][:2] == file_stamp(file) for name, file in self._masks.items())
 
 
-def _read_values(file: Path) -> Mask:
-    """Read a mask, and keep only its distinct values: the masks of a folder together may not fit into memory."""
-    mask = read_mask(file)
+def _read_values(file: Path) -> Mask | str:
+    """Read a mask with its distinct values alone, since all masks may not fit into memory; return an error as text."""
+    try:
+        mask = read_mask(file)
+    except InputError as error:
+        return str(error)
     return replace(mask, values=_distinct(mask.values))
 
 

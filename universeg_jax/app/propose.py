@@ -1,30 +1,38 @@
 """Propose masks for the images of a workspace, from its confirmed images."""
 
-import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import cast
+from itertools import islice
 
 import numpy as np
 
+from universeg_jax.app.background import Background
+from universeg_jax.app.example_task import ExampleTask, warning_texts
 from universeg_jax.app.proposal import Proposal
+from universeg_jax.app.states import State
+from universeg_jax.app.turns import Turns
 from universeg_jax.app.workspace import Workspace
-from universeg_jax.errors import InputError, SegmentationWarning
-from universeg_jax.segment.auto import AUTO, FEWEST, Choice
+from universeg_jax.errors import InputError
+from universeg_jax.segment.auto import AUTO
+from universeg_jax.segment.encode_ahead import encode_ahead, keep_encodings
 from universeg_jax.segment.forecast import certainty
 from universeg_jax.segment.segmenter import Segmenter
-from universeg_jax.segment.support import Support
 from universeg_jax.segment.task import Task
 
 AT_ONCE = 8  # images in a call of the model, between two looks at the stop button
-MOST_EXAMPLES = 64  # the images that were confirmed last; more hardly help, and cost time
+AHEAD = 8  # images that are encoded before they are asked for
+ENCODINGS = 720 * 2**20  # bytes of encodings in memory: all examples and the images ahead, with LiteMedSAM
 SLICE_WINDOW = (0, 255)  # of slices, which the workspace scales alike in the whole volume
 
 
 class Proposer:
     """Propose masks with one segmenter.
+
+    While nobody waits, `start` lets a thread take in new examples, propose the next image, choose the plan anew, and
+    encode the images after it. What it finished is used by `propose`.
 
     Args:
         workspace: the images, and the confirmed masks that are the examples.
@@ -33,124 +41,218 @@ class Proposer:
 
     def __init__(self, workspace: Workspace, segmenter: Callable[[], Segmenter]):
         self.workspace, self.segmenter = workspace, cache(segmenter)
-        self._fitted: tuple[tuple, Task] | None = None
-        self._chosen: tuple[int, Choice, tuple[int, ...]] | None = None  # examples, their choice, their classes
-        self._lock = threading.Lock()
+        self.examples = ExampleTask(workspace, self.segmenter)
+        self._turns, self._background = Turns(), Background(self.prepare)
+        self._settled = True
+        self._opened = ""
+        self._encoded: dict[str, tuple] = {}  # versions of images that were encoded
+        self._ahead: OrderedDict[str, tuple] = OrderedDict()  # proposals that nobody has asked for yet, and their basis
+        self._rough: list[str] = []  # images proposed by a plan that is about to be chosen anew
+        self._renewed: dict[str, int] = {}  # number of times that an image's proposal was replaced unasked
 
-    def load_later(self) -> None:
-        """Load the segmenter in the background, so that the first proposal need not wait for it."""
-        threading.Thread(target=self._load, daemon=True).start()
+    def start(self) -> None:
+        """Start to work in the background."""
+        self._settled = False
+        self._background.start()
+
+    def stop(self) -> None:
+        """End the work in the background."""
+        self._background.stop()
+
+    def wake(self, opened: str | None = None) -> None:
+        """Look for work in the background: masks were confirmed, or another image was opened."""
+        self._opened = self._opened if opened is None else opened
+        if self._background.runs:
+            self._settled = False
+            self._background.wake()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is prepared that can be."""
+        return self._background.idle
+
+    @property
+    def settled(self) -> bool:
+        """Whether the plan is chosen for the confirmed images; without `start` always True."""
+        return self._settled
+
+    def renewed(self, name: str) -> int:
+        """Return how often an image's proposal was replaced because the plan was chosen anew."""
+        return self._renewed.get(name, 0)
+
+    @property
+    def renews(self) -> bool:
+        """Whether proposals will be replaced once the plan is chosen."""
+        return bool(self._rough)
 
     def propose(self, names: Sequence[str], *, ensemble: int = 1) -> Iterator[str]:
         """Propose a mask for each image, and keep it in the workspace.
+
+        Images that cannot be used get an entry in `Workspace.problems`; the others are proposed.
 
         Args:
             names: the images.
             ensemble: number of random draws of the examples whose probabilities are averaged.
 
         Yields:
-            The name of each image when its proposal is kept. Stop iterating to stop the work.
+            The name of each image when it is done. Stop iterating to stop the work.
 
         Raises:
-            InputError: no image is confirmed, or an image cannot be read.
+            InputError: no image is confirmed, or none that can be used.
         """
         for start in range(0, len(names), AT_ONCE):
-            batch = names[start : start + AT_ONCE]
-            with self._lock, warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                task, examples = self._task()
-                images = [self.workspace.image(name) for name in batch]
-                results = task.segment(images, ensemble=min(ensemble, 2 * len(examples)), names=list(batch))
-            found = [str(w.message) for w in caught if issubclass(w.category, SegmentationWarning)]
-            for name, result in zip(batch, results, strict=True):
-                spread = result.spread
-                if spread is not None and spread.ndim == 3:
-                    spread = spread.max(axis=-1)
-                forecast = result.predicted_dice
-                if forecast is None:  # one example: what the probabilities expect of their own mask
-                    forecast = certainty(result.probability)
-                probability = self._of_classes(task, result.probability)
-                note = self._note(task, len(examples))
-                own = tuple(dict.fromkeys(warning_text(text) for text in found if _is_about(text, name, batch)))
-                self.workspace.propose(name, Proposal(probability, spread, forecast, tuple(examples), note, own))
+            with self._turns.request():
+                self._propose(names[start : start + AT_ONCE], ensemble)
+            yield from names[start : start + AT_ONCE]
+        self.wake()
+
+    def prepare(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Do what will be needed next. Requests come first, after each step.
+
+        Args:
+            hurry: tells whether to return early, because there is other work.
+        """
+        with self._turns.background(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the proposals have the same
+            hurried = False
+            try:
+                for _ in self._steps():
+                    hurried = hurry()
+                    if hurried:
+                        return
+                    self._turns.give_way()
+            except InputError:  # a request raises it again
+                pass
+            finally:  # also after an error: nobody must wait for ever
+                self._settled |= not hurried
+
+    def _steps(self) -> Iterator[None]:
+        """Do the work of `prepare`; yield after each step, which takes a second at most, apart from loading."""
+        segmenter = self.segmenter()
+        yield
+        if self.examples.names():
+            for name in self.examples.names():
+                yield from self._encode(segmenter, name)
+            self.examples.task()
+            yield
+            self._settled = not self.examples.is_due()
+            yield from self._propose_ahead()
+            if self.examples.is_due():
+                self.examples.choose(self._between_computations)
+            self._settled = True
+            yield from self._renew()
+            self.examples.compile_next()
+            yield
+            yield from self._propose_ahead()
+        for name in islice(self._next_images(), AHEAD):
+            yield from self._encode(segmenter, name)
+
+    def _encode(self, segmenter: Segmenter, name: str) -> Iterator[None]:
+        """Encode an image, unless it was done before or the image cannot be read."""
+        version = self.workspace.version(name)
+        if self._encoded.get(name) != version:
+            with self.workspace.noting(name):
+                encode_ahead(segmenter, self.workspace.image(name), name)
+                self._encoded[name] = version
+            yield
+
+    def _between_computations(self) -> None:
+        """Let requests come first, and keep up with what was confirmed or opened, while the plan is being chosen."""
+        self._turns.give_way()
+        with suppress(InputError):
+            for _ in self._propose_ahead():
+                self._turns.give_way()
+
+    def _renew(self) -> Iterator[None]:
+        """Replace proposals that were made before the plan was chosen."""
+        while self._rough:
+            name = self._rough[0]
+            if self.workspace.state(name) is not State.CONFIRMED:
+                self._propose([name], 1)
+                self._renewed[name] = self.renewed(name) + 1
+            self._rough.remove(name)
+            yield
+
+    def _propose_ahead(self) -> Iterator[None]:
+        """Make the proposal that is likely to be asked for next: of the opened image, or the next to look at."""
+        task, _ = self.examples.task()
+        name = next(self._next_images(), None)
+        if name is not None and self._known(task, name) is None:
+            for _, proposal in self._made(task, [name], 1):
+                self._ahead[name] = (*self._basis(task, name), proposal)
+            while len(self._ahead) > AHEAD:
+                self._ahead.popitem(last=False)
+            yield
+
+    def _basis(self, task: Task, name: str) -> tuple:
+        """Return what the proposal for an image depends on."""
+        return task, task.choice, self.workspace.version(name), tuple(self.workspace.classes)
+
+    def _known(self, task: Task, name: str) -> Proposal | None:
+        """Return the proposal that was made ahead for an image, if nothing has changed since."""
+        *basis, proposal = self._ahead.get(name, (None, None))
+        return proposal if tuple(basis) == self._basis(task, name) else None
+
+    def _next_images(self) -> Iterator[str]:
+        """Yield images that are not confirmed, in the order in which they are likely to be looked at."""
+        order = self.workspace.order()
+        for name in [self._opened, *order] if self._opened in order else order:
+            if self.workspace.state(name) is not State.CONFIRMED and not self.workspace.problem(name):
                 yield name
 
-    def prepare_later(self) -> None:
-        """Call `prepare` in the background."""
-        threading.Thread(target=self.prepare, daemon=True).start()
+    def _propose(self, names: Sequence[str], ensemble: int) -> None:
+        """Propose masks for some images at once, with the turn to compute."""
+        task, _ = self.examples.task()
+        known = {name: self._known(task, name) for name in names if ensemble == 1}
+        for name, proposal in known.items():
+            if proposal is not None:
+                self._keep(name, proposal)
+        for name, proposal in self._made(task, [name for name in names if known.get(name) is None], ensemble):
+            self._keep(name, proposal)
 
-    def prepare(self) -> None:
-        """Prepare for the next proposals, while a person looks at the last one.
+    def _keep(self, name: str, proposal: Proposal) -> None:
+        self.workspace.propose(name, proposal)
+        if self._background.runs and self.examples.is_due() and name not in self._rough:
+            self._rough.append(name)
 
-        The plan is chosen anew if the examples have doubled since it was chosen. If one more example needs other shapes
-        of arrays, the models are compiled for them.
-        """
-        with self._lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the proposals had the same
-            examples = self.workspace.confirmed_last(MOST_EXAMPLES)
-            if self._fitted is None or self._fitted[0] != self._key(examples):
-                return
-            number, task = len(examples), self._fitted[1]
-            if self._is_due(number):
-                task = self._fit(examples, None)
-            if number < MOST_EXAMPLES and Support.padded_size(number + 1) > Support.padded_size(number):
-                images, labels = self._read([*examples, examples[0]])
-                longer = self.segmenter().fit(images, labels, choice=task.choice)
-                cast(Task, longer).segment(images[:1])
-
-    def _load(self) -> None:
-        with self._lock, suppress(InputError):  # the first proposal raises it again
-            self.segmenter()
-
-    def _task(self) -> tuple[Task, list[str]]:
-        """Fit the confirmed images, or return the fit of the same images and masks."""
-        examples = self.workspace.confirmed_last(MOST_EXAMPLES)
-        if not examples:
-            raise InputError("no image is confirmed: paint one and press Confirm, or click into one to start")
-        if self._fitted is not None and self._fitted[0] == self._key(examples):
-            return self._fitted[1], examples
-        chosen = self._chosen
-        return self._fit(examples, None if chosen is None or chosen[0] > len(examples) else chosen[1]), examples
-
-    def _fit(self, examples: Sequence[str], choice: Choice | None) -> Task:
-        """Fit examples; choose the plan anew without a choice, or where they show other classes."""
-        key, (images, labels) = self._key(examples), self._read(examples)
-        task = cast(Task, self.segmenter().fit(images, labels, names=examples, choice=choice))
-        classes = tuple(task.classes.tolist())
-        if choice is not None and self._chosen is not None and self._chosen[2] != classes:
-            return self._fit(examples, None)
-        if task.choice is not None and choice is None:
-            self._chosen = len(examples), task.choice, classes
-        self._fitted = key, task
-        return task
-
-    def _is_due(self, number: int) -> bool:
-        """Tell whether the plan should be chosen anew for a number of examples."""
-        if self._chosen is None:
-            return False
-        before = self._chosen[0]
-        return number >= 2 * before or before < FEWEST <= number
-
-    def _key(self, examples: Sequence[str]) -> tuple:
-        return tuple((name, self.workspace.token(name)) for name in examples)
-
-    def _read(self, examples: Sequence[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Read the images and masks of examples."""
-        masks = []
-        for name in examples:
-            mask = self.workspace.mask(name)
-            if mask is None:
-                raise InputError(f"{name}: its mask is no longer there; open the image and paint it again")
-            masks.append(mask)
-        return [self.workspace.image(name) for name in examples], masks
-
-    def _note(self, task: Task, examples: int) -> str:
-        """Describe the model, and why it was chosen."""
-        made_from = f"from {examples} confirmed {'image' if examples == 1 else 'images'}"
-        if task.choice is None or self._chosen is None:
-            return f"{' + '.join(type(model).__name__ for model in task.segmenter.blend.models)} {made_from}"
-        earlier = "" if self._chosen[0] == examples else f" (chosen with {self._chosen[0]})"
-        return f"{task.choice.name} {made_from}{earlier}: {task.choice.reason}"
+    def _made(self, task: Task, names: Sequence[str], ensemble: int) -> Iterator[tuple[str, Proposal]]:
+        """Yield the proposals of images; what cannot be used is noted and left out."""
+        images = {}
+        for name in names:
+            if self.workspace.is_still_unusable(name):
+                continue
+            with self.workspace.noting(name):
+                images[name] = self.workspace.image(name)
+        if not images:
+            return
+        _, examples = self.examples.task()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                draws = min(ensemble, 2 * len(examples))
+                results = task.segment(list(images.values()), ensemble=draws, names=list(images))
+            except InputError as error:
+                if len(images) == 1:
+                    with self.workspace.noting(next(iter(images))):
+                        raise error
+                    return
+                results = None
+        if results is None:  # one of them cannot be used
+            for name in images:
+                yield from self._made(task, [name], ensemble)
+            return
+        found = [*self.examples.warnings, *warning_texts(caught)]
+        for name, result in zip(images, results, strict=True):
+            spread = result.spread
+            if spread is not None and spread.ndim == 3:
+                spread = spread.max(axis=-1)
+            forecast = result.predicted_dice
+            if forecast is None:  # without leave-one-out: what the probabilities expect of their own mask
+                forecast = certainty(result.probability)
+            note = self.examples.describe(task, len(examples))
+            own = tuple(dict.fromkeys(warning_text(text) for text in found if _is_about(text, name, list(images))))
+            probability = self._of_classes(task, result.probability)
+            yield name, Proposal(probability, spread, forecast, tuple(examples), note, own)
 
     def _of_classes(self, task: Task, probability: np.ndarray) -> np.ndarray:
         """Return probabilities (H,W,K) of the workspace's classes; 0 for a class that no example shows."""
@@ -170,7 +272,13 @@ def segmenter_for(workspace: Workspace, model: str = AUTO) -> Callable[[], Segme
         workspace: the images; slices have a common scale of intensities, pictures have not.
         model: name or path, as `Segmenter` takes it.
     """
-    return lambda: Segmenter(model, window=SLICE_WINDOW if workspace.scans else None)
+
+    def load() -> Segmenter:
+        segmenter = Segmenter(model, window=SLICE_WINDOW if workspace.scans else None)
+        keep_encodings(segmenter, ENCODINGS)
+        return segmenter
+
+    return load
 
 
 def warning_text(text: str) -> str:

@@ -74,22 +74,26 @@ class ScanSlices:
         class_names: names that the masks give their classes.
         labelled: names of slices that were labelled.
         seen: size, time and class values of each mask file when it was read last, by the name of its scan.
+        problems: reasons why volumes or their masks cannot be read, by the name of the scan. A volume that cannot be
+            read has no slices.
 
     Raises:
-        InputError: files that cannot be read, links out of the folder, pictures among volumes, masks of no volume,
-            masks that do not lie on their volume, or an axis other than the session's.
+        InputError: no volume that can be read, links out of the folder, pictures among volumes, masks of no volume,
+            or an axis other than the session's.
     """
 
     def __init__(self, folder: Path, session: Session, axis: str = ""):
         self.image_folder, self.mask_folder = find_volume_folders(folder)
         paths = list_scans(self.image_folder, self.mask_folder)
         _check_files(self.image_folder, paths)
-        self.axis = _checked_axis(folder, axis, session.axis) or coarsest_axis(read_place(next(iter(paths.values()))))
+        self.problems: dict[str, str] = {}
+        places = self._places_of(paths)
+        self.axis = _checked_axis(folder, axis, session.axis) or coarsest_axis(next(iter(places.values())))
         masks = find_mask_files(self.mask_folder, list(paths))
         check_inside(self.mask_folder, masks.values())
         self._scans = {}
-        for name, path in paths.items():
-            place = read_place(path)
+        for name, place in places.items():
+            path = paths[name]
             mask = masks.get(name, self.mask_folder / f"{name}{output_ending(path)}")
             self._scans[name] = ScanFile(path, mask, place, Planes.of(place, self.axis))
         self.scans = {
@@ -185,6 +189,18 @@ class ScanSlices:
                 self._labels.pop(name, None)
             return _kept(self._labels, name, lambda: self._read_mask(name, stamp))
 
+    def _places_of(self, paths: Mapping[str, Path]) -> dict[str, Volume]:
+        """Read shapes and affines of volumes; note those that cannot be read."""
+        places = {}
+        for name, path in paths.items():
+            try:
+                places[name] = read_place(path)
+            except InputError as error:
+                self.problems[name] = str(error)
+        if not places:
+            raise InputError(next(iter(self.problems.values())))
+        return places
+
     def _place(self, name: str) -> tuple[str, int]:
         if name not in self._places:
             raise InputError(f"{name!r}: there is no such image in {self.image_folder}")
@@ -247,7 +263,11 @@ class ScanSlices:
             if known is not None and list(known[:2]) == file_stamp(scan.mask):
                 self.seen[name] = list(known)
             else:
-                labels = self.scan_labels(name)
+                try:
+                    labels = self.scan_labels(name)
+                except InputError as error:
+                    self.problems[name] = str(error)
+                    continue
                 if labels is not None:
                     shown = scan.planes.view(labels).any(axis=(1, 2))
                     self.labelled |= {self.scans[name][i] for i in np.flatnonzero(shown)}

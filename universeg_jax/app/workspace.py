@@ -10,7 +10,7 @@ Images are pictures, or the slices of volumes (`picture_files.py`, `scan_slices.
 
 import threading
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,13 @@ from PIL import Image
 from universeg_jax.app.classes import FolderClasses
 from universeg_jax.app.picture_files import PictureFiles, check_inside
 from universeg_jax.app.pictures import for_screen, kept_thumbnail, thumbnail
+from universeg_jax.app.problems import Problems
 from universeg_jax.app.proposal import Proposal, Proposals
 from universeg_jax.app.scan_slices import ScanSlices
-from universeg_jax.app.states import Kept, Session, State
+from universeg_jax.app.states import Kept, Session, State, file_stamp
 from universeg_jax.errors import InputError
 from universeg_jax.io.pairing import IMAGE_FOLDERS, MASK_FOLDERS
-from universeg_jax.io.task_folder import LABELLING
+from universeg_jax.io.task_folder import LABELLING, check_same_size
 from universeg_jax.io.volume_folder import has_volumes
 from universeg_jax.util.files import TEMPORARY, remove_left
 
@@ -48,6 +49,7 @@ class Workspace:
     Attributes:
         folder: the folder.
         files: its images and masks on disk.
+        problems: images and volumes that cannot be used, and why.
 
     Raises:
         InputError: no folder, no images, masks of no image, or masks that do not go together.
@@ -67,6 +69,9 @@ class Workspace:
         self.files = ScanSlices(self.folder, session, axis) if volumes else PictureFiles(self.folder, session)
         self._position = {name: i for i, name in enumerate(self.files.names)}
         self._classes = FolderClasses(self.folder, self.files.values, self.files.coding, self.files.class_names)
+        self.problems = Problems()
+        for name, reason in self.files.problems.items():
+            self.problems.note(name, reason)
         self._proposals = Proposals(self.folder / LABELLING / "proposals")
         self._lock = threading.RLock()
         self._states: dict[str, State] = {}
@@ -112,21 +117,26 @@ class Workspace:
         return sorted(last, key=self._position.__getitem__)
 
     def order(self, names: Collection[str] | None = None) -> list[str]:
-        """Return names in the order of work: proposals with the lowest forecast, then empty, then confirmed.
+        """Return names in the order of work: lowest forecast first, then empty, confirmed, and those with a problem.
 
         Args:
             names: the images; None takes all.
         """
 
         def key(name: str) -> tuple:
-            return RANK[self.state(name)], self._forecasts.get(name, 0.0), self._position[name]
+            return (
+                bool(self.problem(name)),
+                RANK[self.state(name)],
+                self._forecasts.get(name, 0.0),
+                self._position[name],
+            )
 
         return sorted(self.names if names is None else names, key=key)
 
     def next_to_look_at(self) -> str | None:
-        """Return the image that is not confirmed with the lowest forecast; None where all are confirmed."""
+        """Return the image that is not confirmed with the lowest forecast; None where all usable ones are confirmed."""
         first = self.order()[0]
-        return None if self.state(first) is State.CONFIRMED else first
+        return None if self.state(first) is State.CONFIRMED or self.problem(first) else first
 
     def image(self, name: str) -> np.ndarray:
         """Read an image (H,W) or (H,W,3); a picture in its own dtype, a slice as uint8."""
@@ -135,6 +145,37 @@ class Workspace:
     def picture(self, name: str) -> np.ndarray:
         """Read an image as (H,W,3) uint8 for the screen, scaled by its own minimum and maximum."""
         return for_screen(self.image(name))
+
+    def read(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read an image as `image` does, and its mask as `mask` does.
+
+        Raises:
+            InputError: files that cannot be read, or a mask of another size than its image.
+        """
+        image, mask = self.image(name), self.mask(name)
+        if mask is not None:
+            check_same_size(self.files.mask_file(name), mask, self.files.image_file(name), image)
+        return image, mask
+
+    def noting(self, name: str) -> AbstractContextManager[None]:
+        """Note an error inside as the problem of an image, or of the volume of a slice; see `Problems.noting`."""
+        return self.problems.noting(self.files.scan_of(name), self.version(name))
+
+    def problem(self, name: str) -> str:
+        """Return why an image cannot be used; "" for one without a known problem."""
+        return self.problems.of(self.files.scan_of(name))
+
+    def is_still_unusable(self, name: str) -> bool:
+        """Tell whether an image has a problem, and its files have not changed since."""
+        return self.problems.is_of(self.files.scan_of(name), self.version(name))
+
+    def version(self, name: str) -> tuple:
+        """Return what changes when a file of an image changes."""
+        found: list = []
+        for file in (self.files.image_file(name), self.files.mask_file(name)):
+            with suppress(OSError):
+                found += file_stamp(file)
+        return tuple(found)
 
     def thumbnail(self, name: str, *, glance: bool = False) -> Image.Image:
         """Return a small picture of an image. It is made once and kept.
@@ -148,7 +189,9 @@ class Workspace:
 
     def kept_thumbnail(self, name: str) -> Image.Image | None:
         """Return the small picture of an image if it was made before."""
-        return kept_thumbnail(self._thumbnails, self.files.stamp(name))
+        with suppress(OSError):  # the image vanished
+            return kept_thumbnail(self._thumbnails, self.files.stamp(name))
+        return None
 
     def mask(self, name: str) -> np.ndarray | None:
         """Read the class values (H,W) of an image's mask; None where there is none."""

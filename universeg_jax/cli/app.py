@@ -74,10 +74,9 @@ def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Non
     gate = gate_for(arguments.host, arguments.password)
     proposer = Proposer(workspace, segmenter_for(workspace, arguments.model))
     page = build(Events(workspace, proposer, lazy_prompter(workspace)))
-    if arguments.model == AUTO:
-        proposer.load_later()
-    else:
+    if arguments.model != AUTO:
         proposer.segmenter()  # a wrong name or path is refused before the page opens
+    proposer.start()
     theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
     options = launch_options(arguments.host, arguments.port, gate)
     _, url, _ = page.queue(default_concurrency_limit=1).launch(

@@ -104,13 +104,24 @@ class LeftOut(Protocol):
         ...
 
 
-def choose_plan(task: "Task") -> Choice:
-    """Choose the plan of a task of `automatic_models`."""
+def prior_choice(blend: Blend, number: int) -> Choice:
+    """Return the choice for a number of examples without leave-one-out: the plan that was best on training sets."""
+    plan = Plan(blend.weights_for(number))
+    return Choice(plan, _name(plan), "the weights are those that training sets found best", {}, None)
+
+
+def choose_plan(task: "Task", *, pause: Callable[[], object] | None = None) -> Choice:
+    """Choose the plan of a task of `automatic_models`.
+
+    Args:
+        task: the task.
+        pause: as for `LeaveOneOut`.
+    """
     number = len(task.labels)
-    default = Plan(task.segmenter.blend.weights_for(number))
+    default = prior_choice(task.segmenter.blend, number).plan
     if number < 2:
         return _prior(default, "one example allows no leave-one-out")
-    left_out = LeaveOneOut(task)
+    left_out = LeaveOneOut(task, pause=pause)
     over = f"leave-one-out over {len(left_out.entries)} examples"
     if number < FEWEST:
         reason = f"too few examples to compare plans; {number} examples use the weights that training sets found best"

@@ -53,10 +53,10 @@ class Classes:
                 f"the label of {names[one]} is boolean, the label of {names[other]} is {labels[other].dtype}: "
                 "pass all labels as booleans, or all as class values"
             )
-        of_each = [np.unique(label).tolist() for label in labels]
-        values = np.unique(np.concatenate([np.unique(label) for label in labels]))
+        of_each = [np.unique(label) for label in labels]
+        values = np.unique(np.concatenate(of_each))
         if values[-1] <= 255:  # larger values may be colours
-            check_same_marks({f"the label of {name}": own for name, own in zip(names, of_each, strict=True)})
+            check_same_marks({f"the label of {name}": own.tolist() for name, own in zip(names, of_each, strict=True)})
         if len(values) == 1:
             raise InputError(
                 f"every pixel of every label is {values[0]}, so there is nothing to segment: mark the structure by a "

@@ -1,5 +1,6 @@
 """Segment each example of a task from the others, to measure methods on the task itself."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,13 +28,15 @@ class LeaveOneOut:
 
     Args:
         task: with at least two examples.
+        pause: called between computations, such as to let other work come first; each then segments one image. None
+            segments many images at once.
 
     Attributes:
         entries: (M,) indices of the examples that are left out (`left_out_entries`).
     """
 
-    def __init__(self, task: "Task"):
-        self._task = task
+    def __init__(self, task: "Task", *, pause: Callable[[], object] | None = None):
+        self._task, self._pause = task, pause
         number = len(task.labels)
         self.entries = left_out_entries(number)
         self._known: dict[tuple[int, int | None], np.ndarray] = {}
@@ -69,8 +72,11 @@ class LeaveOneOut:
                 alike = np.where(weights > 0, similarity(pixels[self.entries], pixels), -np.inf)
                 weights = nearest_entries(alike, first.support.shown, similar).astype(np.float32)
             views, parts = [member.views[entry] for entry in self.entries], []
-            for start in range(0, len(views), BATCH_SIZES[-1]):
-                batch = slice(start, start + BATCH_SIZES[-1])
+            at_once = BATCH_SIZES[-1] if self._pause is None else 1
+            for start in range(0, len(views), at_once):
+                batch = slice(start, start + at_once)
+                if self._pause is not None:
+                    self._pause()
                 parts.append(member.probability(views[batch], member.predictor(), weights[batch]))
             self._known[key] = np.stack([resize_square(one, self._size) for one in np.concatenate(parts)])
         return self._known[key]

@@ -1,6 +1,6 @@
 """One model of a segmenter, with the support set of a task prepared for it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class ModelTask:
     Args:
         model: the model.
         views: support images, prepared for the model.
-        maps: label maps (H,W,P) of the original sizes.
+        support: arrays for the model.
         classes: classes of the task.
         dtype: dtype of the computation.
 
@@ -33,12 +33,12 @@ class ModelTask:
         self,
         model: InContextModel,
         views: Sequence[View],
-        maps: Iterable[np.ndarray],
+        support: Support,
         classes: Classes,
         dtype: np.dtype,
     ):
-        self.model, self.views, self._classes, self._dtype = model, views, classes, dtype
-        self.support = Support.of(views, maps)
+        self.model, self.views, self.support = model, views, support
+        self._classes, self._dtype = classes, dtype
         self._whole: Predictor | None = None
 
     def predictor(self, entries: np.ndarray | None = None) -> Predictor:

@@ -233,7 +233,25 @@ def resize_square(maps: np.ndarray, size: int) -> np.ndarray:
 
 
 def _resize(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    return np.einsum("yh,hwc,xw->yxc", rows, image.astype(np.float32), columns, optimize=True)
+    """Multiply rows and columns of an image (H,W,C) by weights (y,H) and (x,W)."""
+    tall = _along_rows(columns, image.astype(np.float32).swapaxes(0, 1)).swapaxes(0, 1)
+    return _along_rows(rows, tall)
+
+
+def _along_rows(weights: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Multiply the rows of an image (H,W,C) by weights (y,H), most of which are zero but for a few neighbours."""
+    number, length = weights.shape
+    used = weights != 0
+    first = used.argmax(axis=1)
+    extents = np.where(used.any(axis=1), length - used[:, ::-1].argmax(axis=1) - first, 1)
+    most = int(extents.max())
+    places = np.minimum(first, length - most)[:, None] + np.arange(most)
+    kept = np.take_along_axis(weights, places, axis=1)
+    flat = np.ascontiguousarray(image).reshape(length, -1)
+    result = kept[:, :1] * flat[places[:, 0]]
+    for tap in range(1, most):
+        result += kept[:, tap : tap + 1] * flat[places[:, tap]]
+    return result.reshape(number, *image.shape[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,11 +284,15 @@ class View:
         padding: Literal["zeros", "edge"] = "zeros",
     ) -> "View":
         """Check, normalise and resize an image (H,W) or (H,W,C)."""
-        converted = with_channels(checked_image(image, name), channels)
+        checked = checked_image(image, name)
+        converted = with_channels(checked, channels if checked.shape[-1] > 2 else 1)  # equal channels are made last
         unit = to_unit_range(converted, name, window=window)
         frame = SquareFrame(unit.shape[0], unit.shape[1], size, padding)
         quantiles = np.quantile(unit, np.linspace(0, 1, 33))
-        return cls(name, frame, frame.into(unit), quantiles, window or (float(converted.min()), float(converted.max())))
+        pixels = frame.into(unit)
+        if pixels.shape[-1] < channels:
+            pixels = np.repeat(pixels, channels, axis=-1)
+        return cls(name, frame, pixels, quantiles, window or (float(converted.min()), float(converted.max())))
 
     @property
     def constant(self) -> bool:

@@ -17,6 +17,7 @@ from universeg_jax.segment.auto import AUTO, Choice, automatic_models
 from universeg_jax.segment.diagnose import diagnose_support
 from universeg_jax.segment.model import InContextModel, load_in_context
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
+from universeg_jax.segment.recent_views import RecentViews
 from universeg_jax.segment.task import Task
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Segmenter:
         self.window = checked_window(window)
         self.dtype = _checked_dtype(dtype)
         self.progress = progress
+        self._recent = RecentViews()
         self.automatic = isinstance(model, str) and model == AUTO
         self.blend = automatic_models() if self.automatic else _blend(model, weights)
 
@@ -143,7 +145,11 @@ class Segmenter:
     def views(self, model: InContextModel, images: Sequence[np.ndarray], names: Sequence[str]) -> list[View]:
         """Prepare images for a model."""
         make = partial(
-            View.of, size=model.input_size, channels=model.input_channels, window=self.window, padding=model.padding
+            self._recent.of,
+            size=model.input_size,
+            channels=model.input_channels,
+            window=self.window,
+            padding=model.padding,
         )
         return [make(image, name) for image, name in zip(images, names, strict=True)]
 

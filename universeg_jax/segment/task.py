@@ -76,8 +76,12 @@ class Task:
     def __init__(self, segmenter: "Segmenter", views: Sequence[Sequence[View]], labels: Sequence[np.ndarray]):
         self.segmenter, self.labels = segmenter, labels
         self._classes = Classes.of(labels, [view.name for view in views[0]])
+        kinds = {id(own): own for own in views}  # models that prepare images alike share views and support
+        supports = {
+            kind: Support.of(own, (self._classes.problems(label) for label in labels)) for kind, own in kinds.items()
+        }
         self.members = [
-            ModelTask(model, own, (self._classes.problems(label) for label in labels), self._classes, segmenter.dtype)
+            ModelTask(model, own, supports[id(own)], self._classes, segmenter.dtype)
             for model, own in zip(segmenter.blend.models, views, strict=True)
         ]
         self.plan = Plan(segmenter.blend.weights_for(len(labels)))

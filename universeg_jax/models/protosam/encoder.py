@@ -75,10 +75,13 @@ class EncodingCache:
 
     Args:
         capacity: most bytes that it holds; it always holds one image.
+
+    Attributes:
+        capacity: as above; it may be changed at any time.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._capacity = capacity
+        self.capacity = capacity
         self._known: OrderedDict[tuple, Any] = OrderedDict()
 
     def of(self, images: np.ndarray, *key: object, compute: Callable[[np.ndarray], Tree]) -> Tree:
@@ -98,7 +101,7 @@ class EncodingCache:
         for key in keys:
             found.append(self._known[key])
             self._known.move_to_end(key)
-        while len(self._known) > 1 and sum(map(_bytes, self._known.values())) > self._capacity:
+        while len(self._known) > 1 and sum(map(_bytes, self._known.values())) > self.capacity:
             self._known.popitem(last=False)
         return computed if len(new) == len(keys) else jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 

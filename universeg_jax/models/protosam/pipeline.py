@@ -124,6 +124,10 @@ class ProtoSAM:
             refined=tuple(refined.tolist()),
         )
 
+    def encode_ahead(self, images: Float[Array, "B H W 3"]) -> None:
+        """Encode images that a task will need; the encodings are kept in the cache of the encoder."""
+        self.encoder(np.asarray(images), embedding=self.config.refinement is not None)
+
     def _support_dice(
         self, images: np.ndarray, truths: np.ndarray, counts: np.ndarray, choice: MaskChoice
     ) -> np.ndarray:
