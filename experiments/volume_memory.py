@@ -1,6 +1,6 @@
 """Measure the memory that a large CT takes: `python -m experiments.volume_memory OUT`.
 
-The command writes a synthetic CT of 512x512x600 int16 voxels and a labelled volume to a temporary folder, and runs
+The command writes a synthetic CT of 512x512x600 int16 voxels and two labelled volumes to a temporary folder, and runs
 `universeg-jax predict` on them in a process of its own. OUT/memory.json holds the peak of its resident memory, and the
 peak of a process that only imports. `--shown` slices have contents; the others are constant and pass quickly. All are
 read, held and written.
@@ -17,8 +17,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from universeg_jax.cli.predict import MODELS
 from universeg_jax.segment.report import environment
-from universeg_jax.weights import shipped
 
 SHAPE = (512, 512, 600)
 IMPORT = "import universeg_jax.cli.predict, universeg_jax.segment.volume_folder, jax; jax.devices()"
@@ -51,7 +51,7 @@ def main() -> None:
     """Run the measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the result")
-    parser.add_argument("--weights", default=shipped.DEFAULT, help="(default: %(default)s)")
+    parser.add_argument("--model", choices=MODELS, default="auto", help="as of predict (default: %(default)s)")
     parser.add_argument("--shown", type=int, default=16, metavar="N", help="slices with contents (default: 16)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -59,20 +59,22 @@ def main() -> None:
         for folder in ("support/images", "support/masks", "scans"):
             (place / folder).mkdir(parents=True)
         middle = SHAPE[2] // 2
-        image, mask = body((256, 256, 64), 8, 56)
-        nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), place / "support" / "images" / "a.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), place / "support" / "masks" / "a.nii.gz")
+        for name_of_volume, start in (("a", 8), ("b", 12)):
+            image, mask = body((256, 256, 64), start, 56)
+            file = f"{name_of_volume}.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), place / "support" / "images" / file)
+            nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), place / "support" / "masks" / file)
         image, _ = body(SHAPE, middle - arguments.shown // 2, middle - arguments.shown // 2 + arguments.shown)
         nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), place / "scans" / "ct.nii.gz")
         del image, mask
-        predict = [sys.executable, "-m", "universeg_jax", "predict", "--weights", arguments.weights]
+        predict = [sys.executable, "-m", "universeg_jax", "predict", "--model", arguments.model]
         predict += ["--modality", "CT", "--quiet", "-s", str(place / "support"), "-i", str(place / "scans")]
         imported = peak([sys.executable, "-c", IMPORT])
         began = time.perf_counter()
         whole = peak([*predict, "-o", str(place / "out")])
         seconds = time.perf_counter() - began
     result = {
-        "command": f"python -m experiments.volume_memory OUT --shown {arguments.shown}",
+        "command": f"python -m experiments.volume_memory OUT --model {arguments.model} --shown {arguments.shown}",
         "voxels": SHAPE,
         "dtype": "int16",
         "megabytes_at_peak": round(whole),
@@ -80,7 +82,7 @@ def main() -> None:
         "megabytes_above_import": round(whole - imported),
         "goal": GOAL,
         "seconds": round(seconds, 1),
-        "weights": arguments.weights,
+        "model": arguments.model,
         **environment(),
     }
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,8 @@ from universeg_jax.segment.planes import Planes
 from universeg_jax.segment.report import environment
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
-from universeg_jax.segment.volume import VolumeTask, fit_volumes
+from universeg_jax.segment.volume import fit_volumes
+from universeg_jax.segment.volume_task import VolumeTask
 
 SIGMAS = (0.0, 0.5, 0.8, 1.2)  # of the Gaussian, in slices
 

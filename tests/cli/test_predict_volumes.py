@@ -55,7 +55,7 @@ def test_masks_lie_over_their_scans_in_their_orientation(task, capsys):
 
 
 def test_a_run_resumes_after_the_last_finished_scan(task, monkeypatch, capsys):
-    from universeg_jax.segment.volume import VolumeTask
+    from universeg_jax.segment.volume_task import VolumeTask
 
     segment = VolumeTask.segment
 
@@ -112,7 +112,7 @@ def test_slices_nobody_labelled_are_left_out(task, model):
 
 
 def test_a_scan_that_changed_is_segmented_again_even_under_its_old_time(task, monkeypatch):
-    from universeg_jax.segment.volume import VolumeTask
+    from universeg_jax.segment.volume_task import VolumeTask
 
     assert predict(task) == 0
     segment, seen = VolumeTask.segment, []

@@ -10,7 +10,7 @@ from universeg_jax.errors import SegmentationWarning
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.volumes import Volume
 from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.segment import auto, labelled_slices
+from universeg_jax.segment import auto, volume
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.volume import LabelledVolume, fit_pictures, fit_volumes
 
@@ -150,7 +150,7 @@ def test_without_protosam_universeg_segments_alone_and_says_so(models):
 
 
 def test_few_slices_are_kept_for_the_model_that_encodes_them(models, monkeypatch):
-    monkeypatch.setattr(labelled_slices, "MOST_ENCODED", 7)
+    monkeypatch.setattr(volume, "MOST_ENCODED", 7)
     task = fit_volumes(models(Intensities(), OnDemand()), labelled(0, 1, 2))
     few, candidates = task.pools[0].models[1].entries, task.pools[0].candidates
     assert len(few) <= 7
@@ -158,3 +158,6 @@ def test_few_slices_are_kept_for_the_model_that_encodes_them(models, monkeypatch
     assert candidates.shown[:, few].any(axis=1).all()
     assert len(task.pools[0].models[0].entries) == 30
     assert task.segment(labelled(5)[0].image).mask.any()
+    pools = fit_volumes(models(Intensities(), OnDemand()), labelled(0, 1, 2), axis="all").pools
+    assert sum(len(pool.models[1].entries) for pool in pools) <= 7
+    assert len({id(pool.plan) for pool in pools}) == 1

@@ -15,7 +15,7 @@ from universeg_jax.segment.slice_models import takes_many
 
 MOST = 512  # labelled slices in memory
 FEWEST = 8  # slices of one volume that are kept in any case
-MOST_ENCODED = 48  # labelled slices whose encodings are kept: 13 MB each with LiteMedSAM
+MOST_ENCODED = 32  # labelled slices whose encodings are kept: 10 MB each with LiteMedSAM
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,7 @@ def read_slices(
     *,
     modality: str,
     labelled_only: bool,
+    encoded: int = MOST_ENCODED,
 ) -> Iterator[LabelledSlice]:
     """Cut labelled volumes, one after the other, and keep slices at even distances and the largest of each class.
 
@@ -54,10 +55,11 @@ def read_slices(
         volumes: read one at a time.
         modality: of all volumes; "" if unknown.
         labelled_only: leave out slices without any label: nobody may have looked at them.
+        encoded: slices of all volumes that are prepared for models that keep their encodings.
     """
     most = max(FEWEST, min(choice.pool, MOST // max(1, len(volumes))))
     models = segmenter.blend.models
-    encoded = shares(len(volumes), MOST_ENCODED).tolist()
+    numbers = shares(len(volumes), encoded).tolist()
     for subject in range(len(volumes)):
         labelled = volumes[subject]
         planes = Planes.of(labelled.image, axis)
@@ -66,7 +68,7 @@ def read_slices(
         pixels = SquarePixels.of(images.shape[1:], planes.spacing[1:])
         areas = [np.bincount(plane.ravel(), minlength=1) for plane in labels]
         kept, largest = _kept(areas, most, labelled_only)
-        few = _few(kept, largest, encoded[subject], subject)
+        few = _few(kept, largest, numbers[subject], subject)
         if all(takes_many(model) for model in models):
             kept = few
         chosen = set(few)

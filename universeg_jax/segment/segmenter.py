@@ -21,7 +21,7 @@ from universeg_jax.segment.recent_views import RecentViews
 from universeg_jax.segment.task import Task
 
 if TYPE_CHECKING:
-    from universeg_jax.segment.volume import VolumeTask
+    from universeg_jax.segment.volume_task import VolumeTask
 
 One = InContextModel | str | os.PathLike
 Models = One | Blend | Sequence[One]

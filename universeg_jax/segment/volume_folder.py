@@ -20,7 +20,8 @@ from universeg_jax.segment.folder import evenly
 from universeg_jax.segment.planes import Planes, square_slice
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
-from universeg_jax.segment.volume import VolumeTask, fit_volumes
+from universeg_jax.segment.volume import fit_volumes
+from universeg_jax.segment.volume_task import VolumeTask
 from universeg_jax.util.files import content_digest, temporary_folder
 from universeg_jax.util.json_files import read_json, write_json
 
