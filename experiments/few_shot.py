@@ -33,11 +33,10 @@ def main() -> None:
     )
     parser.add_argument(
         "--slices",
-        type=int,
         nargs="+",
-        default=[0],
-        metavar="N",
-        help="support slices of both models: 0 for one of each third, N for the N nearest in height (default: 0)",
+        default=["thirds"],
+        metavar="CHOICE",
+        help="support slices of both models: thirds, all, or N for the N nearest in height (default: thirds)",
     )
     parser.add_argument(
         "--propagate", action="store_true", help="also segment slices that stay empty from their neighbours in the scan"
@@ -69,24 +68,20 @@ def main() -> None:
 
 def methods(arguments: argparse.Namespace) -> list:
     """Return each model with each choice of slices, the mean of both models, and each with filters."""
-    from universeg_jax.evaluate.few_shot.methods import (
-        InContextSlices,
-        NearestInHeight,
-        PartOfOrgan,
-        WholeVolume,
-    )
+    from universeg_jax.evaluate.few_shot.methods import InContextSlices, WholeVolume
     from universeg_jax.evaluate.few_shot.propagation import Propagation
+    from universeg_jax.evaluate.few_shot.support_choice import support_choice
 
     networks = [network(arguments, name) for name in MODELS if name in arguments.models]
-    found, plain = [], []
-    for number in arguments.slices:
-        choice = PartOfOrgan() if number == 0 else NearestInHeight(number)
-        plain.append([InContextSlices(*both, choice, digest) for *both, digest in networks])
-        found += with_mean([stored(arguments, method) for method in plain[-1]])
-    found += [WholeVolume(method) for method in found]
-    if arguments.propagate:
-        first, second = found[-1], with_mean(plain[-1])[-1]
-        found.append(stored(arguments, Propagation(first, second)))
+    found = []
+    for words in arguments.slices:
+        choice = support_choice(words)
+        plain = [InContextSlices(*both, choice, digest) for *both, digest in networks]
+        methods = with_mean([stored(arguments, method) for method in plain])
+        volumes = [WholeVolume(method) for method in methods]
+        found += [*methods, *volumes]
+        if arguments.propagate:
+            found.append(stored(arguments, Propagation(volumes[-1], with_mean(plain)[-1])))
     return found
 
 

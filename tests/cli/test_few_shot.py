@@ -22,7 +22,7 @@ OPTIONS = ("--folds", "2", "--modality", "MR", "-q")
 
 
 def test_the_command_writes_tables(scans):
-    assert run(scans, *OPTIONS, "--organs", "1", "--blend", "other", "--blend-nearest", "2", "--whole-volume") == 0
+    assert run(scans, *OPTIONS, "--organs", "1", "--blend", "other", "--blend-slices", "2", "--whole-volume") == 0
     out = scans.parent / "out"
     assert {file.name for file in out.iterdir()} == {"few_shot.jsonl", "few_shot.json", "few_shot.md", "few_shot.tex"}
     results = json.loads((out / "few_shot.json").read_text())
@@ -44,9 +44,9 @@ def test_the_command_resumes(scans, capsys):
     ("options", "message"),
     [
         (("--draws", "2"), "--draws: is no option of --protocol few-shot"),
-        (("--blend-nearest", "2"), "need --blend WEIGHTS"),
+        (("--blend-slices", "2"), "need --blend WEIGHTS"),
         (("--window", "5", "5"), "window=(5, 5): pass two finite intensities"),
-        (("--nearest", "0"), "--nearest 0: pass 1 or more"),
+        (("--support-slices", "0"), "support slices 0: pass thirds, all, or a number from 1"),
         (("--only-folds", "5"), "only=(5,): pass numbers of folds from 0 to 4"),
         (("--features", "open-v4"), "--features open-v4: pass a SAM or a DINOv2, and a SAM as --weights"),
         (("--organs", "heart"), "organs heart: shown by no scan; there are 1, 2"),
@@ -58,5 +58,5 @@ def test_unusable_options(scans, capsys, options, message):
 
 
 def test_options_of_the_protocol_need_it(scans, capsys):
-    code = main(["evaluate", str(scans), "-o", str(scans.parent / "out"), "--nearest", "2", "-q"])
-    assert "--nearest: needs --protocol few-shot" in refused(capsys, code)
+    code = main(["evaluate", str(scans), "-o", str(scans.parent / "out"), "--support-slices", "2", "-q"])
+    assert "--support-slices: needs --protocol few-shot" in refused(capsys, code)

@@ -14,9 +14,9 @@ FEW_SHOT = {
     "crop": 0,
     "only_folds": None,
     "seeds": 1,
-    "nearest": None,
+    "support_slices": "thirds",
     "blend": None,
-    "blend_nearest": None,
+    "blend_slices": "thirds",
     "blend_weight": 1.0,
     "whole_volume": False,
     "encodings": None,
@@ -63,13 +63,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices to average (default: 1)")
     group.add_argument(
-        "--nearest",
-        type=int,
-        metavar="N",
-        help="show the N support slices nearest in height (default: one slice for each third of the organ)",
+        "--support-slices",
+        default="thirds",
+        metavar="CHOICE",
+        help="thirds: one support slice for each third of the organ; N: the N nearest in height; all: every slice, "
+        "nearer ones with larger weights (default: %(default)s)",
     )
     group.add_argument("--blend", metavar="WEIGHTS", help="also average the probabilities with these weights")
-    group.add_argument("--blend-nearest", type=int, metavar="N", help="as --nearest, for the weights of --blend")
+    group.add_argument(
+        "--blend-slices", default="thirds", metavar="CHOICE", help="as --support-slices, for the weights of --blend"
+    )
     group.add_argument(
         "--blend-weight", type=float, default=1.0, metavar="W", help="weight of --blend in the mean (default: 1)"
     )
@@ -125,8 +128,8 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing, own_output
 
     refuse(arguments, IN_CONTEXT, "is no option of --protocol few-shot; leave it out")
-    if arguments.blend is None and (arguments.blend_nearest is not None or arguments.blend_weight != 1.0):
-        raise InputError("--blend-nearest, --blend-weight: need --blend WEIGHTS; add that, or leave them out")
+    if arguments.blend is None and (arguments.blend_slices != "thirds" or arguments.blend_weight != 1.0):
+        raise InputError("--blend-slices, --blend-weight: need --blend WEIGHTS; add that, or leave them out")
     protocol = FewShotProtocol(
         folds=5 if arguments.folds is None else arguments.folds,
         only=None if arguments.only_folds is None else tuple(arguments.only_folds),
@@ -166,7 +169,7 @@ def _methods(arguments: argparse.Namespace) -> list:
 
     methods = [_first_method(arguments)]
     if arguments.blend is not None:
-        methods.append(_method(_model(arguments.blend), arguments.blend, arguments.blend_nearest, arguments.encodings))
+        methods.append(_method(_model(arguments.blend), arguments.blend, arguments.blend_slices, arguments.encodings))
         methods.append(MeanOfMethods(tuple(methods), (1.0, arguments.blend_weight)))
     if not arguments.whole_volume:
         return methods
@@ -182,7 +185,7 @@ def _first_method(arguments: argparse.Namespace):
 
     if arguments.adapt is None:
         model = _model(arguments.weights, arguments.features)
-        return _method(model, arguments.weights, arguments.nearest, arguments.encodings)
+        return _method(model, arguments.weights, arguments.support_slices, arguments.encodings)
     arguments.extra = "train"  # the extra that an error names
     from universeg_jax.models.dinov2 import DINOv2
     from universeg_jax.models.sam.model import SAM
@@ -218,7 +221,7 @@ def _adapted_method(arguments: argparse.Namespace, network):
     if not isinstance(sam, SAM):
         raise InputError(f"--weights {arguments.weights}: belong to a {type(sam).__name__}; pass a SAM")
     model = ProtoSAM(sam, features=extractor_of(network))
-    return _method(model, arguments.weights, arguments.nearest, None)
+    return _method(model, arguments.weights, arguments.support_slices, None)
 
 
 def _model(weights: str, features: str | None = None):
@@ -239,18 +242,16 @@ def _model(weights: str, features: str | None = None):
     return ProtoSAM(sam, features=extractor_of(network))
 
 
-def _method(model, weights: str, nearest: int | None, encodings: Path | None):
+def _method(model, weights: str, slices: str, encodings: Path | None):
     """Return a method that shows a model the support slices."""
-    from universeg_jax.errors import InputError
     from universeg_jax.evaluate.few_shot.encodings import store_encodings
-    from universeg_jax.evaluate.few_shot.methods import InContextSlices, NearestInHeight, PartOfOrgan
+    from universeg_jax.evaluate.few_shot.methods import InContextSlices
+    from universeg_jax.evaluate.few_shot.support_choice import support_choice
     from universeg_jax.evaluate.methods import digest
     from universeg_jax.models.protosam.pipeline import ProtoSAM
 
-    if nearest is not None and nearest < 1:
-        raise InputError(f"--nearest {nearest}: pass 1 or more")
+    choice = support_choice(slices)
     model_digest = digest(model)
     if isinstance(model, ProtoSAM):
         store_encodings(model, encodings, capacity=CACHE)
-    choice = PartOfOrgan() if nearest is None else NearestInHeight(nearest)
     return InContextSlices(model, Path(weights).name, choice, model_digest)

@@ -5,7 +5,8 @@ from tests.helpers.painting_sam import PaintingSAM
 from tests.helpers.stacks import stack
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.few_shot.encodings import StoredEncoder, store_encodings
-from universeg_jax.evaluate.few_shot.methods import InContextSlices, PartOfOrgan
+from universeg_jax.evaluate.few_shot.methods import InContextSlices
+from universeg_jax.evaluate.few_shot.support_choice import PartOfOrgan
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.models.protosam.encoder import Encoded
 from universeg_jax.models.protosam.pipeline import ProtoSAM

@@ -7,12 +7,11 @@ from universeg_jax.errors import InputError
 from universeg_jax.evaluate.few_shot.methods import (
     InContextSlices,
     MeanOfMethods,
-    NearestInHeight,
-    PartOfOrgan,
     WholeVolume,
-    largest_body,
+    main_body,
     smooth_across,
 )
+from universeg_jax.evaluate.few_shot.support_choice import AllSlices, NearestInHeight, PartOfOrgan
 
 SUPPORT, QUERY = stack("a", seed=1).organ("rod"), stack("b", seed=2).organ("ball")
 
@@ -42,6 +41,16 @@ def test_the_nearest_slices_are_shown_in_their_order():
     assert {len(shown) for shown in model.shown} == {3}
     first = np.stack(model.shown[0])[..., 0]
     np.testing.assert_allclose(first, SUPPORT.images[:3], atol=1e-6)
+
+
+def test_all_slices_are_one_task_and_nearer_ones_weigh_more():
+    model = Recorder()
+    InContextSlices(model, "one", AllSlices()).segment(SUPPORT, QUERY)
+    assert [len(shown) for shown in model.shown] == [len(SUPPORT)]
+    weights = AllSlices().weights(SUPPORT, QUERY)
+    assert weights.shape == (len(QUERY), len(SUPPORT))
+    np.testing.assert_allclose(weights[0], np.linspace(2, 1, len(SUPPORT)))
+    assert weights[-1].argmax() == len(SUPPORT) - 1
 
 
 def test_each_slice_has_the_result_of_its_own_support():
@@ -88,16 +97,24 @@ def test_smoothing_counts_gaps_and_keeps_constants():
     assert smooth_across(impulse, slices, sigma=0) is impulse
 
 
-def test_the_largest_body_is_kept_over_slices():
+def test_one_body_is_kept_over_slices():
     masks = np.zeros((3, 6, 6), bool)
     masks[:, :2, :2] = True
     masks[1, 4:, 4:] = True
-    kept = largest_body(masks, [3, 4, 5])
+    kept = main_body(masks, [3, 4, 5])
     assert kept[:, :2, :2].all()
     assert not kept[:, 4:, 4:].any()
-    apart = largest_body(masks, [0, 1, 9])  # a gap separates
+    apart = main_body(masks, [0, 1, 9])  # a gap separates
     assert not apart[2].any()
-    assert not largest_body(np.zeros_like(masks), [0, 1, 2]).any()
+    assert not main_body(np.zeros_like(masks), [0, 1, 2]).any()
+
+
+def test_a_body_through_many_slices_is_kept_not_a_wider_one():
+    masks = np.zeros((6, 8, 8), bool)
+    masks[:, 0, :2] = True
+    masks[0, 3:, 3:] = True  # 25 pixels in one slice, the other has 12 in six
+    kept = main_body(masks, range(6))
+    np.testing.assert_array_equal(kept.sum(axis=(1, 2)), 2)
 
 
 def test_whole_volumes_lose_what_lies_apart():

@@ -4,8 +4,9 @@ import numpy as np
 
 from tests.helpers.stacks import Intensity, stack
 from tests.helpers.stand_in import Brightness
-from universeg_jax.evaluate.few_shot.methods import InContextSlices, PartOfOrgan
+from universeg_jax.evaluate.few_shot.methods import InContextSlices
 from universeg_jax.evaluate.few_shot.propagation import Propagation
+from universeg_jax.evaluate.few_shot.support_choice import PartOfOrgan
 from universeg_jax.evaluate.metrics import dice
 
 SUPPORT, QUERY = (stack(name, seed=seed).organ("ball") for name, seed in (("a", 1), ("b", 2)))

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from universeg_jax.data.stacks import OrganSlices
 from universeg_jax.errors import InputError, SegmentationWarning
-from universeg_jax.evaluate.few_shot.folds import nearest_slices, part_of_slices, part_slices
+from universeg_jax.evaluate.few_shot.support_choice import SupportChoice
 from universeg_jax.evaluate.methods import digest
 from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
@@ -41,53 +41,6 @@ class FewShotMethod(Protocol):
             query: slices to segment. The masks are not used; the slice numbers give the position in the organ.
         """
         ...
-
-
-class SupportChoice(Protocol):
-    """A rule that chooses support slices for each query slice.
-
-    Attributes:
-        name: name in tables.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    def choose(self, support: OrganSlices, query: OrganSlices) -> list[tuple[int, ...]]:
-        """Return indices of support slices for each query slice."""
-        ...
-
-
-@dataclass(frozen=True)
-class PartOfOrgan:
-    """The middle slice of the part of the organ that a query slice lies in (SSL-ALPNet)."""
-
-    parts: int = 3
-
-    @property
-    def name(self) -> str:
-        return f"slice of its {self.parts} parts"
-
-    def choose(self, support: OrganSlices, query: OrganSlices) -> list[tuple[int, ...]]:
-        """Return one support slice for each query slice."""
-        middle = part_slices(len(support), parts=self.parts)
-        return [(middle[part],) for part in part_of_slices(query.slices, parts=self.parts)]
-
-
-@dataclass(frozen=True)
-class NearestInHeight:
-    """The support slices nearest in height within the organ."""
-
-    number: int = 5
-
-    @property
-    def name(self) -> str:
-        return f"{self.number} nearest slices"
-
-    def choose(self, support: OrganSlices, query: OrganSlices) -> list[tuple[int, ...]]:
-        """Return up to `number` support slices for each query slice, in their order in the scan."""
-        nearest = nearest_slices(support.slices, query.slices, number=self.number)
-        return [tuple(sorted(indices.tolist())) for indices in nearest]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +80,16 @@ class InContextSlices:
     def _segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
         # Slices are in [0,1] already; scaling each one again would undo the scaling by the whole scan.
         segmenter = Segmenter(self.model, window=(0, 1))
-        choices = self.choice.choose(support, query)
+        weights = self.choice.weights(support, query)
         probability = np.zeros(query.images.shape, np.float32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SegmentationWarning)  # scores say how good the result is
-            for chosen in dict.fromkeys(choices):
-                same = [i for i, other in enumerate(choices) if other == chosen]
-                task = cast(Task, segmenter.fit(list(support.images[list(chosen)]), list(support.masks[list(chosen)])))
-                probability[same] = np.stack(list(task.predict_proba(list(query.images[same]))))
+            for shown in np.unique(weights > 0, axis=0)[::-1]:  # from the first support slices on
+                same = (weights > 0) == shown
+                targets, chosen = np.flatnonzero(same.all(axis=1)), np.flatnonzero(shown)
+                task = cast(Task, segmenter.fit(list(support.images[chosen]), list(support.masks[chosen])))
+                maps = task.predict_proba(list(query.images[targets]), support=weights[np.ix_(targets, chosen)])
+                probability[targets] = np.stack(list(maps))
         return probability
 
 
@@ -172,12 +127,12 @@ class MeanOfMethods:
 
 @dataclass(frozen=True, eq=False)
 class WholeVolume:
-    """Use the neighbourhood of slices: smooth probabilities across slices, and keep the largest body in 3-D.
+    """Use the neighbourhood of slices: smooth probabilities across slices, and keep the main body in 3-D.
 
     Args:
         method: makes the probabilities.
         sigma: deviation of the Gaussian across slices, in slices; 0 for none. Chosen on scans with 7.7 mm slices.
-        largest: keep the largest connected component of the organ.
+        largest: keep the main connected component of the organ (`main_body`).
         threshold: of the probabilities, for the components.
     """
 
@@ -192,14 +147,14 @@ class WholeVolume:
 
     @property
     def identity(self) -> str:
-        return f"{self.method.identity}, sigma {self.sigma:g}, largest {self.largest}"
+        return f"{self.method.identity}, sigma {self.sigma:g}, main body {self.largest}"
 
     def segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
         """Return the probability of the organ in each query slice."""
         probability = smooth_across(self.method.segment(support, query), query.slices, sigma=self.sigma)
         if not self.largest:
             return probability
-        return np.where(largest_body(probability > self.threshold, query.slices), probability, 0)
+        return np.where(main_body(probability > self.threshold, query.slices), probability, 0)
 
 
 def smooth_across(
@@ -219,13 +174,18 @@ def smooth_across(
     return np.einsum("mn,nhw->mhw", weights.astype(np.float32), probability)
 
 
-def largest_body(masks: np.ndarray, slices: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Keep the largest connected component of masks (n,H,W), with diagonal neighbours. Slices with gaps separate."""
+def main_body(masks: np.ndarray, slices: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Keep one connected component of masks (n,H,W), with diagonal neighbours. Slices with gaps separate.
+
+    It is the component with the largest sum over slices of the square root of its area. A body that runs through many
+    slices is kept, not a wider one that fills few: the organ is in every slice of the protocol.
+    """
     places = np.asarray(slices)
     places = places - places[0]
     stack = np.zeros((places[-1] + 1, *masks.shape[1:]), bool)
     stack[places] = masks
     found, number = ndimage.label(stack, np.ones((3, 3, 3)))
     if number > 1:
-        stack = found == 1 + np.bincount(found.ravel())[1:].argmax()
+        areas = np.stack([np.bincount(plane.ravel(), minlength=number + 1) for plane in found])
+        stack = found == 1 + np.sqrt(areas[:, 1:]).sum(axis=0).argmax()
     return stack[places]

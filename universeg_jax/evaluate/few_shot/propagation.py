@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from universeg_jax.data.stacks import OrganSlices
-from universeg_jax.evaluate.few_shot.methods import FewShotMethod, largest_body
+from universeg_jax.evaluate.few_shot.methods import FewShotMethod, main_body
 
 THRESHOLD = 0.5
 """Probability above which a pixel belongs to a mask that is propagated."""
@@ -14,7 +14,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Propagation:
-    """A method whose largest body is continued, slice by slice, into the slices where it found nothing.
+    """A method whose main body is continued, slice by slice, into the slices where it found nothing.
 
     The protocol segments slices that show the organ only, so an empty mask is a known error.
 
@@ -37,7 +37,7 @@ class Propagation:
     def segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
         """Return the probability of the organ in each query slice."""
         probability = self.first.segment(support, query)
-        masks = np.asarray(largest_body(probability > THRESHOLD, query.slices))
+        masks = np.asarray(main_body(probability > THRESHOLD, query.slices))
         probability = np.asarray(np.where(masks, probability, np.minimum(probability, THRESHOLD)))
         sources = masks.any(axis=(1, 2))
         waiting = [int(index) for index in np.flatnonzero(~sources)]
