@@ -41,12 +41,17 @@ def main() -> None:
     parser.add_argument(
         "--propagate", action="store_true", help="also segment slices that stay empty from their neighbours in the scan"
     )
+    parser.add_argument(
+        "--match", action="store_true", help="match the brightness of the labelled slices to each query scan"
+    )
     parser.add_argument("--folds", type=int, nargs="+", metavar="N", help="only these folds, from 0 (default: all)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="support choices (default: 1)")
     parser.add_argument(
         "--so-far", action="store_true", help="write tables of the measurements in OUT, measure nothing"
     )
     arguments = parser.parse_args()
+    if arguments.match and "protosam" not in arguments.models:
+        parser.error("--match: needs the encoder of ProtoSAM; add protosam to --models")
     keep_compiled_code()
 
     from universeg_jax.data.stacks import read_stacks
@@ -68,6 +73,7 @@ def main() -> None:
 
 def methods(arguments: argparse.Namespace) -> list:
     """Return each model with each choice of slices, the mean of both models, and each with filters."""
+    from universeg_jax.evaluate.few_shot.brightness import MatchedBrightness
     from universeg_jax.evaluate.few_shot.methods import InContextSlices, WholeVolume
     from universeg_jax.evaluate.few_shot.propagation import Propagation
     from universeg_jax.evaluate.few_shot.support_choice import support_choice
@@ -77,7 +83,10 @@ def methods(arguments: argparse.Namespace) -> list:
     for words in arguments.slices:
         choice = support_choice(words)
         plain = [InContextSlices(*both, choice, digest) for *both, digest in networks]
-        methods = with_mean([stored(arguments, method) for method in plain])
+        methods = [stored(arguments, method) for method in plain]
+        if arguments.match:  # outside the store: slices that stay as they are have the stored result
+            methods = [MatchedBrightness(method, networks[0][0]) for method in methods]
+        methods = with_mean(methods)
         volumes = [WholeVolume(method) for method in methods]
         found += [*methods, *volumes]
         if arguments.propagate:

@@ -48,6 +48,7 @@ def test_the_command_resumes(scans, capsys):
         (("--window", "5", "5"), "window=(5, 5): pass two finite intensities"),
         (("--support-slices", "0"), "support slices 0: pass thirds, all, or a number from 1"),
         (("--only-folds", "5"), "only=(5,): pass numbers of folds from 0 to 4"),
+        (("--match-brightness",), "--match-brightness: needs a SAM, but open-v4 is a Brightness"),
         (("--features", "open-v4"), "--features open-v4: pass a SAM or a DINOv2, and a SAM as --weights"),
         (("--organs", "heart"), "organs heart: shown by no scan; there are 1, 2"),
         (("--folds", "9"), "folds=9: pass 2 to 4 for 4 scans"),

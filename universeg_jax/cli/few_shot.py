@@ -22,6 +22,7 @@ FEW_SHOT = {
     "encodings": None,
     "features": None,
     "adapt": None,
+    "match_brightness": False,
 }
 """Options of this protocol with their defaults."""
 
@@ -84,6 +85,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--encodings", type=Path, metavar="FOLDER", help="keep encoded slices there, 14 MB each, for further runs"
+    )
+    group.add_argument(
+        "--match-brightness",
+        action="store_true",
+        help="darken or brighten the labelled slices by 2 if the encoder of ProtoSAM finds that more like a query scan",
     )
     group.add_argument(
         "--whole-volume",
@@ -169,7 +175,8 @@ def _methods(arguments: argparse.Namespace) -> list:
 
     methods = [_first_method(arguments)]
     if arguments.blend is not None:
-        methods.append(_method(_model(arguments.blend), arguments.blend, arguments.blend_slices, arguments.encodings))
+        blend = _model(arguments.blend)
+        methods.append(_method(arguments, blend, arguments.blend, arguments.blend_slices, arguments.encodings))
         methods.append(MeanOfMethods(tuple(methods), (1.0, arguments.blend_weight)))
     if not arguments.whole_volume:
         return methods
@@ -185,7 +192,7 @@ def _first_method(arguments: argparse.Namespace):
 
     if arguments.adapt is None:
         model = _model(arguments.weights, arguments.features)
-        return _method(model, arguments.weights, arguments.support_slices, arguments.encodings)
+        return _method(arguments, model, arguments.weights, arguments.support_slices, arguments.encodings)
     arguments.extra = "train"  # the extra that an error names
     from universeg_jax.models.dinov2 import DINOv2
     from universeg_jax.models.sam.model import SAM
@@ -221,7 +228,7 @@ def _adapted_method(arguments: argparse.Namespace, network):
     if not isinstance(sam, SAM):
         raise InputError(f"--weights {arguments.weights}: belong to a {type(sam).__name__}; pass a SAM")
     model = ProtoSAM(sam, features=extractor_of(network))
-    return _method(model, arguments.weights, arguments.support_slices, None)
+    return _method(arguments, model, arguments.weights, arguments.support_slices, None)
 
 
 def _model(weights: str, features: str | None = None):
@@ -242,8 +249,14 @@ def _model(weights: str, features: str | None = None):
     return ProtoSAM(sam, features=extractor_of(network))
 
 
-def _method(model, weights: str, slices: str, encodings: Path | None):
-    """Return a method that shows a model the support slices."""
+def _method(arguments: argparse.Namespace, model, weights: str, slices: str, encodings: Path | None):
+    """Return a method that shows a model the support slices, in their brightness or a matched one.
+
+    Raises:
+        InputError: --match-brightness was given, and the model is no ProtoSAM.
+    """
+    from universeg_jax.errors import InputError
+    from universeg_jax.evaluate.few_shot.brightness import MatchedBrightness
     from universeg_jax.evaluate.few_shot.encodings import store_encodings
     from universeg_jax.evaluate.few_shot.methods import InContextSlices
     from universeg_jax.evaluate.few_shot.support_choice import support_choice
@@ -254,4 +267,9 @@ def _method(model, weights: str, slices: str, encodings: Path | None):
     model_digest = digest(model)
     if isinstance(model, ProtoSAM):
         store_encodings(model, encodings, capacity=CACHE)
-    return InContextSlices(model, Path(weights).name, choice, model_digest)
+    method = InContextSlices(model, Path(weights).name, choice, model_digest)
+    if not arguments.match_brightness:
+        return method
+    if not isinstance(model, ProtoSAM):
+        raise InputError(f"--match-brightness: needs a SAM, but {weights} is a {type(model).__name__}; leave it out")
+    return MatchedBrightness(method, model)
