@@ -5,6 +5,7 @@ suppressed in one scan only. Features of the right brightness resemble each othe
 """
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from universeg_jax.evaluate.few_shot.folds import part_slices
 from universeg_jax.evaluate.few_shot.methods import FewShotMethod
 from universeg_jax.models.protosam.alp import unit
 from universeg_jax.models.protosam.pipeline import ProtoSAM
+from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.shapes import Float
 
@@ -91,7 +93,7 @@ class MatchedBrightness:
         return pixels[np.ix_(rows, columns)] > DARK
 
     def _pixels(self, image: np.ndarray) -> np.ndarray:
-        return np.asarray(Segmenter(self.model, window=(0, 1)).view(image).pixels)
+        return np.asarray(Segmenter(cast(InContextModel, self.model), window=(0, 1)).view(image).pixels)
 
 
 def brighter(slices: OrganSlices, factor: float) -> OrganSlices:
