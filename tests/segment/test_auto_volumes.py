@@ -113,6 +113,14 @@ def test_one_labelled_volume_follows_the_training_sets(models):
     assert task.segment(labelled(5)[0].image).predicted_dice is None
 
 
+def test_a_known_choice_is_taken_over(models):
+    segmenter, first = models(Intensities(), OnDemand()), labelled(0)[0]
+    known = fit_volumes(segmenter, [first]).choice
+    images = [one.image.voxels for one in labelled(0, 1)]
+    labels = [one.labels for one in labelled(0, 1)]
+    assert segmenter.fit(images, labels, axis=2, choice=known).choice is known
+
+
 def test_pictures_choose_for_volumes_too(models):
     images, labels = zip(*((scene(i)[0][:, :, 5].T, scene(i)[1][:, :, 5].T) for i in range(4)), strict=True)
     task = fit_pictures(models(Blind(), OnDemand()), images, labels, list("abcd"))

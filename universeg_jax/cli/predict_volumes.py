@@ -136,6 +136,7 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
         # The page may have labelled a part of the slices; nobody may have looked at those without a label.
         labelled_slices = arguments.labelled_slices or (arguments.support / LABELLING).is_dir()
         segmenter = load()
+        segmenter.progress = not arguments.quiet
         settings = {
             "model": model,
             "weights": weights,

@@ -118,7 +118,7 @@ class Segmenter:
         if axis is not None or spacing is not None or (is_list(images) and any(isinstance(i, Volume) for i in images)):
             from universeg_jax.segment.volume import fit_arrays  # it is built on this module
 
-            return fit_arrays(self, images, labels, axis=axis, spacing=spacing, names=names)
+            return fit_arrays(self, images, labels, axis=axis, spacing=spacing, names=names, known=choice)
         images, names = entries(images, names, kind="support image")
         labels, _ = entries(labels, None, kind="label")
         if len(images) != len(labels):

@@ -56,6 +56,11 @@ class SlicePool:
         # Slices are compared as a model sees them that has all of them.
         self._comparing = max(range(len(self.models)), key=lambda m: len(self.models[m].entries))
 
+    @property
+    def progress(self) -> bool:
+        """True if the segmenter shows progress bars."""
+        return self._segmenter.progress
+
     def _models(self, slices: Sequence[LabelledSlice], values: np.ndarray) -> list[SliceModel]:
         """Give the slices to each model. Models that prepare images alike share arrays."""
         supports: dict[tuple[int, ...], Support] = {}

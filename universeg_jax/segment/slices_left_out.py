@@ -1,6 +1,7 @@
 """Segment labelled slices from the slices of other volumes, to measure methods on a task of volumes itself."""
 
 import numpy as np
+from tqdm import tqdm
 
 from universeg_jax.segment.forecast import Certainty
 from universeg_jax.segment.labelled_slices import shares
@@ -50,7 +51,8 @@ class SlicesLeftOut:
         if model not in self._known:
             # All models segment a slice in turn, so that those that share an encoder encode it once.
             found: list[list[np.ndarray]] = [[] for _ in self._pool.models]
-            for entry in self.entries:
+            hidden = not self._pool.progress
+            for entry in tqdm(self.entries, "comparing networks", unit="slice", delay=1, disable=hidden, leave=False):
                 position = self._pool.candidates.positions[entry]
                 positions = None if np.isnan(position) else np.array([position])
                 allowed = self._pool.candidates.subjects != self._pool.candidates.subjects[entry]

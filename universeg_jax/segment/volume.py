@@ -10,6 +10,7 @@ from universeg_jax.errors import InputError, SegmentationWarning, listing
 from universeg_jax.io.mask_values import check_class_count, check_same_marks
 from universeg_jax.io.volume_folder import LabelledVolume
 from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, values_of
+from universeg_jax.segment.auto import Choice
 from universeg_jax.segment.labelled_slices import MOST_ENCODED, LabelledSlice, picture_slices, read_slices
 from universeg_jax.segment.planes import Planes, as_volume, coarsest_axis
 from universeg_jax.segment.postprocess import Cleaning
@@ -31,6 +32,7 @@ def fit_volumes(
     labelled_slices: bool = False,
     threshold: float = 0.5,
     cleaning: Cleaning | None = None,
+    known: Choice | None = None,
 ) -> VolumeTask:
     """Take in labelled volumes; nothing is trained.
 
@@ -44,6 +46,7 @@ def fit_volumes(
         labelled_slices: leave out slices without a label, of volumes that are labelled in part.
         threshold: probability that a class must exceed.
         cleaning: what is removed from masks.
+        known: of an automatic segmenter, a choice to take over; None chooses anew.
 
     Raises:
         InputError: no volumes, labels of one value, unknown axes.
@@ -77,7 +80,7 @@ def fit_volumes(
         pools.append(SlicePool(segmenter, one, slices, values, choice, per_slice=False))
     task = VolumeTask(values, pools, modality, threshold=threshold, cleaning=cleaning or Cleaning())
     if segmenter.automatic:
-        task.choose()
+        task.choose(known)
     return task
 
 
@@ -89,6 +92,7 @@ def fit_arrays(
     axis: int | str | None = None,
     spacing: Sequence[float] | None = None,
     names: Sequence[str] | None = None,
+    known: Choice | None = None,
 ) -> VolumeTask:
     """Take in volumes in memory; `Segmenter.fit` calls this.
 
@@ -99,6 +103,7 @@ def fit_arrays(
         axis: of arrays, the axis to cut along, 0 by default; of volumes, one of `AXES` or "all".
         spacing: millimetres per voxel of arrays, one for all; None for cubes.
         names: of the volumes, for messages.
+        known: as in `fit_volumes`.
 
     Raises:
         InputError: unlike numbers or shapes, or an axis that does not fit.
@@ -122,7 +127,9 @@ def fit_arrays(
         labelled.append(
             LabelledVolume(image, class_labels(replace(image, name=f"the label of {name}", voxels=label)).voxels)
         )
-    task = fit_volumes(segmenter, labelled, axis=(None if axis is None else str(axis)) if placed else "axial")
+    task = fit_volumes(
+        segmenter, labelled, axis=(None if axis is None else str(axis)) if placed else "axial", known=known
+    )
     task._arrays = (number, spacing)
     return task
 

@@ -59,9 +59,13 @@ class VolumeTask:
         self._threshold, self._cleaning = threshold, cleaning
         self._arrays: tuple[int, Sequence[float]] | None = None  # axis and spacing of labelled arrays
 
-    def choose(self) -> Choice:
-        """Choose the plan by segmenting labelled slices from other volumes, for a task of an automatic segmenter."""
-        self.choice = choose_slice_plan(self.pools[0])
+    def choose(self, known: Choice | None = None) -> Choice:
+        """Choose the plan by segmenting labelled slices from other volumes, for a task of an automatic segmenter.
+
+        Args:
+            known: a choice for a task of the same segmenter with fewer of these volumes; it is taken over.
+        """
+        self.choice = choose_slice_plan(self.pools[0]) if known is None else known
         for pool in self.pools:
             pool.plan = self.choice.plan
         return self.choice
