@@ -6,6 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from universeg_jax.cli.shared import add_overwrite, add_quiet, add_weights
+from universeg_jax.weights import shipped
 
 
 def add_parser(subparsers) -> None:
@@ -23,7 +24,11 @@ def add_parser(subparsers) -> None:
         metavar="DIR",
         help="folder to write (default: %(default)s)",
     )
-    add_weights(parser)
+    add_weights(
+        parser,
+        help="name or path of weights (default: the automatic choice of `predict`; for volumes open-v4, the fastest)",
+        default=None,
+    )
     add_overwrite(parser)
     add_quiet(parser)
     parser.set_defaults(run=run)
@@ -38,8 +43,17 @@ def run(arguments: argparse.Namespace) -> None:
     # Imported here so that --help need not wait for JAX.
     from universeg_jax.io.overview import write_overview
     from universeg_jax.io.task_folder import find_targets, read_support
+    from universeg_jax.segment.auto import AUTO
     from universeg_jax.segment.folder import Options, make_section, output_files, predict_targets
-    from universeg_jax.segment.report import dice_table, environment, task_report, warnings_on_stderr, write_report
+    from universeg_jax.segment.report import (
+        choice_lines,
+        dice_table,
+        environment,
+        forecast_of,
+        task_report,
+        warnings_on_stderr,
+        write_report,
+    )
     from universeg_jax.segment.segmenter import Segmenter
     from universeg_jax.segment.volume_folder import DemoVolumes
     from universeg_jax.util.outputs import check_outputs, complete_or_nothing
@@ -60,26 +74,29 @@ def run(arguments: argparse.Namespace) -> None:
         outputs += [file for task in volumes for file in task.output_files()]
         outputs += ["overview.png", "report.json"]
         check_outputs(arguments.out, outputs, overwrite=arguments.overwrite)
-        segmenter = Segmenter(arguments.weights)
+        weights = arguments.weights or shipped.DEFAULT
+        segmenter, for_volumes = Segmenter(arguments.weights or AUTO), Segmenter(weights)
         with complete_or_nothing(arguments.out, new=() if arguments.overwrite else outputs) as folder:
             for about, support, targets in tasks:
                 place = folder / about["folder"]
                 records, task = predict_targets(
                     segmenter, support, targets, place, options, progress=not arguments.quiet
                 )
-                title = f"{about['title']}: {about['dataset']}, {_seen(about, arguments.weights)}"
-                sections.append(make_section(title, support, targets, records, place))
+                title = f"{about['title']}: {about['dataset']}, {_seen(about, weights)}"
+                sections.append(
+                    make_section(title, support, targets, records, place, forecast_of(records, task.choice))
+                )
                 reports[about["folder"]] = {"title": title, **task_report(support, records, task)}
-                tables.append(f"{title}\n{dice_table(support, records)}\n")
+                tables.append("\n".join([title, dice_table(support, records), *choice_lines(records, task.choice), ""]))
             for volume_task in volumes:
-                title = f"{volume_task.title}, {_seen(volume_task.about, arguments.weights)}"
-                section, scans, table = volume_task.run(segmenter, folder, title, show=not arguments.quiet)
+                title = f"{volume_task.title}, {_seen(volume_task.about, weights)}"
+                section, scans, table = volume_task.run(for_volumes, folder, title, show=not arguments.quiet)
                 sections.append(section)
                 reports[volume_task.about["folder"]] = {"title": title, "scans": scans}
                 tables.append(f"{title}\n{table}\n")
             write_overview(folder / "overview.png", sections)
             report = {"command": arguments.command_line, **environment(), "warnings": warned}
-            write_report(folder / "report.json", {**report, "weights": arguments.weights, "tasks": reports})
+            write_report(folder / "report.json", {**report, "weights": arguments.weights or AUTO, "tasks": reports})
     if not arguments.quiet:
         print("", *tables, sep="\n")
         print(f"Look at {arguments.out / 'overview.png'}; the masks are in {arguments.out}/*/masks/.")

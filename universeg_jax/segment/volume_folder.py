@@ -198,7 +198,7 @@ def support_examples(support: VolumeFolder, axis: str) -> list[ShownExample]:
         labelled = support[i]
         k = _largest(Planes.of(labelled.image, axis).view(labelled.labels))
         image, mask = square_slice(labelled.image, labelled.labels, axis, k)
-        examples.append(ShownExample(f"{support.files[i].name}, slice {k}", image, mask))
+        examples.append(ShownExample(f"{support.files[i].name}, {k}", image, mask))
     return examples
 
 
@@ -248,7 +248,9 @@ class DemoVolumes:
         place = out / self.about["folder"]
         progress = Progress(place / "report.json", {"title": title})
         predict_volumes(task, names, self._targets, place, progress, show=show)
-        note = f"{len(self._support)} labelled volumes, above; {len(self._targets)} scans, axial slices below"
+        dices = [one["dice"] for record in progress.records.values() for one in record["structures"].values()]
+        note = f"{len(self._support)} labelled volumes, above, each with its number of the slice; "
+        note += f"{len(self._targets)} scans, axial slices below; mean 3-D Dice {np.mean(dices):.3f}"
         examples = support_examples(self._support, "axial")
         results = scan_results(self._targets, place, progress, "axial")
         return Section(title, note, names, examples, results), list(progress.records.values()), volume_table(progress)
