@@ -173,3 +173,15 @@ def test_values_that_are_no_classes_of_one_task_are_refused():
     instances = np.arange(labels[0].size).reshape(labels[0].shape) % 90
     with pytest.raises(InputError, match="90 different values"):
         segmenter.fit(list(images[:1]), [instances], axis=2)
+
+
+def test_smoothing_removes_what_one_slice_shows_and_the_default_keeps_it():
+    image, _ = volume(10)
+    voxels = image.voxels.copy()
+    voxels[..., [0, 1, 2, 8, 9]] = 20
+    voxels[4:8, 10:14, 1] = 1000
+    spot = Volume("spot", voxels + scene(11)[0] % 20, image.affine)
+    for options, kept in (({"smoothing": 0}, True), ({}, True), ({"smoothing": 1.2}, False)):
+        found = fit_volumes(Segmenter(Intensities()), labelled(0, 1), **options).segment(spot).mask
+        assert found[5, 11, 1] == kept
+        assert found[5, 11, 5] == 1

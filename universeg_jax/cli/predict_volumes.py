@@ -14,6 +14,7 @@ OPTIONS_FOR_VOLUMES = {
     "modality": None,
     "largest_component": False,
     "islands": 0.0,
+    "smoothing": None,
     "dicom_seg": False,
 }
 """Options of volumes with their defaults."""
@@ -46,6 +47,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="PART",
         help="remove components smaller than this part of the largest (default: keep all)",
+    )
+    what.add_argument(
+        "--smoothing",
+        type=float,
+        metavar="SLICES",
+        help="smooth probabilities across slices by a Gaussian of this standard deviation; 0 is off (default: 0.5)",
     )
     what.add_argument("--dicom-seg", action="store_true", help="write DICOM SEG that references the series")
 
@@ -100,7 +107,7 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
     from universeg_jax.segment.postprocess import Cleaning
     from universeg_jax.segment.report import choice_lines, choice_report, environment, forecast_of, warnings_on_stderr
     from universeg_jax.segment.slice_choice import SliceChoice
-    from universeg_jax.segment.volume import fit_pictures, fit_volumes
+    from universeg_jax.segment.volume import SMOOTHING, fit_pictures, fit_volumes
     from universeg_jax.segment.volume_folder import (
         Progress,
         mask_file,
@@ -116,6 +123,7 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
     size = {} if arguments.support_size is None else {"size": arguments.support_size}
     choice = SliceChoice(seed=arguments.seed, **size)
     cleaning = Cleaning(arguments.largest_component, arguments.islands)
+    smoothing = SMOOTHING if arguments.smoothing is None else arguments.smoothing
     out = arguments.out
     with warnings_on_stderr() as warned, ExitStack() as stack:
         targets = find_volumes(arguments.images, arguments.labels)
@@ -148,6 +156,7 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
             "threshold": arguments.threshold,
             "largest_component": arguments.largest_component,
             "islands": arguments.islands,
+            "smoothing": smoothing,
             "choice": vars(choice),
             "models": [digest(model) for model in segmenter.blend.models],
         }
@@ -157,7 +166,7 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
         about["support"] = {"folder": str(arguments.support), "names": names, "digest": version}
         stack.enter_context(own_output(out))
         progress = Progress.of(out, about, overwrite=arguments.overwrite)
-        options = {"choice": choice, "threshold": arguments.threshold, "cleaning": cleaning}
+        options = {"choice": choice, "threshold": arguments.threshold, "smoothing": smoothing, "cleaning": cleaning}
         if isinstance(support, VolumeFolder):
             task = fit_volumes(
                 segmenter,

@@ -19,6 +19,7 @@ from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.slice_pool import SlicePool
 from universeg_jax.segment.volume_task import VolumeTask
 
+SMOOTHING = 0.5  # slices; experiments/results/volumes/options.md compares others
 OBLONG = 3.0  # ratio of the spacings within slices beyond which an axis is not used by axis="all"
 
 
@@ -31,6 +32,7 @@ def fit_volumes(
     modality: str = "",
     labelled_slices: bool = False,
     threshold: float = 0.5,
+    smoothing: float = SMOOTHING,
     cleaning: Cleaning | None = None,
     known: Choice | None = None,
 ) -> VolumeTask:
@@ -45,6 +47,7 @@ def fit_volumes(
         modality: "CT", "MR", ...; by default what the first volume's file says.
         labelled_slices: leave out slices without a label, of volumes that are labelled in part.
         threshold: probability that a class must exceed.
+        smoothing: standard deviation, in slices, of the Gaussian that smooths probabilities across slices; 0 is off.
         cleaning: what is removed from masks.
         known: of an automatic segmenter, a choice to take over; None chooses anew.
 
@@ -78,7 +81,9 @@ def fit_volumes(
             values = _values(slices)
             _warn_of_empty_masks(slices)
         pools.append(SlicePool(segmenter, one, slices, values, choice, per_slice=False))
-    task = VolumeTask(values, pools, modality, threshold=threshold, cleaning=cleaning or Cleaning())
+    task = VolumeTask(
+        values, pools, modality, threshold=threshold, smoothing=smoothing, cleaning=cleaning or Cleaning()
+    )
     if segmenter.automatic:
         task.choose(known)
     return task
@@ -143,13 +148,14 @@ def fit_pictures(
     axis: str = "axial",
     choice: SliceChoice | None = None,
     threshold: float = 0.5,
+    smoothing: float = SMOOTHING,
     cleaning: Cleaning | None = None,
 ) -> VolumeTask:
     """Take in labelled pictures (H,W) or (H,W,3) of slices, to segment volumes cut along `axis`."""
     slices = list(picture_slices(segmenter, images, labels, names))
     values = _values(slices)
     pool = SlicePool(segmenter, axis, slices, values, choice or SliceChoice(), per_slice=True)
-    task = VolumeTask(values, [pool], "", threshold=threshold, cleaning=cleaning or Cleaning())
+    task = VolumeTask(values, [pool], "", threshold=threshold, smoothing=smoothing, cleaning=cleaning)
     if segmenter.automatic:
         task.choose()
     return task

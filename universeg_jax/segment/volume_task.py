@@ -1,7 +1,7 @@
 """A task of volumes, ready to segment any number of them slice by slice."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,10 @@ from universeg_jax.segment.labels import winners
 from universeg_jax.segment.planes import Planes, as_volume, thick_axis
 from universeg_jax.segment.postprocess import Cleaning
 from universeg_jax.segment.slice_pool import SlicePool
+from universeg_jax.segment.smoothing import smoothed
 from universeg_jax.util.checks import check_number
 
+MOST_SMOOTHING = 10.0  # slices
 LEVELS = 255  # of the mean probability over axes, which takes one byte per voxel and class
 
 
@@ -51,12 +53,20 @@ class VolumeTask:
     """
 
     def __init__(
-        self, values: np.ndarray, pools: Sequence[SlicePool], modality: str, *, threshold: float, cleaning: Cleaning
+        self,
+        values: np.ndarray,
+        pools: Sequence[SlicePool],
+        modality: str,
+        *,
+        threshold: float,
+        smoothing: float,
+        cleaning: Cleaning | None,
     ):
         check_number("threshold", threshold, above=0, below=1)
+        check_number("smoothing", smoothing, least=0, most=MOST_SMOOTHING)
         self.values, self.pools, self.modality = values, tuple(pools), modality
         self.choice: Choice | None = None
-        self._threshold, self._cleaning = threshold, cleaning
+        self._threshold, self._smoothing, self._cleaning = threshold, smoothing, cleaning or Cleaning()
         self._arrays: tuple[int, Sequence[float]] | None = None  # axis and spacing of labelled arrays
 
     def choose(self, known: Choice | None = None) -> Choice:
@@ -98,7 +108,7 @@ class VolumeTask:
         certainty = Certainty()
         if len(self.pools) == 1:
             planes = Planes.of(volume, self.pools[0].axis).view(mask)
-            for i, probability in self.pools[0].probabilities(volume, self.modality, done):
+            for i, probability in self._probabilities(self.pools[0], volume, done):
                 certainty.add(probability)
                 planes[i] = self._classes(probability)
         else:
@@ -110,13 +120,19 @@ class VolumeTask:
         predicted = None if forecast is None else forecast.of_image(certainty.value)
         return VolumeSegmentation(self._cleaning(mask, self.values), volume, predicted)
 
+    def _probabilities(
+        self, pool: SlicePool, volume: Volume, done: Callable[[int], object]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield numbers of slices along one axis, and their smoothed probabilities (H,W,P)."""
+        return smoothed(pool.probabilities(volume, self.modality, done), self._smoothing)
+
     def _mean(self, volume: Volume, done: Callable[[int], object]) -> np.ndarray:
         """Return the mean probability (X,Y,Z,P) over axes, times `LEVELS`."""
         total: np.ndarray = np.zeros((*volume.shape, len(self.values) - 1), np.uint8)
         scale = LEVELS / len(self.pools)
         for pool in self.pools:
             planes = Planes.of(volume, pool.axis).view(total)
-            for i, probability in pool.probabilities(volume, self.modality, done):
+            for i, probability in self._probabilities(pool, volume, done):
                 planes[i] += np.floor(probability * scale + 0.5).astype(np.uint8)
         return total
 
