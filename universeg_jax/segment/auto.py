@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of ProtoSAM, tried by leave-one-out
+VOLUME_SHARE = 0.5  # of ProtoSAM by default, for volumes: experiments/results/volumes/README.md
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # tried from SEVERAL examples on
 SEVERAL = 8
 FEWEST = 4  # examples from which leave-one-out decides
@@ -134,7 +135,7 @@ def choose_plan(task: "Task", *, pause: Callable[[], object] | None = None) -> C
 
 def choose_slice_plan(pool: "SlicePool") -> Choice:
     """Choose the plan of a task of volumes of `automatic_models`, from its labelled slices."""
-    default = Plan(pool.plan.weights)
+    default = Plan((1 - VOLUME_SHARE, VOLUME_SHARE, 0.0) if len(pool.models) > 1 else (1.0,))
     unit = "pictures" if np.isnan(pool.candidates.positions).any() else "volumes"
     if len(np.unique(pool.candidates.subjects)) < 2:
         return _prior(default, f"one labelled {unit[:-1]} allows no leave-one-out")
