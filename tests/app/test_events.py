@@ -120,7 +120,7 @@ def test_the_list_is_shown_before_its_thumbnails_are_made(events):
 def test_a_damaged_image_is_marked_in_the_list(events):
     (events.workspace.folder / "images" / "s3.png").write_bytes(b"damaged")
     captions = [caption for _, caption in list(events.list.fill("All", 1))[-1][0]["value"]]
-    assert "s3\n✕ cannot be used" in captions
+    assert "s3\n✕ unusable" in captions
 
 
 def test_clicks_into_a_magnified_picture_are_points_of_the_image(events):

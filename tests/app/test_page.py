@@ -124,7 +124,7 @@ def test_volumes_are_labelled_slice_by_slice(tmp_path, page):
         paint(page, (12, 8), (24, 20), radius=3)
         confirm(page)
         page.click("#propose-scan")
-        page.wait_for_function("document.querySelector('#list').innerText.includes('1 of 10 · Dice')")
+        page.wait_for_function("document.querySelector('#list').innerText.includes('1 of 10\\nDice')")
         page.click("#confirm-scan")
         page.wait_for_function("document.querySelector('#list').innerText.includes('10 of 10')")
         assert page.outside == []

@@ -1,5 +1,7 @@
 """Volumes that are labelled slice by slice."""
 
+import shutil
+
 import nibabel
 import numpy as np
 import pytest
@@ -7,12 +9,18 @@ import SimpleITK
 
 from tests.helpers.make_sources import dicom_segmentation, dicom_series, nifti
 from tests.helpers.make_volumes import affine, scene, turned
+from tests.helpers.stand_in import Brightness
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import MaskChanged, Workspace
 from universeg_jax.errors import InputError
+from universeg_jax.io.task_folder import LABELLING
 from universeg_jax.io.volume_files import read_volume
 from universeg_jax.io.volume_folder import holds_volumes, open_volume_folder
+from universeg_jax.segment.labelled_slices import read_slices
 from universeg_jax.segment.planes import Planes
+from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.slice_choice import SliceChoice
+from universeg_jax.segment.volume_examples import read_examples
 
 PLANE = (24, 20)  # of the axial slices of `scene`: rows, columns
 
@@ -224,3 +232,43 @@ def test_thumbnails_of_scans_do_not_drive_the_opened_one_out_of_memory(folder, m
         workspace.thumbnail(f"{scan}, slice 5", glance=True)
     workspace.image("s0, slice 4")
     assert reads == ["s0", "s1", "s2", "s3", "s4", "s5"]
+
+
+def test_confirmed_empty_slices_are_negatives_for_the_page_and_for_predict(tmp_path):
+    image, labels = scene(0)
+    nifti(tmp_path / "images" / "a.nii.gz", image, affine=affine())
+    workspace = Workspace(tmp_path)
+    values = workspace.files.scan("a").planes.view(labels == 1)
+    for number in (1, 5, 10):
+        workspace.save(f"a, slice {number}", values[number - 1].astype(int), seen="", confirm=True)
+    assert [values[number].any() for number in (0, 4, 9)] == [False, True, False]
+    shutil.rmtree(tmp_path / LABELLING)
+    again = Workspace(tmp_path)
+    assert again.confirmed() == ["a, slice 1", "a, slice 5", "a, slice 10"]
+    assert not again.mask("a, slice 10").any()
+    segmenter = Segmenter(Brightness())
+    folder = open_volume_folder(tmp_path)
+    shown = list(read_slices(segmenter, folder, "axial", SliceChoice(), modality="", labelled_only=True))
+    assert [round(one.position * 9) for one in shown] == [0, 4, 9]
+    assert [one.labels.any() for one in shown] == [False, True, False]
+    names = read_examples(folder, labelled_only=True)[0].names
+    assert len(names) == 2  # the labelled slice, and few of the empty ones
+    again.save("a, slice 10", values[4].astype(int), seen=again.token("a, slice 10"), confirm=True)
+    assert open_volume_folder(tmp_path)[0].confirmed_empty("axial") == [0]
+    assert open_volume_folder(tmp_path)[0].confirmed_empty("coronal") == ()
+
+
+def test_a_damaged_volume_or_mask_does_not_keep_the_others_from_being_labelled(folder):
+    nifti(folder / "images" / "whole.nii.gz", scene(3)[0], affine=affine())
+    for name in ("broken", "odd"):
+        nifti(folder / "images" / f"{name}.nii.gz", scene(4)[0], affine=affine())
+    (folder / "images" / "broken.nii.gz").write_bytes(b"damaged")
+    nifti(folder / "masks" / "odd.nii.gz", np.ones((3, 4, 5), np.uint8), affine=affine())
+    workspace = Workspace(folder)
+    assert list(workspace.problems.all()) == ["broken", "odd"]
+    assert "images/broken.nii.gz" in workspace.problems.of("broken")
+    assert "masks/odd.nii.gz" in workspace.problem("odd, slice 1")
+    assert {"whole", "odd"} <= set(workspace.scans)
+    assert "broken" not in workspace.scans
+    workspace.save("whole, slice 6", np.zeros(workspace.image("whole, slice 6").shape, int), seen="", confirm=True)
+    assert workspace.order()[-1].startswith("odd")

@@ -13,6 +13,7 @@ from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.io.dicom_seg import write_segmentation
 from universeg_jax.io.dicom_series import Series, series_files
+from universeg_jax.io.empty_slices import EMPTY_SLICES
 from universeg_jax.io.nifti import ENDINGS, write_nifti
 from universeg_jax.io.overview import write_overview
 from universeg_jax.io.sheet import Result, Section
@@ -50,8 +51,9 @@ def export_zip(workspace: Workspace, folder: Path) -> tuple[Path, list[str]]:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
         for path, name in files:
             packed.write(path, name)
-        if (workspace.folder / "classes.json").is_file():
-            packed.write(workspace.folder / "classes.json", "classes.json")
+        for name in ("classes.json", EMPTY_SLICES):
+            if (workspace.folder / name).is_file():
+                packed.write(workspace.folder / name, name)
         packed.write(folder / "overview.png", "overview.png")
         packed.writestr("states.json", json.dumps(states, indent=1, ensure_ascii=False))
     return file, problems

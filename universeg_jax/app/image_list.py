@@ -1,7 +1,9 @@
 """The list of the page: images or scans with their state and forecast, a sheet at a time."""
 
 import html
+import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +18,8 @@ SHEET = 24  # entries at once
 NAMED = 3  # problems that are explained below the count
 OFTEN = 0.5  # seconds between two looks at thumbnails that are being made
 MARKS = {State.EMPTY: "○ empty", State.PROPOSED: "◐ proposed", State.EDITED: "◐ edited", State.CONFIRMED: "● confirmed"}
-UNUSABLE = "✕ cannot be used"
+UNUSABLE = "✕ unusable"
+LONGEST = 15  # characters of a name in the list
 SHOW = {"All": None, "To do": (State.EMPTY, State.PROPOSED, State.EDITED), "Confirmed": (State.CONFIRMED,)}
 
 
@@ -31,6 +34,8 @@ class ImageList:
         self.workspace = workspace
         self._unmade = Image.new("RGB", (THUMBNAIL, THUMBNAIL), (128, 128, 128))
         self._unreadable = Image.new("RGB", (THUMBNAIL, THUMBNAIL), (160, 40, 40))
+        self._short = _shortened(list(workspace.scans) or workspace.names)
+        self._long = {short: name for name, short in self._short.items()}
 
     def sheet(self, show: str, number: float | None) -> tuple[Any, str, int]:
         """Return one sheet at once; thumbnails that are not made yet are grey."""
@@ -67,20 +72,21 @@ class ImageList:
 
     def named(self, caption: str) -> str:
         """Return the image to open for a caption that was clicked; of a scan the slice to look at next."""
-        name = caption.split("\n")[0]
+        name = self._long[caption.split("\n")[0]]
         slices = self.workspace.scans.get(name)
         return name if slices is None else self._next_slice(slices)
 
     def caption(self, one: str) -> str:
-        """Describe an image or a scan in two lines."""
+        """Describe an image or a scan in two or three lines; a long name loses its middle."""
+        name = self._short[one]
         slices = self.workspace.scans.get(one)
         if self.workspace.problem(self._cover(one)):
-            return f"{one}\n{UNUSABLE}"
+            return f"{name}\n{UNUSABLE}"
         if slices is None:
-            return f"{one}\n{MARKS[self.workspace.state(one)]}{self._forecast([one])}"
+            return f"{name}\n{MARKS[self.workspace.state(one)]}{self._forecast([one])}"
         done = sum(self.workspace.state(name) is State.CONFIRMED for name in slices)
         return (
-            f"{one}\n{'●' if done == len(slices) else '◐' if done else '○'} {done} of {len(slices)}"
+            f"{name}\n{'●' if done == len(slices) else '◐' if done else '○'} {done} of {len(slices)}"
             + self._forecast(slices)
         )
 
@@ -97,7 +103,8 @@ class ImageList:
     def _problems(self) -> str:
         """Explain in Markdown which images cannot be used."""
         problems = list(self.workspace.problems.all().items())
-        lines = [f"\n\n✕ **{html.escape(name)}** {html.escape(reason)}" for name, reason in problems[:NAMED]]
+        own = f"{self.workspace.folder}{os.sep}"  # every file lies in it
+        lines = [f"\n\n✕ {html.escape(reason.replace(own, ''))}" for _, reason in problems[:NAMED]]
         more = f"\n\n✕ {len(problems) - NAMED} more cannot be used" if len(problems) > NAMED else ""
         return "".join(lines) + more
 
@@ -105,7 +112,7 @@ class ImageList:
         """Describe the lowest forecast of images that are not confirmed."""
         open_ = [name for name in names if self.workspace.state(name) is not State.CONFIRMED]
         found = [forecast for name in open_ if (forecast := self.workspace.forecast(name)) is not None]
-        return f" · Dice ~{min(found):.2f}" if found else ""
+        return f"\nDice ~{min(found):.2f}" if found else ""
 
     def _entries(self, show: str, number: float | None) -> tuple[list[str], int, int]:
         """Return the entries of a sheet, its number and the number of the last one."""
@@ -127,3 +134,14 @@ class ImageList:
         first = self.workspace.order(slices)[0]
         untouched = all(self.workspace.state(name) is State.EMPTY for name in slices)
         return slices[len(slices) // 2] if untouched else first
+
+
+def _shortened(names: list[str]) -> dict[str, str]:
+    """Return short forms of names by name; two long names that would look alike stay as they are."""
+    short = {name: _without_middle(name) for name in names}
+    number = Counter(short.values())
+    return {name: one if number[one] == 1 else name for name, one in short.items()}
+
+
+def _without_middle(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[:5]}…{name[-(LONGEST - 6) :]}"

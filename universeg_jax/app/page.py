@@ -11,12 +11,15 @@ from universeg_jax.app.paint import Style
 
 CSS = """
 footer {display: none !important}
-#list .caption-label {font-size: 11px; white-space: pre-line; max-width: 100%; left: 0; right: 0}
+#list .caption-label {font-size: 11px; line-height: 1.3; white-space: pre; text-overflow: ellipsis; overflow: hidden}
+#list .caption-label {max-width: 100%; left: 0; right: 0; padding: 2px 5px}
+#progress p {overflow-wrap: anywhere}
 #examples .caption-label {font-size: 10px; max-width: 100%; left: 0; right: 0; padding: 2px 4px}
 #show label {padding: 4px 8px; font-size: 13px; white-space: nowrap}
 #show label span {margin-left: 0}
 #list .thumbnail-item.selected {--ring-color: transparent !important; border-color: var(--border-color-primary)}
-#propose, #save, #confirm, #next {font-size: 13px; padding: 10px 4px; white-space: nowrap}
+#propose, #save, #confirm, #next, #propose-all, #stop, #export {font-size: 13px; padding: 10px 2px; white-space: nowrap}
+.wrap > .error, .wrap > .clear-status {display: none} /* the message is shown above the page */
 #examples .grid-container {grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)) !important}
 #show input {display: none}
 #show label.selected {border-color: var(--primary-500); font-weight: 600}
@@ -94,7 +97,7 @@ def build(events: Events) -> gr.Blocks:
                 about = gr.Markdown(elem_id="about")
                 use = gr.Button("Put the proposal in place of the mask", size="sm", visible=False, elem_id="use")
                 examples = gr.Gallery(
-                    label="Made from",
+                    show_label=False,
                     columns=4,
                     height=190,
                     visible=False,

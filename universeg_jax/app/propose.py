@@ -1,5 +1,6 @@
 """Propose masks for the images of a workspace, from its confirmed images."""
 
+import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -229,7 +230,7 @@ class Proposer:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                draws = min(ensemble, 2 * len(examples))
+                draws = min(ensemble, 2 * len(examples)) if len(examples) > 1 else 1
                 results = task.segment(list(images.values()), ensemble=draws, names=list(images))
             except InputError as error:
                 if len(images) == 1:
@@ -242,6 +243,8 @@ class Proposer:
                 yield from self._made(task, [name], ensemble)
             return
         found = [*self.examples.warnings, *warning_texts(caught)]
+        if ensemble > draws == 1:
+            found.append("an ensemble needs two confirmed images")
         for name, result in zip(images, results, strict=True):
             spread = result.spread
             if spread is not None and spread.ndim == 3:
@@ -282,12 +285,19 @@ def segmenter_for(workspace: Workspace, model: str = AUTO) -> Callable[[], Segme
 
 
 def warning_text(text: str) -> str:
-    """Return a warning without advice on options that the page has not."""
+    """Return a warning in the words of the page, without advice on options that the page has not."""
     parts = text.split("; ")
     kept = [part for part in parts if "pass " not in part and "--" not in part]
-    return "; ".join(kept or parts)
+    text = "; ".join(kept or parts)
+    for theirs, ours in (("every support image", "every example"), ("the support", "the examples")):
+        text = text.replace(theirs, ours)
+    return text
 
 
 def _is_about(text: str, name: str, batch: Sequence[str]) -> bool:
     """Tell whether a warning is about an image, or about no image of its batch in particular."""
-    return name in text or not any(other in text for other in batch)
+
+    def begins_with(one: str) -> bool:
+        return re.search(rf"(?<![\w-]){re.escape(one)}(?![\w-])", text.split(": ")[0]) is not None
+
+    return begins_with(name) or not any(begins_with(other) for other in batch)

@@ -14,6 +14,7 @@ from universeg_jax.app.states import LABELLED, Session, file_stamp
 from universeg_jax.errors import InputError, listing
 from universeg_jax.io import itk, stacks
 from universeg_jax.io.dicom_series import series_files
+from universeg_jax.io.empty_slices import EmptySlices
 from universeg_jax.io.masks import GreyCoding
 from universeg_jax.io.pictures import EXTENSIONS
 from universeg_jax.io.volume_files import (
@@ -109,7 +110,10 @@ class ScanSlices:
         self._shown: OrderedDict[str, np.ndarray] = OrderedDict()
         self._labels: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lock = threading.RLock()  # of both caches
+        self._folder, empty = folder, EmptySlices.read(folder)
+        self._empty = {name: set(own) for name, own in empty.numbers.items() if empty.axis == self.axis}
         self.labelled = {name for name, kept in session.images.items() if kept.state in LABELLED}
+        self.labelled |= {own[k] for name, own in self.scans.items() for k in self._empty.get(name, ()) if k < len(own)}
         self._open_masks(session)
 
     def image(self, name: str) -> np.ndarray:
@@ -156,6 +160,7 @@ class ScanSlices:
             own = {name: values for name, values in masks.items() if self._place(name)[0] == scan}
             self._write_scan(scan, own)
             self.labelled |= own.keys()
+            self._note_empty(scan, own)
 
     def image_file(self, name: str) -> Path:
         """Return the file or folder of the volume of a slice.
@@ -252,6 +257,16 @@ class ScanSlices:
         with self._lock:
             self._labels.pop(name, None)
             _kept(self._labels, name, lambda: labels)
+
+    def _note_empty(self, scan: str, masks: Mapping[str, np.ndarray]) -> None:
+        """Note which slices were labelled as empty, since the mask of a volume cannot tell."""
+        known = self._empty.setdefault(scan, set())
+        before = set(known)
+        for name, values in masks.items():
+            (known.discard if values.any() else known.add)(self._place(name)[1])
+        if known != before:
+            numbers = {name: sorted(own) for name, own in self._empty.items()}
+            EmptySlices(self.axis, numbers).write(self._folder)
 
     def _open_masks(self, session: Session) -> None:
         """Read masks that changed since the last session; their slices with a label count as labelled."""

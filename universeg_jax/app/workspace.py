@@ -3,6 +3,7 @@
 FOLDER/images/a.png ...        images, never changed (or FOLDER/a.png ..., where there is no images/)
 FOLDER/masks/a.png ...         masks that were painted or confirmed, and those that were there before
 FOLDER/classes.json            names of classes: {"1": "nucleus"}
+FOLDER/empty-slices.json       slices of volumes that were labelled as empty
 FOLDER/.universeg/             states, thumbnails and proposals; safe to delete, masks stay
 
 Images are pictures, or the slices of volumes (`picture_files.py`, `scan_slices.py`).
@@ -24,12 +25,19 @@ from universeg_jax.app.proposal import Proposal, Proposals
 from universeg_jax.app.scan_slices import ScanSlices
 from universeg_jax.app.states import Kept, Session, State, file_stamp
 from universeg_jax.errors import InputError
+from universeg_jax.io.empty_slices import EMPTY_SLICES
 from universeg_jax.io.pairing import IMAGE_FOLDERS, MASK_FOLDERS
 from universeg_jax.io.task_folder import LABELLING, check_same_size
 from universeg_jax.io.volume_folder import has_volumes
 from universeg_jax.util.files import TEMPORARY, remove_left
 
-OWN = (*IMAGE_FOLDERS, *MASK_FOLDERS, "classes.json", LABELLING)  # files and folders that are read or written
+OWN = (
+    *IMAGE_FOLDERS,
+    *MASK_FOLDERS,
+    "classes.json",
+    EMPTY_SLICES,
+    LABELLING,
+)  # files and folders that are read or written
 RANK = {State.PROPOSED: 0, State.EDITED: 0, State.EMPTY: 1, State.CONFIRMED: 2}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.errors import InputError, listing
+from universeg_jax.io.empty_slices import EmptySlices
 from universeg_jax.io.pairing import find_folders, pair_names
 from universeg_jax.io.task_folder import LABELLING, read_class_names
 from universeg_jax.io.volume_files import (
@@ -36,10 +37,18 @@ class LabelledVolume:
     Attributes:
         image: the volume.
         labels: (X,Y,Z) class values on its voxels, unsigned integers; 0 is background.
+        empty: numbers of the slices along `empty_axis` that a person has confirmed to show nothing.
+        empty_axis: see `empty`.
     """
 
     image: Volume
     labels: np.ndarray
+    empty: Sequence[int] = ()
+    empty_axis: str = ""
+
+    def confirmed_empty(self, axis: str) -> Sequence[int]:
+        """Return the numbers of the slices along an axis that a person has confirmed to show nothing."""
+        return self.empty if axis == self.empty_axis else ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ class VolumeFolder(Sequence[LabelledVolume]):
     class_names: dict[int, str]
     channel: int | None = None
     _structures: tuple[str, ...] = field(default=(), repr=False)
+    _empty: EmptySlices = field(default_factory=EmptySlices, repr=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -92,7 +102,7 @@ class VolumeFolder(Sequence[LabelledVolume]):
                     f"{file.mask}: calls class {value} {name!r}, another mask calls it {known!r}; number the classes "
                     "alike in all masks"
                 )
-        return LabelledVolume(image, mask.voxels)
+        return LabelledVolume(image, mask.voxels, self._empty.numbers.get(file.name, ()), self._empty.axis)
 
     def __post_init__(self):
         self._given = dict(self.class_names)
@@ -164,7 +174,7 @@ def open_volume_folder(folder: Path, *, channel: int | None = None) -> VolumeFol
         raise InputError(f"{folder}: images and masks must have the same names: {listing(lonely)}")
     files = [VolumeFile(name, images[name], masks[pairs[name]]) for name in images]
     structures = sorted(set().union(*(structure_names(file.mask) for file in files if file.mask is not None)))
-    return VolumeFolder(folder, files, _class_names(folder), channel, tuple(structures))
+    return VolumeFolder(folder, files, _class_names(folder), channel, tuple(structures), EmptySlices.read(folder))
 
 
 def find_volumes(scans: Path, labels: Path | None = None) -> list[VolumeFile]:

@@ -54,7 +54,7 @@ def read_slices(
     Args:
         volumes: read one at a time.
         modality: of all volumes; "" if unknown.
-        labelled_only: leave out slices without any label: nobody may have looked at them.
+        labelled_only: leave out slices without any label, unless a person has confirmed that they are empty.
         encoded: slices of all volumes that are prepared for models that keep their encodings.
     """
     most = max(FEWEST, min(choice.pool, MOST // max(1, len(volumes))))
@@ -67,7 +67,7 @@ def read_slices(
         window = segmenter.window or volume_window(labelled.image.voxels, modality, labelled.image.name)
         pixels = SquarePixels.of(images.shape[1:], planes.spacing[1:])
         areas = [np.bincount(plane.ravel(), minlength=1) for plane in labels]
-        kept, largest = _kept(areas, most, labelled_only)
+        kept, largest = _kept(areas, most, labelled.confirmed_empty(axis) if labelled_only else None)
         few = _few(kept, largest, numbers[subject], subject)
         if all(takes_many(model) for model in models):
             kept = few
@@ -133,15 +133,22 @@ def shares(volumes: int, most: int) -> np.ndarray:
     return np.bincount(np.arange(most) * volumes // most, minlength=volumes)
 
 
-def _kept(areas: Sequence[np.ndarray], most: int, labelled_only: bool) -> tuple[list[int], list[int]]:
-    """Choose the slices to keep, by the voxels of each class value in each slice.
+def _kept(areas: Sequence[np.ndarray], most: int, empty: Sequence[int] | None) -> tuple[list[int], list[int]]:
+    """Choose the slices to keep.
+
+    Args:
+        areas: voxels of each class value in each slice.
+        most: slices at even distances, at most.
+        empty: slices without a label that are used too; None uses all.
 
     Returns:
         Numbers of the slices, and among them the slices with the largest area of each class.
     """
     highest = max(len(area) for area in areas)
     table = np.stack([np.pad(area, (0, highest - len(area))) for area in areas])
-    labelled = np.flatnonzero(table[:, 1:].any(axis=1)) if labelled_only else np.arange(len(areas))
+    used = table[:, 1:].any(axis=1) | (empty is None)
+    used[[number for number in empty or () if number < len(areas)]] = True
+    labelled = np.flatnonzero(used)
     largest = [int(column.argmax()) for column in table[:, 1:].T if column.any()]
     even = {int(labelled[i]) for i in spread(len(labelled), most)} if len(labelled) else set()
     return sorted({*even, *largest}), largest

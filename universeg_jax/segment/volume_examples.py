@@ -34,7 +34,7 @@ def read_examples(
         axis: along which they are cut; None for the axis that the first volume was taken along.
         modality: "CT", "MR", ...; by default what the first volume's file says.
         window: intensities that become 0 and 1; None chooses them for each volume.
-        labelled_only: leave out slices without any label, of volumes that are labelled in part.
+        labelled_only: leave out slices without any label, unless a person has confirmed that they are empty.
 
     Returns:
         Pictures in [0,1] with square pixels and their class values, the subject of each, and the axis.
@@ -77,6 +77,6 @@ def _chosen(labelled: LabelledVolume, axis: str, most: int, labelled_only: bool)
     empty = [k for k in range(len(labels)) if k not in set(shown) and images[k].min() < images[k].max()]
     chosen = [shown[i] for i in spread(len(shown), most)] if shown else []
     if labelled_only:
-        return chosen
+        empty = [k for k in empty if k in set(labelled.confirmed_empty(axis))]
     few = max(1, round(EMPTY * len(chosen)))
     return sorted(chosen + ([empty[i] for i in spread(len(empty), few)] if empty else []))
