@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.stand_in import Brightness, bright_disc, save
+from universeg_jax.app.image_list import ImageList
 from universeg_jax.app.server import private_cache
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
@@ -117,10 +118,41 @@ def test_the_list_is_shown_before_its_thumbnails_are_made(events):
     assert len(list(events.list.fill("All", 1))) == 1
 
 
-def test_a_damaged_image_is_marked_in_the_list(events):
-    (events.workspace.folder / "images" / "s3.png").write_bytes(b"damaged")
-    captions = [caption for _, caption in list(events.list.fill("All", 1))[-1][0]["value"]]
+def test_damaged_files_are_listed_explained_and_cannot_be_opened(events):
+    import gradio as gr
+
+    for file in ("images/s3.png", "masks/s1.png"):
+        (events.workspace.folder / file).write_bytes(b"damaged")
+    events.proposer.prepare()
+    gallery, text, _ = list(events.list.fill("All", 1))[-1]
+    captions = [caption for _, caption in gallery["value"]]
     assert "s3\n✕ unusable" in captions
+    assert "s1\n✕ unusable" in captions
+    assert "✕ images/s3.png: is not a PNG" in text
+    assert "✕ masks/s1.png: is not a PNG" in text
+    for name in ("s1", "s3"):
+        with pytest.raises(gr.Error, match=f"{name}.png: is not a PNG"):
+            opened(events, name)
+    assert events.open_next(opened(events, "s2"), *DRAWING)[0].name == "s2"
+    events.workspace.save("s2", np.zeros((20, 24), int), seen="", confirm=True)
+    assert events.open_next(opened(events, "s2"), *DRAWING)[0].name == "s2"  # no other image is left
+
+
+def test_a_page_whose_first_image_is_damaged_opens_with_another(events):
+    (events.workspace.folder / "images" / "s2.png").write_bytes(b"damaged")
+    assert events.first_picture().shape == (20, 24, 3)
+    assert events.workspace.problem("s2")
+
+
+def test_long_names_lose_their_middle_in_the_list_and_open_the_right_image(tmp_path):
+    names = ["slide-2024-03-11-field-001", "slide-2024-03-11-field-002", "slide-2025-03-11-field-002", "b"]
+    for name in names:
+        save(tmp_path / f"{name}.png", bright_disc(0)[0])
+    images = ImageList(Workspace(tmp_path))
+    captions = {name: images.caption(name) for name in names}
+    assert captions[names[0]] == "slide…field-001\n○ empty"
+    assert captions[names[1]].startswith(names[1])  # the short form would be another image's, too
+    assert [images.named(captions[name]) for name in names] == names
 
 
 def test_clicks_into_a_magnified_picture_are_points_of_the_image(events):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.stand_in import Brightness, bright_disc, save
-from universeg_jax.app.propose import Proposer, warning_text
+from universeg_jax.app.proposal_warnings import is_about, warning_text
+from universeg_jax.app.propose import Proposer
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
@@ -174,6 +175,14 @@ def test_warnings_are_kept_with_the_image_that_they_are_about(workspace):
 def test_advice_on_options_is_left_out_of_warnings():
     assert warning_text("a: is dark; it lies apart; pass window=(1, 2), or --window 1 2") == "a: is dark; it lies apart"
     assert warning_text("pass another") == "pass another"
+    assert warning_text("a: is larger than every support image") == "a: is larger than every example"
+
+
+def test_a_warning_is_shown_with_the_images_that_it_names():
+    text = "d, e: intensities look inverted; if so, negate the image"
+    assert [is_about(text, name, ["d", "e", "f", "i"]) for name in ("d", "e", "f", "i")] == [True, True, False, False]
+    assert is_about("an ensemble needs two confirmed images", "d", ["d", "e"])
+    assert not is_about("v0, slice 12: nothing was found", "v0, slice 1", ["v0, slice 1", "v0, slice 12"])
 
 
 def unusable_image(folder):

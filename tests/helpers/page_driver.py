@@ -17,16 +17,16 @@ def open_page(page: Page, url: str, *, entries: int) -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until no component waits for the server, and the editor looks the same three times in a row."""
+    """Wait until no component waits for the server, and the editor looks the same twice in a row."""
     page.wait_for_timeout(150)
     page.wait_for_function(f"!document.querySelector('{BUSY}')")
-    seen: list[bytes] = []
-    ends = time.monotonic() + 90
+    before, ends = b"", time.monotonic() + 90
     while time.monotonic() < ends:
-        page.wait_for_timeout(150)
-        seen.append(page.locator("#editor").screenshot())
-        if len(seen) > 2 and seen[-1] == seen[-2] == seen[-3]:
+        page.wait_for_timeout(200)
+        seen = page.locator("#editor").screenshot()
+        if seen == before:
             return
+        before = seen
     raise AssertionError("the editor does not come to rest")
 
 
@@ -36,7 +36,9 @@ def shown(page: Page) -> str:
 
 
 def paint(page: Page, centre: tuple[int, int], size: tuple[int, int], radius: int = 12) -> None:
-    """Paint a blob with the mouse: strokes of the brush back and forth.
+    """Paint a blob with the mouse: one stroke of the brush, back and forth.
+
+    A browser without a graphics card draws the editor anew after every event of the mouse, so there are few.
 
     Args:
         page: the page.
@@ -52,11 +54,14 @@ def paint(page: Page, centre: tuple[int, int], size: tuple[int, int], radius: in
     def at(y: float, x: float) -> tuple[float, float]:
         return middle[0] + (x - size[1] / 2) * scale, middle[1] + (y - size[0] / 2) * scale
 
-    for dy in range(-radius, radius + 1, max(1, radius // 2)):
-        page.mouse.move(*at(centre[0] + dy, centre[1] - radius))
-        page.mouse.down()
-        page.mouse.move(*at(centre[0] + dy, centre[1] + radius), steps=6)
-        page.mouse.up()
+    rows = range(-radius, radius + 1, max(1, radius // 2))
+    page.mouse.move(*at(centre[0] - radius, centre[1] - radius))
+    page.mouse.down()
+    for number, dy in enumerate(rows):
+        side = radius if number % 2 == 0 else -radius
+        page.mouse.move(*at(centre[0] + dy, centre[1] - side))
+        page.mouse.move(*at(centre[0] + dy, centre[1] + side))
+    page.mouse.up()
     page.wait_for_timeout(200)
 
 

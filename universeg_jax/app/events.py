@@ -1,6 +1,5 @@
 """Events of the page: calls of the workspace and the models, and what the components show afterwards."""
 
-import html
 import os
 import tempfile
 import time
@@ -17,15 +16,14 @@ from universeg_jax.app.clicks import Clicks
 from universeg_jax.app.export import export_zip
 from universeg_jax.app.image_list import ImageList
 from universeg_jax.app.opened import Opened
+from universeg_jax.app.origin import origin_of
 from universeg_jax.app.paint import Style, draw_layer
-from universeg_jax.app.pictures import for_browser
 from universeg_jax.app.prompter import Prompter
 from universeg_jax.app.propose import Proposer
 from universeg_jax.app.states import LABELLED, State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 
-EXAMPLES_SHOWN = 8
 OFTEN = 8  # proposals between two looks at the list
 LOOK_AGAIN = 2.0  # seconds between two looks whether a proposal was made anew
 PAUSE = 0.2  # seconds between two looks whether the plan is chosen
@@ -131,23 +129,10 @@ class Events:
             opened,
             shown,
             self.list.state_line(name),
-            *self._origin(name),
+            *origin_of(self.workspace, name),
             editor.with_points(picture),
             self._slider(name),
         )
-
-    def _origin(self, name: str) -> tuple:
-        """Return text, examples and heat map of an image's proposal, and whether it may replace a mask."""
-        proposal = self.workspace.proposal(name)
-        if proposal is None:
-            text = "No proposal yet. Confirm one image, then press Propose."
-            return text, gr.update(visible=False), editor.heat_map(None), gr.update(visible=False)
-        known = [one for one in proposal.examples if one in set(self.workspace.names)]
-        examples = [(for_browser(self.workspace.thumbnail(one)), one) for one in known[:EXAMPLES_SHOWN]]
-        text = f"Expected Dice **{proposal.forecast:.2f}**, {proposal.note}"
-        text += "".join(f"\n\n⚠ {html.escape(warning)}" for warning in proposal.warnings)
-        has_mask = gr.update(visible=self.workspace.state(name) in LABELLED)
-        return text, gr.update(value=examples, visible=True), editor.heat_map(proposal.spread), has_mask
 
     def _slider(self, name: str) -> Any:
         """Return the update of the slider over the slices of a scan."""
@@ -219,7 +204,7 @@ class Events:
             raise gr.Error(str(error)) from None
         if self.workspace.problem(opened.name):
             raise gr.Error(self.workspace.problem(opened.name))
-        return opened.name, self._origin(opened.name)[0], self.watch()
+        return opened.name, origin_of(self.workspace, opened.name)[0], self.watch()
 
     def watch(self) -> gr.Timer:
         """Return the timer that looks for proposals which are made anew; it runs while there are any."""
@@ -245,7 +230,7 @@ class Events:
         if not opened.is_changed(values) and self.workspace.state(opened.name) not in LABELLED:
             return self._open(opened.name, *drawing)
         skipped = gr.skip()
-        return skipped, skipped, skipped, *self._origin(opened.name), skipped, skipped
+        return skipped, skipped, skipped, *origin_of(self.workspace, opened.name), skipped, skipped
 
     def show_new_proposal(self, opened: Opened, value: dict | None, *drawing) -> tuple:
         """Show the opened image's proposal after many were made, or it was made anew."""

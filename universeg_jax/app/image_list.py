@@ -62,8 +62,10 @@ class ImageList:
         ]
         shown = time.monotonic()
         for one in unmade:
-            with self.workspace.noting(self._cover(one)):
-                self.workspace.thumbnail(self._cover(one), glance=True)
+            with self.workspace.noting(covers[one]):
+                if self.workspace.problem(covers[one]):
+                    self.workspace.read(covers[one])  # the thumbnail alone does not show that it was mended
+                self.workspace.thumbnail(covers[one], glance=True)
             if time.monotonic() - shown > OFTEN:
                 yield self.sheet(show, number)
                 shown = time.monotonic()

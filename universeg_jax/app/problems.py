@@ -16,7 +16,9 @@ class Problems:
 
     @contextmanager
     def noting(self, name: str, version: tuple = ()) -> Iterator[None]:
-        """Note an error inside, and continue after the block. A block that succeeds removes the note.
+        """Note an error inside, and continue after the block.
+
+        A block that succeeds removes the note; it must read everything that may have been wrong.
 
         Args:
             name: of the image or volume.

@@ -1,6 +1,5 @@
 """Propose masks for the images of a workspace, from its confirmed images."""
 
-import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from universeg_jax.app.background import Background
 from universeg_jax.app.example_task import ExampleTask, warning_texts
 from universeg_jax.app.proposal import Proposal
+from universeg_jax.app.proposal_warnings import is_about, warning_text
 from universeg_jax.app.states import State
 from universeg_jax.app.turns import Turns
 from universeg_jax.app.workspace import Workspace
@@ -153,7 +153,7 @@ class Proposer:
         version = self.workspace.version(name)
         if self._encoded.get(name) != version:
             with self.workspace.noting(name):
-                encode_ahead(segmenter, self.workspace.image(name), name)
+                encode_ahead(segmenter, self.workspace.read(name)[0], name)
                 self._encoded[name] = version
             yield
 
@@ -223,7 +223,7 @@ class Proposer:
             if self.workspace.is_still_unusable(name):
                 continue
             with self.workspace.noting(name):
-                images[name] = self.workspace.image(name)
+                images[name], _ = self.workspace.read(name)
         if not images:
             return
         _, examples = self.examples.task()
@@ -253,7 +253,7 @@ class Proposer:
             if forecast is None:  # without leave-one-out: what the probabilities expect of their own mask
                 forecast = certainty(result.probability)
             note = self.examples.describe(task, len(examples))
-            own = tuple(dict.fromkeys(warning_text(text) for text in found if _is_about(text, name, list(images))))
+            own = tuple(dict.fromkeys(warning_text(text) for text in found if is_about(text, name, list(images))))
             probability = self._of_classes(task, result.probability)
             yield name, Proposal(probability, spread, forecast, tuple(examples), note, own)
 
@@ -282,22 +282,3 @@ def segmenter_for(workspace: Workspace, model: str = AUTO) -> Callable[[], Segme
         return segmenter
 
     return load
-
-
-def warning_text(text: str) -> str:
-    """Return a warning in the words of the page, without advice on options that the page has not."""
-    parts = text.split("; ")
-    kept = [part for part in parts if "pass " not in part and "--" not in part]
-    text = "; ".join(kept or parts)
-    for theirs, ours in (("every support image", "every example"), ("the support", "the examples")):
-        text = text.replace(theirs, ours)
-    return text
-
-
-def _is_about(text: str, name: str, batch: Sequence[str]) -> bool:
-    """Tell whether a warning is about an image, or about no image of its batch in particular."""
-
-    def begins_with(one: str) -> bool:
-        return re.search(rf"(?<![\w-]){re.escape(one)}(?![\w-])", text.split(": ")[0]) is not None
-
-    return begins_with(name) or not any(begins_with(other) for other in batch)

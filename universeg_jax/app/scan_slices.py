@@ -4,21 +4,17 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from universeg_jax.app.picture_files import check_inside
+from universeg_jax.app.scan_file import ScanFile, check_files
 from universeg_jax.app.states import LABELLED, Session, file_stamp
-from universeg_jax.errors import InputError, listing
-from universeg_jax.io import itk, stacks
-from universeg_jax.io.dicom_series import series_files
+from universeg_jax.errors import InputError
 from universeg_jax.io.empty_slices import EmptySlices
 from universeg_jax.io.masks import GreyCoding
-from universeg_jax.io.pictures import EXTENSIONS
 from universeg_jax.io.volume_files import (
-    ENDINGS,
     output_ending,
     read_label_volume,
     read_place,
@@ -32,28 +28,6 @@ from universeg_jax.segment.planes import Planes, coarsest_axis
 from universeg_jax.util.files import temporary_folder
 
 KEPT = 2  # volumes, and masks, in memory
-
-
-@dataclass(frozen=True, eq=False)
-class ScanFile:
-    """One volume.
-
-    Attributes:
-        path: its file, or the folder of a DICOM series.
-        mask: file of its mask, which need not exist.
-        place: its shape and affine, without voxels.
-        planes: how it is cut into slices.
-    """
-
-    path: Path
-    mask: Path
-    place: Volume
-    planes: Planes
-
-    @property
-    def slices(self) -> int:
-        """Number of its slices."""
-        return len(self.planes.view(self.place.voxels))
 
 
 class ScanSlices:
@@ -86,7 +60,7 @@ class ScanSlices:
     def __init__(self, folder: Path, session: Session, axis: str = ""):
         self.image_folder, self.mask_folder = find_volume_folders(folder)
         paths = list_scans(self.image_folder, self.mask_folder)
-        _check_files(self.image_folder, paths)
+        check_files(self.image_folder, paths)
         self.problems: dict[str, str] = {}
         places = self._places_of(paths)
         self.axis = _checked_axis(folder, axis, session.axis) or coarsest_axis(next(iter(places.values())))
@@ -233,7 +207,7 @@ class ScanSlices:
 
     def _write_scan(self, name: str, masks: Mapping[str, np.ndarray]) -> None:
         scan, before = self._scans[name], self.scan_labels(name)
-        if before is not None and not _is_editable(scan.mask):
+        if before is not None and not scan.is_editable:
             raise InputError(
                 f"{scan.mask}: only masks in one NIfTI, NRRD, MetaImage or TIFF file can be edited; save it as such a "
                 "file, and remove this one"
@@ -290,34 +264,10 @@ class ScanSlices:
         self.labelled &= set(self.names)
 
 
-def _check_files(folder: Path, paths: Mapping[str, Path]) -> None:
-    """Refuse links out of the folder, and pictures among volumes."""
-    for path in paths.values():
-        if path == folder and folder.name not in ("images", "imagesTr"):
-            raise InputError(f"{folder}: its DICOM files lie in the folder itself; move them to {folder / 'images'}")
-        check_inside(folder, [path, *(series_files(path) if path.is_dir() else [])])
-    volumes = set(paths.values())
-    pictures = [
-        file.name
-        for file in sorted(folder.iterdir())
-        if file.name[0] != "." and file.suffix.lower() in EXTENSIONS and file not in volumes
-    ]
-    if pictures:
-        raise InputError(
-            f"{folder}: holds volumes and the pictures {listing(pictures)}; move the pictures to a folder of their own"
-        )
-
-
 def _checked_axis(folder: Path, axis: str, before: str) -> str:
     if axis and before and axis != before:
         raise InputError(f"{folder}: its slices were labelled along the {before} axis; leave --axis {axis} out")
     return axis or before
-
-
-def _is_editable(mask: Path) -> bool:
-    """Tell whether a mask is one file that can be replaced."""
-    name = mask.name.lower()
-    return mask.is_file() and name.endswith((*ENDINGS, *stacks.ENDINGS)) and not name.endswith(itk.DETACHED)
 
 
 def _kept(cache: OrderedDict[str, np.ndarray], name: str, read: Callable[[], np.ndarray]) -> np.ndarray:

@@ -11,33 +11,27 @@ Images are pictures, or the slices of volumes (`picture_files.py`, `scan_slices.
 
 import threading
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from universeg_jax.app.classes import FolderClasses
+from universeg_jax.app.folder_images import FolderImages
 from universeg_jax.app.picture_files import PictureFiles, check_inside
-from universeg_jax.app.pictures import for_screen, kept_thumbnail, thumbnail
-from universeg_jax.app.problems import Problems
 from universeg_jax.app.proposal import Proposal, Proposals
 from universeg_jax.app.scan_slices import ScanSlices
-from universeg_jax.app.states import Kept, Session, State, file_stamp
+from universeg_jax.app.states import Kept, Session, State
 from universeg_jax.errors import InputError
 from universeg_jax.io.empty_slices import EMPTY_SLICES
 from universeg_jax.io.pairing import IMAGE_FOLDERS, MASK_FOLDERS
-from universeg_jax.io.task_folder import LABELLING, check_same_size
+from universeg_jax.io.task_folder import LABELLING
 from universeg_jax.io.volume_folder import has_volumes
 from universeg_jax.util.files import TEMPORARY, remove_left
 
-OWN = (
-    *IMAGE_FOLDERS,
-    *MASK_FOLDERS,
-    "classes.json",
-    EMPTY_SLICES,
-    LABELLING,
-)  # files and folders that are read or written
+OWN = (*IMAGE_FOLDERS, *MASK_FOLDERS, "classes.json", EMPTY_SLICES, LABELLING)
+"""Files and folders that are read or written."""
+
 RANK = {State.PROPOSED: 0, State.EDITED: 0, State.EMPTY: 1, State.CONFIRMED: 2}
 
 
@@ -45,7 +39,7 @@ class MaskChanged(InputError):
     """The mask of an image was saved elsewhere, such as in another tab, after it was opened here."""
 
 
-class Workspace:
+class Workspace(FolderImages):
     """A folder that is being labelled.
 
     Methods may be called from several threads. Every change is on disk when a method returns.
@@ -73,28 +67,17 @@ class Workspace:
         volumes = has_volumes(self.folder)
         if axis and not volumes:
             raise InputError(f"--axis {axis}: {folder} holds pictures; an axis is for volumes")
-        self.files: PictureFiles | ScanSlices
-        self.files = ScanSlices(self.folder, session, axis) if volumes else PictureFiles(self.folder, session)
+        super().__init__(
+            ScanSlices(self.folder, session, axis) if volumes else PictureFiles(self.folder, session),
+            self.folder / LABELLING / "thumbnails",
+        )
         self._position = {name: i for i, name in enumerate(self.files.names)}
         self._classes = FolderClasses(self.folder, self.files.values, self.files.coding, self.files.class_names)
-        self.problems = Problems()
-        for name, reason in self.files.problems.items():
-            self.problems.note(name, reason)
         self._proposals = Proposals(self.folder / LABELLING / "proposals")
         self._lock = threading.RLock()
         self._states: dict[str, State] = {}
         self._forecasts: dict[str, float] = {}
         self._find_states(session.images)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of all images, sorted. Slices are listed scan by scan."""
-        return self.files.names
-
-    @property
-    def scans(self) -> dict[str, list[str]]:
-        """Names of the slices of each scan; {} in a folder of pictures."""
-        return self.files.scans
 
     @property
     def classes(self) -> dict[int, str]:
@@ -145,69 +128,6 @@ class Workspace:
         """Return the image that is not confirmed with the lowest forecast; None where all usable ones are confirmed."""
         first = self.order()[0]
         return None if self.state(first) is State.CONFIRMED or self.problem(first) else first
-
-    def image(self, name: str) -> np.ndarray:
-        """Read an image (H,W) or (H,W,3); a picture in its own dtype, a slice as uint8."""
-        return self.files.image(name)
-
-    def picture(self, name: str) -> np.ndarray:
-        """Read an image as (H,W,3) uint8 for the screen, scaled by its own minimum and maximum."""
-        return for_screen(self.image(name))
-
-    def read(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Read an image as `image` does, and its mask as `mask` does.
-
-        Raises:
-            InputError: files that cannot be read, or a mask of another size than its image.
-        """
-        image, mask = self.image(name), self.mask(name)
-        if mask is not None:
-            check_same_size(self.files.mask_file(name), mask, self.files.image_file(name), image)
-        return image, mask
-
-    def noting(self, name: str) -> AbstractContextManager[None]:
-        """Note an error inside as the problem of an image, or of the volume of a slice; see `Problems.noting`."""
-        return self.problems.noting(self.files.scan_of(name), self.version(name))
-
-    def problem(self, name: str) -> str:
-        """Return why an image cannot be used; "" for one without a known problem."""
-        return self.problems.of(self.files.scan_of(name))
-
-    def is_still_unusable(self, name: str) -> bool:
-        """Tell whether an image has a problem, and its files have not changed since."""
-        return self.problems.is_of(self.files.scan_of(name), self.version(name))
-
-    def version(self, name: str) -> tuple:
-        """Return what changes when a file of an image changes."""
-        found: list = []
-        for file in (self.files.image_file(name), self.files.mask_file(name)):
-            with suppress(OSError):
-                found += file_stamp(file)
-        return tuple(found)
-
-    def thumbnail(self, name: str, *, glance: bool = False) -> Image.Image:
-        """Return a small picture of an image. It is made once and kept.
-
-        Args:
-            name: the image.
-            glance: whether no other slice of the same volume is likely to be read soon.
-        """
-        read = self.files.glance if glance else self.files.image
-        return thumbnail(self._thumbnails, self.files.stamp(name), lambda: for_screen(read(name)))
-
-    def kept_thumbnail(self, name: str) -> Image.Image | None:
-        """Return the small picture of an image if it was made before."""
-        with suppress(OSError):  # the image vanished
-            return kept_thumbnail(self._thumbnails, self.files.stamp(name))
-        return None
-
-    def mask(self, name: str) -> np.ndarray | None:
-        """Read the class values (H,W) of an image's mask; None where there is none."""
-        return self.files.mask(name)
-
-    def token(self, name: str) -> str:
-        """Return what identifies the content of an image's mask, to notice changes by others."""
-        return self.files.token(name)
 
     def save(self, name: str, values: np.ndarray, *, seen: str, confirm: bool) -> str:
         """Save a mask whole or not at all, and return its token.
@@ -337,7 +257,3 @@ class Workspace:
     @property
     def _session_file(self) -> Path:
         return self.folder / LABELLING / "states.json"
-
-    @property
-    def _thumbnails(self) -> Path:
-        return self.folder / LABELLING / "thumbnails"
