@@ -4,7 +4,7 @@ The folders are those of `universeg-jax predict` for volumes. Each scan is segme
 of one axis, and their mean over all axes, are smoothed by Gaussians across slices and scored in 3-D. For the mean they
 are smoothed along all three axes, by the same number of voxels.
 
-A run that was stopped resumes: OUT/NAME.jsonl holds the scores. OUT/NAME.md is the table.
+A run that was stopped resumes: OUT/NAME holds probabilities, and OUT/NAME.jsonl scores. OUT/NAME.md is the table.
 """
 
 import argparse
@@ -26,20 +26,29 @@ from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.volume import fit_volumes
 from universeg_jax.segment.volume_task import VolumeTask
+from universeg_jax.util.files import whole_file
 
 SIGMAS = (0.0, 0.5, 0.8, 1.2)  # of the Gaussian, in slices
 
 
-def measure(tasks: dict[str, VolumeTask], target: VolumeFile, names: dict[int, str]) -> dict[str, dict[str, float]]:
-    """Return the 3-D Dice of each structure by each way of segmenting one scan."""
+def measure(
+    tasks: dict[str, VolumeTask], target: VolumeFile, names: dict[int, str], kept: Path
+) -> dict[str, dict[str, float]]:
+    """Return the 3-D Dice of each structure by each way of segmenting one scan; keep probabilities in a folder."""
     volume = read_volume(target.image)
     truth = read_label_volume(target.mask, volume)[0].voxels
     maps: dict[str, np.ndarray] = {}
     for axis, task in tasks.items():
         maps[axis] = np.zeros((*volume.shape, len(names)), np.float32)
+        file = kept / f"{target.name}_{axis}.npy"
+        if file.exists():
+            maps[axis][:] = np.load(file)
+            continue
         planes = Planes.of(volume, axis).view(maps[axis])
         for i, probability in task.pools[0].probabilities(volume, task.modality):
             planes[i] = probability
+        with whole_file(file) as unfinished, unfinished.open("wb") as stream:
+            np.save(stream, maps[axis])
     along = {axis: [int(np.argmax([o == AXES.index(axis) for o in volume.orientation[:, 0]]))] for axis in tasks}
     if len(maps) > 1:
         along["all"] = [0, 1, 2]
@@ -92,7 +101,8 @@ def main() -> None:
     arguments = parser.parse_args()
     support = open_volume_folder(arguments.support)
     targets = find_volumes(arguments.scans, arguments.labels)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    kept = arguments.out / arguments.name
+    kept.mkdir(parents=True, exist_ok=True)
     file = arguments.out / f"{arguments.name}.jsonl"
     records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     axes = " ".join(arguments.axes)
@@ -112,7 +122,7 @@ def main() -> None:
             print({axis: task.choice and task.choice.name for axis, task in tasks.items()}, flush=True)
         values = next(iter(tasks.values())).values[1:].tolist()
         names = {value: support.class_names.get(value, str(value)) for value in values}
-        records.append({"scan": target.name, "dice": measure(tasks, target, names)})
+        records.append({"scan": target.name, "dice": measure(tasks, target, names, kept)})
         with file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(records[-1]) + "\n")
         page = table(records, about)

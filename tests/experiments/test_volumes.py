@@ -13,6 +13,7 @@ from tests.helpers.make_volumes import write_volumes
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.volume_files import read_label_volume, read_volume
 from universeg_jax.io.volume_folder import find_volumes, open_volume_folder
+from universeg_jax.io.volumes import AXES
 from universeg_jax.segment.report import environment
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.volume import fit_volumes
@@ -49,10 +50,10 @@ def test_the_synthetic_ct_has_an_organ():
 def test_axes_and_smoothing_are_scored_against_the_truth(tmp_path):
     folder = write_volumes(tmp_path, targets=2)
     support = open_volume_folder(folder / "support")
-    tasks = {axis: fit_volumes(Segmenter(Intensities()), support, axis=axis) for axis in ("axial", "coronal")}
+    tasks = {axis: fit_volumes(Segmenter(Intensities()), support, axis=axis, smoothing=0) for axis in AXES[1:]}
     targets = find_volumes(folder / "scans", folder / "labels")
     names = {1: "one", 2: "two"}
-    records = [{"scan": target.name, "dice": measure(tasks, target, names)} for target in targets]
+    records = [{"scan": target.name, "dice": measure(tasks, target, names, tmp_path)} for target in targets]
     mask = tasks["axial"].segment(read_volume(targets[1].image)).mask
     truth = read_label_volume(targets[1].mask, read_volume(targets[1].image))[0].voxels
     assert records[1]["dice"]["axial"]["two"] == pytest.approx(dice(mask == 2, truth == 2))
