@@ -1,8 +1,7 @@
 """Measure the mean over axes and smoothing: `python -m experiments.volume_options SUPPORT SCANS LABELS OUT`.
 
 The folders are those of `universeg-jax predict` for volumes. Each scan is segmented along each axis. The probabilities
-of one axis, and their mean over all axes, are smoothed by Gaussians across slices and scored in 3-D. For the mean they
-are smoothed along all three axes, by the same number of voxels.
+are smoothed across slices by Gaussians. Each axis alone, and their mean, are scored in 3-D.
 
 A run that was stopped resumes: OUT/NAME holds probabilities, and OUT/NAME.jsonl scores. OUT/NAME.md is the table.
 """
@@ -49,17 +48,16 @@ def measure(
             planes[i] = probability
         with whole_file(file) as unfinished, unfinished.open("wb") as stream:
             np.save(stream, maps[axis])
-    along = {axis: [int(np.argmax([o == AXES.index(axis) for o in volume.orientation[:, 0]]))] for axis in tasks}
-    if len(maps) > 1:
-        along["all"] = [0, 1, 2]
-        maps["all"] = np.mean([maps[axis] for axis in tasks], axis=0)
     found = {}
-    for axis, own in maps.items():
-        for sigma in SIGMAS:
-            smooth = own
-            for across in along[axis] if sigma else []:
-                smooth = gaussian_filter1d(smooth, sigma, axis=across)
-            best = winners(smooth)
+    for sigma in SIGMAS:
+        smooth = {}
+        for axis, own in maps.items():
+            across = int(np.argmax(volume.orientation[:, 0] == AXES.index(axis)))
+            smooth[axis] = gaussian_filter1d(own, sigma, axis=across) if sigma else own
+        if len(maps) > 1:
+            smooth["all"] = np.mean(list(smooth.values()), axis=0)
+        for axis, own in smooth.items():
+            best = winners(own)
             scores = {name: float(dice(best == k, truth == v)) for k, (v, name) in enumerate(names.items(), 1)}
             found[f"{axis}, smoothed by {sigma:g} slices" if sigma else axis] = scores
     return found
