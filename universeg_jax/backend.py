@@ -70,6 +70,14 @@ def kernel_gradient_by_products() -> bool:
     return _on_cpu()
 
 
+def encoded_at_once() -> int:
+    """Return the number of images that an image encoder takes at a time.
+
+    On a CPU one image at a time needs a tenth less time than four, and a quarter of their memory.
+    """
+    return 1 if _on_cpu() else 4
+
+
 def feature_memory() -> int:
     """Return the bytes that the features of the targets computed at a time may fill."""
     return 2**28 if _on_cpu() else 2**33

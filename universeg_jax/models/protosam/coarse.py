@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from scipy import ndimage
 
+from universeg_jax import backend
 from universeg_jax.models.protosam.alp import Prototypes, prototypes, scores
 from universeg_jax.models.protosam.config import ALPConfig, LinearConfig, ProtoSAMConfig, Turn
 from universeg_jax.models.protosam.encoder import Encoded, EncoderLike, image_digest, in_batches
@@ -115,7 +116,7 @@ class CoarseTask:
                 features = self.encoder(_turn(images, turn), embedding=False).features
             found = np.empty_like(logits)
             used = {entry for own in groups for entry in (*own.compared, *_spread(own.allowed))}
-            self._encoded(turn, tuple(sorted(used)))  # all at once, for few shapes
+            self._encode(turn, sorted(used))  # all at once, for few shapes
             for own, targets in groups.items():
                 linear = self.classifiers(_spread(own.allowed))[number]
                 score = partial(self._score, self.prototypes(own.compared)[number], linear, images.shape[1:3])
@@ -152,12 +153,18 @@ class CoarseTask:
         return self._encoded(turn, entries), labels, self._counts[:, chosen], self._anywhere
 
     def _encoded(self, turn: Turn, entries: tuple[int, ...]) -> np.ndarray:
-        """Return the features (S,h,w,C) of turned support entries; each is encoded once."""
-        new = [entry for entry in entries if (turn, entry) not in self._features]
-        if new:
-            features = self.encoder(_turn(self._images[np.array(new)], turn), embedding=False).features
-            self._features |= {(turn, entry): features[i : i + 1] for i, entry in enumerate(new)}
+        """Return the features (S,h,w,C) of turned support entries."""
+        self._encode(turn, entries)
         return np.concatenate([self._features[turn, entry] for entry in entries])
+
+    def _encode(self, turn: Turn, entries: Sequence[int]) -> None:
+        """Encode turned support entries; each is encoded once."""
+        new = [entry for entry in entries if (turn, entry) not in self._features]
+        at_once = backend.encoded_at_once()  # no array of all entries: it would take as much memory again
+        for start in range(0, len(new), at_once):
+            some = new[start : start + at_once]
+            features = self.encoder(_turn(self._images[np.array(some)], turn), embedding=False).features
+            self._features |= {(turn, entry): features[i : i + 1] for i, entry in enumerate(some)}
 
     def _score(
         self, known: Prototypes, classifier: LinearClassifier | None, size: tuple[int, int], features: Array

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from universeg_jax import backend
 from universeg_jax.errors import InputError
 from universeg_jax.models.dinov2 import DINOv2
 from universeg_jax.models.protosam.alp import unit
@@ -23,7 +24,6 @@ from universeg_jax.util.checks import check_number
 
 Tree = TypeVar("Tree")  # of arrays (B,...)
 
-IMAGES_AT_ONCE = 4  # in the encoders, whose early stages are as large as the image
 CAPACITY = 256 * 2**20  # bytes of the cache: about 16 images of LiteMedSAM
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -145,7 +145,8 @@ class Encoder:
             return Encoded(features, self.sam.encode(images).embedding if embedding else None)
 
         embedding |= self.extractor is None  # it comes with the features then
-        return self.cache.of(images, embedding, compute=lambda unknown: in_batches(encode, (unknown,), IMAGES_AT_ONCE))
+        at_once = backend.encoded_at_once()
+        return self.cache.of(images, embedding, compute=lambda unknown: in_batches(encode, (unknown,), at_once))
 
 
 class DINOv2Features:
