@@ -38,7 +38,8 @@ ABOUT = (
     "",
     "One draw of the examples, 8 targets (at most a third of a small set), images of 128 pixels, ProtoSAM without its",
     "decoder. No subject is in an example and a target, as far as names tell subjects. The sets of `pool` are training",
-    "sets that open-v4 has not learned from; weights and margins were chosen on them. Nothing was chosen on `heldout`.",
+    "sets that open-v4 has not learned from; weights and margins were chosen on four of them. Nothing was chosen on",
+    "`heldout` and `small_sets`, held-out sets of 4 to 20 images.",
     "Blend is the mean with the weights of `universeg+protosam`. Auto chooses weights, threshold and examples by",
     "leave-one-out from 4 examples on. A plan names the share of ProtoSAM, similar examples, and the threshold.",
 )
