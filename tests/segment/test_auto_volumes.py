@@ -29,6 +29,7 @@ class OnDemand:
     Attributes:
         labels: of the last support set.
         weights: of each call.
+        forgotten: number of images that were freed.
     """
 
     input_size, input_channels, padding = 16, 3, "edge"
@@ -36,10 +37,13 @@ class OnDemand:
     config = ProtoSAMConfig()
 
     def __init__(self):
-        self.labels, self.weights = np.zeros(0), []
+        self.labels, self.weights, self.forgotten = np.zeros(0), [], 0
 
     def with_config(self, config):
         return self
+
+    def forget(self, images):
+        self.forgotten += len(images)
 
     def prepare(self, images, labels, mask):
         self.labels = labels
@@ -90,8 +94,10 @@ def test_slices_of_the_same_volume_have_no_weight(models):
         used = weights[0] > 0
         assert len(set(subjects[used])) == 1
         assert len(set(weights[0][used])) == used.sum()  # a ranking
+    assert model.forgotten == 0
     task.segment(labelled(5)[0].image)
     assert (model.weights[-1][0] > 0).all()
+    assert model.forgotten == 2 * SHAPE[2]  # each slice, by both configurations of the model
 
 
 def test_several_structures_come_with_their_background(models):

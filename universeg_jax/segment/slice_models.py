@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import expit
@@ -11,11 +12,27 @@ from universeg_jax.segment.model import InContextModel, Predictor
 from universeg_jax.segment.preprocess import View
 from universeg_jax.segment.slice_choice import Candidates, SliceChoice
 from universeg_jax.segment.support import SUPPORT_SIZES, Support, pad
+from universeg_jax.shapes import Array
+
+
+@runtime_checkable
+class OnDemandModel(InContextModel, Protocol):
+    """A model that takes in many entries, and encodes an entry when a target first uses it.
+
+    Attributes:
+        encodes_on_demand: True.
+    """
+
+    encodes_on_demand: bool
+
+    def forget(self, images: Array) -> None:
+        """Free the memory of encoded images (B,H,W,C) that are not needed again."""
+        ...
 
 
 def takes_many(model: InContextModel) -> bool:
     """Return True for a model that takes in many slices at once and uses few of them for each target."""
-    return getattr(model, "encodes_on_demand", False)
+    return isinstance(model, OnDemandModel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +82,9 @@ class SliceModel:
         """Return probabilities (B,size,size,P)."""
         raise NotImplementedError
 
+    def forget(self, views: Sequence[View]) -> None:
+        """Free the memory of targets that are not needed again."""
+
 
 class ShownSlices(SliceModel):
     """A model that is shown a choice of the labelled slices. Neighbouring targets share it."""
@@ -102,6 +122,11 @@ class RankedSlices(SliceModel):
             weights[b, allowed[order]] = np.arange(len(order), 0, -1) / len(order)
         found = _probabilities(self.predictor(*targets.arrays(self._dtype), weights), len(targets.views))
         return found[..., -len(self.support.labels) :]
+
+    def forget(self, views: Sequence[View]) -> None:
+        """Free the memory of targets that are not needed again."""
+        if isinstance(self.model, OnDemandModel):
+            self.model.forget(np.stack([view.pixels for view in views]).astype(self._dtype))
 
     @cached_property
     def predictor(self) -> Predictor:

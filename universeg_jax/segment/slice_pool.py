@@ -106,6 +106,8 @@ class SlicePool:
                 positions = np.array(shown) / max(1, len(images) - 1)
                 for i, probability in zip(shown, self._segment(views, positions, start, size), strict=True):
                     yield i, pixels.back(probability)
+                for m, model in enumerate(self.models):
+                    model.forget([_known(own[m]) for own in views])
             done(len(group))
 
     def picture(self, image: np.ndarray, name: str) -> np.ndarray:

@@ -46,3 +46,11 @@ def test_it_forgets_what_was_asked_for_longest_ago(doubled):
     assert doubled.asked == [3, 1]
     np.testing.assert_array_equal(remembered.of(IMAGES, compute=doubled)["double"], 2 * IMAGES)
     assert doubled.asked == [3, 1, 2]
+
+
+def test_images_can_be_forgotten(doubled):
+    remembered = EncodingCache()
+    remembered.of(IMAGES, True, compute=doubled)
+    remembered.forget(IMAGES[1:3])
+    remembered.of(IMAGES, True, compute=doubled)
+    assert doubled.asked == [5, 2]

@@ -49,6 +49,9 @@ class StoredEncoder:
         features, embeddings = (jnp.asarray(np.stack(arrays)) for arrays in zip(*pairs, strict=True))
         return Encoded(features, embeddings if embedding else None)
 
+    def forget(self, images: np.ndarray) -> None:
+        """Do nothing: all results are kept."""
+
     def _of(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         key = hashlib.sha256(str(image.dtype).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()[:32]
         if key not in self._known:

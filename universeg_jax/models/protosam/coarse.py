@@ -18,7 +18,7 @@ from universeg_jax.models.protosam.linear import LinearClassifier, fit_linear, l
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array
 
-SETS_KEPT = 16  # sets of entries whose prototypes are kept, and likewise classifiers: 2.5 MB an entry with LiteMedSAM
+SETS_KEPT = 8  # sets of entries whose prototypes are kept, and likewise classifiers: 2.5 MB an entry with LiteMedSAM
 TARGETS_KEPT = 16  # targets whose logits are kept, for another configuration of the decoder
 FITTED = 16  # entries that a classifier is fitted to, evenly spaced among those that a target may use
 

@@ -66,6 +66,10 @@ class EncoderLike(Protocol):
         """Encode images (B,H,W,3), with the embedding if it is requested or free of cost."""
         ...
 
+    def forget(self, images: np.ndarray) -> None:
+        """Free the memory of encoded images (B,H,W,3) that are not needed again."""
+        ...
+
 
 class EncodingCache:
     """LRU cache of results for single images, keyed by the content of the image.
@@ -104,6 +108,11 @@ class EncodingCache:
         while len(self._known) > 1 and sum(map(_bytes, self._known.values())) > self.capacity:
             self._known.popitem(last=False)
         return computed if len(new) == len(keys) else jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+
+    def forget(self, images: np.ndarray) -> None:
+        """Drop the results for images (B,H,W,C)."""
+        gone = {image_digest(image) for image in images}
+        self._known = OrderedDict((key, found) for key, found in self._known.items() if key[0] not in gone)
 
 
 def image_digest(image: np.ndarray) -> bytes:
@@ -147,6 +156,10 @@ class Encoder:
         embedding |= self.extractor is None  # it comes with the features then
         at_once = backend.encoded_at_once()
         return self.cache.of(images, embedding, compute=lambda unknown: in_batches(encode, (unknown,), at_once))
+
+    def forget(self, images: np.ndarray) -> None:
+        """Free the memory of encoded images (B,H,W,3) that are not needed again."""
+        self.cache.forget(images)
 
 
 class DINOv2Features:

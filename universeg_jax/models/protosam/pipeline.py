@@ -73,6 +73,10 @@ class ProtoSAM:
     def input_size(self) -> int:
         return self.sam.config.input_size
 
+    def forget(self, images: Float[Array, "B H W 3"]) -> None:
+        """Free the memory of encoded images that are not needed again."""
+        self.encoder.forget(np.asarray(images))
+
     def prepare(
         self, images: Float[Array, "S H W 3"], labels: Float[Array, "K S H W 1"], mask: Shaped[Array, "K S"]
     ) -> "ProtoSAMTask":
