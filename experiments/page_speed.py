@@ -27,6 +27,7 @@ from experiments.command import run
 from universeg_jax.app.opened import Opened
 from universeg_jax.app.propose import Proposer, segmenter_for
 from universeg_jax.app.workspace import Workspace
+from universeg_jax.io.task_folder import LABELLING
 from universeg_jax.util.json_files import write_json
 
 SIDE = 512
@@ -103,6 +104,7 @@ def propose(folder: Path, times: Times) -> None:
     masks = {file.stem: np.asarray(Image.open(file)) for file in sorted((folder / "masks").iterdir())}
     for name in list(masks)[EXAMPLES:]:
         (folder / "masks" / f"{name}.png").unlink()
+    (folder / LABELLING).mkdir()  # predict leaves images without a mask out of such a folder
     todo = [name for name in masks if not (folder / "masks" / f"{name}.png").exists()]
     command = ["predict", "-s", folder, "-i", folder / "images" / f"{todo[0]}.png", "-o", folder.parent / "predicted"]
     with times.of(f"the whole command predict, one image, {EXAMPLES} examples"):

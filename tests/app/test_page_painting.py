@@ -1,16 +1,21 @@
 """Paint in a real browser with the mouse, propose, correct, confirm, restart, and compare the files."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from tests.helpers.app_server import serve
 from tests.helpers.page_driver import confirm, open_page, paint, press, settle, shown
-from tests.helpers.stand_in import save
+from tests.helpers.stand_in import Brightness, save
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.io.masks import read_mask
 from universeg_jax.io.task_folder import read_support
+from universeg_jax.segment.auto import Choice
+from universeg_jax.segment.forecast import Forecast
+from universeg_jax.segment.segmenter import Segmenter
 
 pytestmark = pytest.mark.slow
 SIZE = (96, 96)
@@ -29,8 +34,17 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_paint_propose_correct_confirm_and_restart(folder, page):
-    with serve(folder) as app:
+def test_paint_propose_correct_confirm_and_restart(folder, page, monkeypatch):
+    segmenter, compared = Segmenter(Brightness()), threading.Event()
+    segmenter.automatic = True
+
+    def choose(task, *, pause):
+        while not compared.wait(timeout=0.05):
+            pause()
+        return Choice(task.plan, "compared", "a reason", {}, Forecast(0.7, 0.6, 0.8, 2, 0.9))
+
+    monkeypatch.setattr("universeg_jax.app.example_task.choose_plan", choose)
+    with serve(folder, model=lambda: segmenter) as app:
         open_page(page, app.url, entries=4)
         paint(page, CENTRES[0], SIZE)
         confirm(page)
@@ -50,6 +64,15 @@ def test_paint_propose_correct_confirm_and_restart(folder, page):
         truth = disc(CENTRES[int(name[1])])
         # the stand-in sees 16 pixels
         assert dice(read_mask(folder / "masks" / f"{name}.png").values == 1, truth) > 0.85
+        # Two examples: the next proposal comes before models are compared, and is made anew after that.
+        page.click("#next")
+        page.wait_for_function(f"!/s0|{name}/.test(document.querySelector('#state').innerText)")
+        page.click("#propose")
+        page.wait_for_function(
+            "document.querySelector('#about').innerText.includes('from 2 confirmed images: the weights are')"
+        )
+        compared.set()
+        page.wait_for_function("document.querySelector('#about').innerText.includes('a reason')")
         assert page.outside == []
     again = Workspace(folder)
     assert again.confirmed() == sorted(["s0", name])

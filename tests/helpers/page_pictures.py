@@ -51,7 +51,7 @@ def take(page: Page, out: Path, only: str) -> None:
             page.set_viewport_size({"width": width, "height": 1000})
             for look in ("light", "dark"):
                 page.evaluate(f"document.body.classList.toggle('dark', {str(look == 'dark').lower()})")
-                page.wait_for_timeout(250)
+                page.wait_for_timeout(400)
                 page.screenshot(path=out / f"{name}-{width}-{look}.png", full_page=True)
         page.evaluate("document.body.classList.remove('dark')")
         page.set_viewport_size({"width": WIDTHS[0], "height": 1000})
@@ -111,6 +111,7 @@ def _of_pictures(page: Page, folder: Path, shoot: Callable[[str], None]) -> None
         settle(page)
         shoot("07-outline-and-classes")
         page.get_by_label("fill").click()
+        app.workspace.save("b", np.asarray(app.workspace.image("b") > 99, int), seen="", confirm=True)
         page.locator("#ensemble input[type=range]").focus()
         page.keyboard.press("ArrowRight")
         page.locator("#ensemble input[type=range]").dispatch_event("pointerup")
