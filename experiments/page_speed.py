@@ -4,8 +4,8 @@
 
 The folder holds pictures of 512 pixels. A quarter of them have masks. It is opened for the first time, and again with
 what the first session kept. Proposals are of the shipped nuclei, enlarged to 512 pixels, from 16 examples and more.
-They are measured as a person waits for them: an image is opened, Propose is pressed, and the server has answered with
-the mask. "After a pause" the background has done its work; "without a pause" Propose follows Confirm at once.
+They are measured as a person waits for them: from the press of Propose until the server has answered with the mask,
+after a pause of a few seconds and without one.
 """
 
 import argparse
@@ -115,8 +115,13 @@ def propose(folder: Path, times: Times) -> None:
     events = Events(workspace, proposer, lambda: None)  # type: ignore[arg-type, return-value]  # without clicks
     proposer.start()
 
-    def answer(name: str) -> None:
+    def look(name: str) -> Opened:
+        """Open an image."""
         opened, *_ = events.open_chosen(Opened(chosen=name), *DRAWING)
+        return opened
+
+    def press(opened: Opened) -> None:
+        """Press Propose, and take the mask that the server sends."""
         asked, *_ = events.propose(opened, 1)
         shown, *_ = events.show_proposal(asked, opened, None, *DRAWING)
         events.draw(shown, None)
@@ -126,24 +131,27 @@ def propose(folder: Path, times: Times) -> None:
         workspace.save(name, values, seen=workspace.token(name), confirm=True)
         proposer.wake(name)
 
-    with times.of(f"first proposal, asked for at once, {EXAMPLES} examples: loads, encodes them"):
-        answer(todo[0])
+    with times.of(f"first proposal, asked for at once: loads the models, encodes {EXAMPLES} examples"):
+        press(look(todo[0]))
     with times.of("a proposal while plans are compared"):
-        answer(todo[1])
-    with times.of("in the background after it: compare plans, encode the next images"):
+        press(look(todo[1]))
+    with times.of("in the background: compare plans, make both proposals anew, encode the next images"):
         _wait(proposer)
     for number, name in enumerate(todo[:3]):
-        with times.of(f"after a pause: a proposal from {EXAMPLES + number} examples, image on the screen"):
-            answer(name)
+        examples = EXAMPLES + number
+        opened = look(name)
+        _wait(proposer)
+        with times.of(f"{examples} examples: Propose on an image that was looked at for a few seconds"):
+            press(opened)
+        with times.of(f"{examples} examples: open the next image and press Propose at once"):
+            press(look(todo[number + 3]))
         confirm(name)
-        with times.of(f"in the background: take in example {EXAMPLES + number + 1}"):
+        with times.of(f"in the background: take in example {examples + 1}"):
             _wait(proposer)
-        with times.of(f"after a pause: a proposal from {EXAMPLES + number + 1} examples, other image"):
-            answer(todo[number + 3])
     for number, name in enumerate(todo[3:5]):
         confirm(name)
-        with times.of(f"without a pause: a proposal from {EXAMPLES + number + 4} examples"):
-            answer(todo[number + 5])
+        with times.of(f"{EXAMPLES + number + 4} examples: Confirm, open the next image and press Propose at once"):
+            press(look(todo[number + 5]))
     proposer.stop()
 
 
