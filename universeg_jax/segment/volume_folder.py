@@ -249,7 +249,7 @@ class DemoVolumes:
         progress = Progress(place / "report.json", {"title": title})
         predict_volumes(task, names, self._targets, place, progress, show=show)
         dices = [one["dice"] for record in progress.records.values() for one in record["structures"].values()]
-        note = f"{len(self._support)} labelled volumes, above, each with its number of the slice; "
+        note = f"{len(self._support)} labelled volumes, above, each with the number of its slice; "
         note += f"{len(self._targets)} scans, axial slices below; mean 3-D Dice {np.mean(dices):.3f}"
         examples = support_examples(self._support, "axial")
         results = scan_results(self._targets, place, progress, "axial")
