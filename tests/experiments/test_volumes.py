@@ -5,7 +5,7 @@ import pytest
 
 from experiments.volume_cleaning import WAYS
 from experiments.volume_memory import body
-from experiments.volume_options import SIGMAS, measure
+from experiments.volume_options import SIGMAS, measure, segment
 from experiments.volume_options import table as options_table
 from experiments.volumes import CHOICES, ORGANS, table
 from tests.helpers.intensities import Intensities
@@ -47,18 +47,23 @@ def test_the_synthetic_ct_has_an_organ():
     assert image[mask == 1].min() > 80
 
 
-def test_axes_and_smoothing_are_scored_against_the_truth(tmp_path):
+def test_networks_axes_and_smoothing_are_scored_against_the_truth(tmp_path):
     folder = write_volumes(tmp_path, targets=2)
     support = open_volume_folder(folder / "support")
-    tasks = {axis: fit_volumes(Segmenter(Intensities()), support, axis=axis, smoothing=0) for axis in AXES[1:]}
-    targets = find_volumes(folder / "scans", folder / "labels")
-    names = {1: "one", 2: "two"}
-    records = [{"scan": target.name, "dice": measure(tasks, target, names, tmp_path)} for target in targets]
-    mask = tasks["axial"].segment(read_volume(targets[1].image)).mask
-    truth = read_label_volume(targets[1].mask, read_volume(targets[1].image))[0].voxels
-    assert records[1]["dice"]["axial"]["two"] == pytest.approx(dice(mask == 2, truth == 2))
-    ways = list(records[0]["dice"])
-    assert len(ways) == 3 * len(SIGMAS)
-    assert min(records[0]["dice"]["all"].values()) > 0.7
-    page = options_table(records, {"title": "t", "command": "c", **environment()})
-    assert page.count("\n| ") == len(ways) + 1
+    target = find_volumes(folder / "scans", folder / "labels")[1]
+    volume, maps = read_volume(target.image), {}
+    for axis in AXES[1:]:
+        task = fit_volumes(Segmenter(Intensities()), support, axis=axis)
+        file = tmp_path / f"{axis}.npy"
+        maps["UniverSeg", axis] = segment(lambda task=task: task, axis, volume, 2, file)
+        np.testing.assert_array_equal(segment(None, axis, volume, 2, file), maps["UniverSeg", axis])
+        maps["ProtoSAM", axis] = 0 * maps["UniverSeg", axis]
+    record = {"scan": target.name, "dice": measure(maps, target, {1: "one", 2: "two"}, [0.0, 0.375, 1.0])}
+    truth = read_label_volume(target.mask, volume)[0].voxels
+    expected = dice(task.segment(volume).mask == 2, truth == 2)  # smoothed by 0.5 slices, the default
+    assert record["dice"]["UniverSeg | axial | 0.5"]["two"] == pytest.approx(expected)
+    assert record["dice"]["UniverSeg | mean over axes | 0"]["one"] > 0.7
+    assert record["dice"]["ProtoSAM | axial | 0"]["one"] == 0
+    assert "0.625 UniverSeg and 0.375 ProtoSAM | coronal | 0.8" in record["dice"]
+    page = options_table([record], {"title": "t", "command": "c", **environment()})
+    assert page.count("\n| ") == 3 * 3 * len(SIGMAS) + 1
