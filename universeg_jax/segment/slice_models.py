@@ -1,13 +1,14 @@
 """Models with the labelled slices of a task, and the probabilities that each model gives for target slices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import expit
 
+from universeg_jax import backend
 from universeg_jax.segment.model import InContextModel, Predictor
 from universeg_jax.segment.preprocess import View
 from universeg_jax.segment.slice_choice import Candidates, SliceChoice
@@ -113,15 +114,19 @@ class RankedSlices(SliceModel):
         """Return probabilities (B,size,size,P)."""
         allowed = np.flatnonzero(targets.allowed[self.entries])
         among = self._candidates.take(allowed)
-        weights = np.zeros((targets.batch, len(self.entries)))
-        weights[:, allowed] = 1  # targets that fill up the batch are constant, and cost nothing
-        for b in range(len(targets.views)):
-            position = None if targets.positions is None else float(targets.positions[b])
-            similarities = targets.similarities[b, self.entries[allowed]]
-            order = choice.order(among, similarities, position, draw=targets.draw)
-            weights[b, allowed[order]] = np.arange(len(order), 0, -1) / len(order)
-        found = _probabilities(self.predictor(*targets.arrays(self._dtype), weights), len(targets.views))
-        return found[..., -len(self.support.labels) :]
+        at_once, parts = min(backend.encoded_at_once(), targets.batch), []  # targets share nothing: few save memory
+        for start in range(0, len(targets.views), at_once):
+            some = range(start, min(start + at_once, len(targets.views)))
+            weights = np.zeros((at_once, len(self.entries)))
+            weights[:, allowed] = 1  # targets that fill up the batch are constant, and cost nothing
+            for row, b in enumerate(some):
+                position = None if targets.positions is None else float(targets.positions[b])
+                similarities = targets.similarities[b, self.entries[allowed]]
+                order = choice.order(among, similarities, position, draw=targets.draw)
+                weights[row, allowed[order]] = np.arange(len(order), 0, -1) / len(order)
+            own = replace(targets, views=[targets.views[b] for b in some], batch=at_once)
+            parts.append(_probabilities(self.predictor(*own.arrays(self._dtype), weights), len(some)))
+        return np.concatenate(parts)[..., -len(self.support.labels) :]
 
     def forget(self, views: Sequence[View]) -> None:
         """Free the memory of targets that are not needed again."""
