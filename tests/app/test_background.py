@@ -25,7 +25,7 @@ def test_it_works_when_it_is_woken_and_survives_an_error(capfd):
     background.wake()
     assert called.acquire(timeout=10)
     background.stop()
-    background._thread.join(timeout=10)
+    assert not background._thread.is_alive()
     assert calls == [(False, "universeg-background")] * 2
     assert "ValueError: broken" in capfd.readouterr().err
 

@@ -116,6 +116,22 @@ def test_a_proposal_comes_before_the_plan_is_chosen_and_is_made_anew_after_it(wo
     assert workspace.forecast("s2") == pytest.approx(0.7, abs=0.2)
 
 
+def test_the_end_of_the_page_interrupts_the_comparison_of_plans(workspace, automatic, monkeypatch):
+    begun = threading.Event()
+
+    def choose(task, *, pause):
+        begun.set()
+        while True:
+            pause()
+
+    monkeypatch.setattr("universeg_jax.app.example_task.choose_plan", choose)
+    proposer = Proposer(workspace, lambda: automatic[0])
+    proposer.start()
+    assert begun.wait(timeout=30)
+    proposer.stop()
+    assert not proposer._background._thread.is_alive()
+
+
 def test_what_was_prepared_is_not_computed_again(workspace, monkeypatch):
     segmenter = Segmenter(Brightness())
     proposer = Proposer(workspace, lambda: segmenter)

@@ -43,10 +43,17 @@ class Background:
         """Call the function soon, if the thread was started; a call that is under way should return early."""
         self._awake.set()
 
+    @property
+    def ends(self) -> bool:
+        """Whether the thread is about to end; a call that is under way should return as soon as it can."""
+        return self._ends
+
     def stop(self) -> None:
-        """End the thread after the call that is under way."""
+        """End the thread, and wait until it has returned: Python must not exit while it computes."""
         self._ends = True
         self._awake.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         if sys.platform == "linux":  # elsewhere it would be the priority of the whole process
@@ -57,7 +64,7 @@ class Background:
             self._working = True
             self._awake.clear()
             try:
-                self._work(self._awake.is_set)
+                self._work(lambda: self._ends or self._awake.is_set())
             except Exception:  # the page must go on; the request that needs the result raises the error again
                 traceback.print_exc()
             self._working = False

@@ -29,6 +29,10 @@ ENCODINGS = 720 * 2**20  # bytes of encodings in memory: all examples and the im
 SLICE_WINDOW = (0, 255)  # of slices, which the workspace scales alike in the whole volume
 
 
+class Ended(Exception):
+    """The page ends."""
+
+
 class Proposer:
     """Propose masks with one segmenter.
 
@@ -57,7 +61,7 @@ class Proposer:
         self._background.start()
 
     def stop(self) -> None:
-        """End the work in the background."""
+        """End the work in the background, and wait for its last step."""
         self._background.stop()
 
     def wake(self, opened: str | None = None) -> None:
@@ -122,7 +126,7 @@ class Proposer:
                     if hurried:
                         return
                     self._turns.give_way()
-            except InputError:  # a request raises it again
+            except (InputError, Ended):  # a request raises an InputError again
                 pass
             finally:  # also after an error: nobody must wait for ever
                 self._settled |= not hurried
@@ -159,6 +163,8 @@ class Proposer:
 
     def _between_computations(self) -> None:
         """Let requests come first, and keep up with what was confirmed or opened, while the plan is being chosen."""
+        if self._background.ends:
+            raise Ended
         self._turns.give_way()
         with suppress(InputError):
             for _ in self._propose_ahead():

@@ -77,6 +77,7 @@ def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Non
     if arguments.model != AUTO:
         proposer.segmenter()  # a wrong name or path is refused before the page opens
     proposer.start()
+    stack.callback(proposer.stop)
     theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
     options = launch_options(arguments.host, arguments.port, gate)
     _, url, _ = page.queue(default_concurrency_limit=1).launch(
