@@ -1,10 +1,15 @@
 import json
+from argparse import Namespace
 
 import pytest
 
+from tests.helpers.painting_sam import PaintingSAM
 from tests.helpers.stacks import stack, write_alpnet
 from tests.helpers.stand_in import Brightness, refused
+from universeg_jax.cli import few_shot
 from universeg_jax.cli.main import main
+from universeg_jax.evaluate.few_shot.brightness import MatchedBrightness
+from universeg_jax.models.protosam.pipeline import ProtoSAM
 
 
 @pytest.fixture
@@ -30,6 +35,14 @@ def test_the_command_writes_tables(scans):
     best = results["means"]["open-v4, slice of its 3 parts"]["1"]
     assert best["dice_3d"] > 0.9
     assert "--protocol few-shot" in results["command"]
+
+
+def test_brightness_is_matched_by_the_encoder_of_protosam():
+    model = ProtoSAM(PaintingSAM())
+    method = few_shot._method(Namespace(match_brightness=True), model, "lite-medsam", "all", None)
+    assert isinstance(method, MatchedBrightness)
+    assert method.model is model
+    assert method.name == "lite-medsam, all slices, matched"
 
 
 def test_the_command_resumes(scans, capsys):
