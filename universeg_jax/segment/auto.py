@@ -144,8 +144,8 @@ def choose_slice_plan(pool: "SlicePool") -> Choice:
     from universeg_jax.segment.slices_left_out import SlicesLeftOut
 
     left_out = SlicesLeftOut(pool)
-    number = len(left_out.entries)
-    over = f"leave-one-out over {number} slices of {left_out.volumes.max() + 1} {unit}"
+    number = int(left_out.volumes.max()) + 1
+    over = f"leave-one-out over {len(left_out.entries)} slices of {number} {unit}"
     refines = len(pool.models) > 1 and isinstance(pool.models[2], RankedSlices) and _refines(pool.models[2].predictor)
     plans = _candidates(len(pool.models), refines, [None])
     return _chosen(left_out, [default, *plans], over, examples=number, unit=unit)
