@@ -36,7 +36,8 @@ class OnDemand:
     encodes_on_demand = True
     config = ProtoSAMConfig()
 
-    def __init__(self):
+    def __init__(self, blind=False):
+        self.blind = blind
         self.labels, self.weights, self.forgotten = np.zeros(0), [], 0
 
     def with_config(self, config):
@@ -51,7 +52,7 @@ class OnDemand:
         def predictor(targets, regions=None, weights=None):
             self.weights.append(weights)
             grey = Intensities(16).prepare(images.mean(axis=-1, keepdims=True), labels, mask * (weights[0] > 0))
-            return grey(targets.mean(axis=-1, keepdims=True))
+            return grey(targets.mean(axis=-1, keepdims=True)) * (not self.blind) - 9 * self.blind
 
         return predictor
 
@@ -82,8 +83,16 @@ def test_the_better_model_is_chosen(models):
     found = task.segment(labelled(5)[0].image)
     assert found.predicted_dice == pytest.approx(task.forecast().dice, abs=0.2)
     assert dice(found.mask == 1, scene(5)[1] == 1) > 0.6
-    task = fit_volumes(models(Intensities(), OnDemand()), labelled(0, 1))
+    task = fit_volumes(models(Intensities(), OnDemand(blind=True)), labelled(0, 1))
     assert task.choice.plan.weights[0] > 0.5
+
+
+@pytest.mark.filterwarnings("ignore:ProtoSAM is not available")
+def test_thresholds_are_tried_from_eight_volumes_on(models):
+    segmenter = models(Intensities(), None)
+    for number, tried in ((7, False), (8, True)):
+        task = fit_volumes(segmenter, labelled(*range(number)))
+        assert any(", threshold " in name for name in task.choice.dice) == tried
 
 
 def test_slices_of_the_same_volume_have_no_weight(models):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of ProtoSAM, tried by leave-one-out
-VOLUME_SHARE = 0.5  # of ProtoSAM by default, for volumes: experiments/results/volumes/README.md
+VOLUME_SHARE = 0.5  # of ProtoSAM by default, for volumes: experiments/results/volumes/networks.md
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # tried from SEVERAL examples on
 SEVERAL = 8
 FEWEST = 4  # examples from which leave-one-out decides

@@ -19,7 +19,7 @@ from universeg_jax.segment.slice_choice import SliceChoice
 from universeg_jax.segment.slice_pool import SlicePool
 from universeg_jax.segment.volume_task import VolumeTask
 
-SMOOTHING = 0.5  # slices; experiments/results/volumes/options.md compares others
+SMOOTHING = 0.5  # slices; experiments/results/volumes/networks.md compares others
 OBLONG = 3.0  # ratio of the spacings within slices beyond which an axis is not used by axis="all"
 
 
