@@ -50,6 +50,19 @@ def test_every_flipped_bit_removes_its_entry_only(kept, tmp_path):
     assert kept.get("one") == whole
 
 
+def test_every_flipped_bit_of_a_checksum_removes_its_entry_only(kept, tmp_path):
+    checksum = (tmp_path / "one-crc").read_bytes()
+    for bit in range(8 * len(checksum)):
+        damaged = bytearray(checksum)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "one-crc").write_bytes(damaged)
+        remove_unsound(tmp_path)
+        assert entries(tmp_path) == ["two-cache"]
+        kept.put("one", b"one")
+        record_entries(tmp_path)
+        assert (tmp_path / "one-crc").read_bytes() == checksum
+
+
 def test_entries_that_jax_removed_leave_no_checksum(kept, tmp_path):
     kept.put("large", bytes(998))  # makes room for itself
     assert entries(tmp_path) == ["large-cache"]

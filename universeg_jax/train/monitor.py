@@ -135,9 +135,9 @@ class _Curves:
 
 
 def read_metrics(file: Path) -> list[dict]:
-    """Read the lines of a metrics.jsonl. A line that a kill cut off is skipped."""
+    """Read the lines of a metrics.jsonl. A line that a kill cut off, or that is damaged, is skipped."""
     found = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []:
         try:
             found.append(json.loads(line))
         except ValueError:

@@ -41,7 +41,7 @@ def damaged_entries(folder: Path) -> list[str]:
     found = []
     for name in sorted(_names(folder, CHECKSUM) & _names(folder, ENTRY)):
         with suppress(OSError):  # another process has just removed it
-            if (folder / f"{name}{CHECKSUM}").read_text(encoding="utf-8") != _checksum(folder / f"{name}{ENTRY}"):
+            if (folder / f"{name}{CHECKSUM}").read_bytes() != _checksum(folder / f"{name}{ENTRY}").encode():
                 found.append(name)
     return found
 

@@ -134,7 +134,7 @@ _NAME = "name"  # in a temporary folder: name of the older folder that was moved
 def _put_back(folder: Path) -> None:
     """Put back a folder that a killed process was replacing."""
     with suppress(OSError):
-        place = folder.parent / (folder / _NAME).read_text(encoding="utf-8")
+        place = folder.parent / (folder / _NAME).read_text(encoding="utf-8", errors="surrogateescape")
         if not place.exists():
             (folder / "old").rename(place)
 

@@ -115,7 +115,7 @@ def _finish(out: Path) -> None:
         place = out / file.relative_to(results)
         place.parent.mkdir(parents=True, exist_ok=True)
         file.replace(place)
-    for name in (results / _REMOVE).read_text(encoding="utf-8").splitlines():
+    for name in (results / _REMOVE).read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(results)
 

@@ -92,8 +92,8 @@ def download(
 
 def _open(url: str, part: Path, version: Path, timeout: float) -> HTTPResponse:
     """Open the rest of the file (206), or all of it (200)."""
-    known = version.read_text(encoding="utf-8") if version.exists() and part.exists() else ""
-    if known:
+    known = version.read_text(encoding="utf-8", errors="replace") if version.exists() and part.exists() else ""
+    if known and known.isascii() and known.isprintable():  # else damaged: start again
         have = part.stat().st_size
         try:
             response = _request(url, {"Range": f"bytes={have}-", "If-Range": known}, timeout)
