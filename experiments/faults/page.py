@@ -105,7 +105,10 @@ def _problem(folder: Path, done: dict[str, int]) -> str:
     if any(folder.rglob(f"{TEMPORARY}*")):
         return "temporary files are left"
     for name in workspace.names:
-        mask, state = workspace.mask(name), workspace.state(name)
+        try:
+            mask, state = workspace.mask(name), workspace.state(name)
+        except InputError as error:
+            return f"a mask cannot be read: {error}".replace(str(folder), "FOLDER")[:120]
         if mask is None:
             if name in done:
                 return "a saved mask is lost"

@@ -85,4 +85,4 @@ def test_broken_promises_of_the_page_are_counted(tmp_path):
     mask.unlink()
     assert page._problem(tmp_path, done) == "a saved mask is lost"
     mask.write_bytes(b"half")
-    assert page._problem(tmp_path, done).startswith("the folder does not open: FOLDER")
+    assert page._problem(tmp_path, done).startswith("a mask cannot be read: FOLDER")
