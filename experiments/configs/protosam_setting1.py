@@ -7,7 +7,7 @@ Claim: none yet. A whole run takes hours; experiments/results/few_shot/ says wha
 SCANS is a folder of volumes, such as image_ID.nii.gz and label_ID.nii.gz. Leave out the query scans of a fold with
 `--set leave_out "('1', '2', '3', '5')"`. The labels of the scans are not used.
 
-Expected time: 10 seconds a step on two CPU cores (experiments/results/encoder_training.json), so eleven hours.
+Expected time: 13 seconds a step on two CPU cores (experiments/results/encoder_training.json), so fifteen hours.
 """
 
 from universeg_jax.train.config import Stage

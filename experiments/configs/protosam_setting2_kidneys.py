@@ -6,7 +6,7 @@ Claim: none yet. A whole run takes hours; experiments/results/few_shot/ says wha
 
 The labels of the scans only tell which slices show a test organ. Names of organs come from SCANS/dataset.json.
 
-Expected time: 10 seconds a step on two CPU cores (experiments/results/encoder_training.json), so eleven hours.
+Expected time: 13 seconds a step on two CPU cores (experiments/results/encoder_training.json), so fifteen hours.
 """
 
 from dataclasses import replace
