@@ -2,7 +2,7 @@
 
 import time
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError
 
 BUSY = ".wrap.generating, .wrap.translucent, .progress-text"
 
@@ -13,6 +13,11 @@ def open_page(page: Page, url: str, *, entries: int) -> None:
     page.wait_for_selector("#editor canvas")
     page.wait_for_function(f"document.querySelectorAll('#list img').length == {entries}")
     page.wait_for_selector("#state strong")
+    try:
+        page.wait_for_function(f"!document.querySelector('{BUSY}')", timeout=40_000)
+    except TimeoutError:  # on a busy machine Gradio can miss the end of an event while the page loads
+        page.reload()
+        page.wait_for_selector("#state strong")
     settle(page)
 
 
