@@ -1,6 +1,6 @@
 """Measure networks, axes and smoothing on volumes: `python -m experiments.volume_options SUPPORT SCANS LABELS OUT`.
 
-The folders are those of `universeg-jax predict` for volumes. UniverSeg and ProtoSAM without its decoder segment each
+The folders hold volumes as `universeg-jax predict` takes them. UniverSeg and ProtoSAM without its decoder segment each
 scan along each axis. The experiment scores weighted means of both networks, each axis alone, and the mean over axes.
 Probabilities are smoothed across slices by Gaussians before the mean over axes, as `predict` does.
 

@@ -1,4 +1,4 @@
-"""Rules of the package: imports go one way, and a class name has one meaning."""
+"""Check that imports go one way, and that a class name has one meaning."""
 
 import ast
 from collections import defaultdict

@@ -44,7 +44,7 @@ def pictures_folder() -> Iterator[Path]:
 
 
 def take(page: Page, out: Path, only: str) -> None:
-    """Take all pictures, or those of one part of the page."""
+    """Write a screenshot of each state of the page; `only` names one part of the page, "" takes all parts."""
 
     def shoot(name: str) -> None:
         for width in WIDTHS:

@@ -65,6 +65,6 @@ class Background:
             self._awake.clear()
             try:
                 self._work(lambda: self._ends or self._awake.is_set())
-            except Exception:  # the page must go on; the request that needs the result raises the error again
+            except Exception:  # it must not end the thread: the request that needs the result raises it again
                 traceback.print_exc()
             self._working = False

@@ -56,7 +56,7 @@ class Forecast:
         if self.deviation is not None:
             from scipy import stats  # slow to import, and most predictions make no forecast
 
-            # Both means scatter: that of the examples around the truth, and that of the new images.
+            # Two means vary by chance: the mean of the examples, and the mean of the new images.
             error = self.deviation * sqrt(1 / self.examples + 1 / (number or inf))
             half = float(stats.t.ppf(0.975, self.examples - 1)) * error
             low, high = max(0.0, self.dice - half), min(1.0, self.dice + half)

@@ -105,7 +105,7 @@ def view_slice(
         segmenter: models that prepare images alike share a view.
         image: (H,W) or (H,W,3).
         name: of the slice in messages.
-        window: intensities that become 0 and 1; None takes those of the slice.
+        window: intensities that become 0 and 1; None takes the lowest and highest intensity of the slice.
         few: give None to models that take in many slices (`slice_models.takes_many`).
     """
     made: dict[tuple, View] = {}
