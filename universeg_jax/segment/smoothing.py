@@ -14,7 +14,7 @@ def smoothed(slices: Iterable[tuple[int, np.ndarray]], sigma: float) -> Iterator
     Slices that are missing count for nothing: the weights of the others sum to 1.
 
     Args:
-        slices: numbers of slices, ascending, and their probabilities.
+        slices: numbers of slices, ascending, and their probabilities (H,W,P).
         sigma: standard deviation in slices; 0 changes nothing.
 
     Yields:

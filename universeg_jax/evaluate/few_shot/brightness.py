@@ -71,8 +71,12 @@ class MatchedBrightness:
     def factor(self, support: OrganSlices, query: OrganSlices) -> float:
         """Return the factor that makes the support slices most similar to the query slices."""
         pairs = list(zip(part_slices(len(support)), part_slices(len(query)), strict=True))
-        wanted = [self._features(query.images[index])[::STRIDE, ::STRIDE] for _, index in pairs]
-        bright = [self._bright(query.images[index])[::STRIDE, ::STRIDE] for _, index in pairs]
+        whole = [self._features(query.images[index]) for _, index in pairs]
+        wanted = [features[::STRIDE, ::STRIDE] for features in whole]
+        bright = [
+            self._bright(query.images[index], features.shape[:2])[::STRIDE, ::STRIDE]
+            for (_, index), features in zip(pairs, whole, strict=True)
+        ]
         similarities = []
         for factor in self.factors:
             shown = brighter(support, factor).images
@@ -84,9 +88,9 @@ class MatchedBrightness:
         pixels = np.asarray(self._pixels(image))[None]
         return np.asarray(unit(self.model.encoder(pixels, embedding=False).features[0]))
 
-    def _bright(self, image: np.ndarray) -> np.ndarray:
-        """Return where features (h,w) show more than air."""
-        pixels, size = self._pixels(image).mean(axis=-1), self._features(image).shape[:2]
+    def _bright(self, image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """Return where features of size (h,w) show more than air: (h,w) bool."""
+        pixels = self._pixels(image).mean(axis=-1)
         rows, columns = (
             ((np.arange(n) + 0.5) * full / n).astype(int) for n, full in zip(size, pixels.shape, strict=True)
         )
