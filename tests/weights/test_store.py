@@ -191,3 +191,22 @@ def test_saving_and_loading_are_silent(folder, tmp_path):
         [sys.executable, "-c", program, folder, tmp_path / "again"], capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_full_disk_is_one_error_without_a_traceback(folder, tmp_path):
+    program = f"""
+import resource, signal
+from universeg_jax.errors import WeightsError
+from universeg_jax.weights import store
+model = store.load({str(folder)!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    store.save(model, {str(tmp_path / "full")!r})
+except WeightsError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{tmp_path / 'full'}: the parameters cannot be written")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "full").exists()
