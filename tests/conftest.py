@@ -12,6 +12,10 @@ from jaxtyping import install_import_hook
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_default_matmul_precision", "highest")
 
+# XLA's former way to compile fusions, also in processes that tests start: it takes a third less time.
+FAST_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST_TO_COMPILE}".strip()
+
 # Modules whose annotations of shapes and dtypes are checked in each call. Set before anything imports them.
 install_import_hook(
     [
