@@ -6,7 +6,7 @@ import pytest
 from tests.helpers.app_server import serve
 from tests.helpers.make_sources import nifti
 from tests.helpers.make_volumes import affine, scene
-from tests.helpers.page_driver import confirm, open_page, paint, settle, shown
+from tests.helpers.page_driver import confirm, open_page, paint, read_closes_late, settle, shown
 from tests.helpers.protosam_networks import TINY_VIT, sam
 from tests.helpers.stand_in import save
 from universeg_jax.app.prompter import Prompter
@@ -55,8 +55,10 @@ def test_a_click_or_a_box_starts_a_mask(tmp_path, page):
 def test_volumes_are_labelled_slice_by_slice(tmp_path, page):
     for i in range(2):
         nifti(tmp_path / "images" / f"v{i}.nii.gz", scene(i)[0], affine=affine())
+    read_closes_late(page)
     with serve(tmp_path) as app:
         open_page(page, app.url, entries=2)
+        assert page.evaluate("window.lateCloses") > 0
         assert shown(page) == "v0, slice 1"
         page.locator("#list img").nth(1).click()
         page.wait_for_function("document.querySelector('#state').innerText.includes('v1, slice 6')")

@@ -72,6 +72,7 @@ def launch_options(host: str, port: int | None, gate: Gate | None) -> dict[str, 
     """Return the options of `Blocks.launch`: nothing is served or fetched but the page itself."""
     from starlette.middleware import Middleware
 
+    from universeg_jax.app.results_stream import HEAD
     from universeg_jax.app.uploads import LARGEST, OnlyPictures
 
     return {
@@ -79,6 +80,7 @@ def launch_options(host: str, port: int | None, gate: Gate | None) -> dict[str, 
         "server_port": port,
         "auth": gate,
         "auth_message": f"User name: {USER}. The password was printed where the page was started.",
+        "head": HEAD,
         "share": False,
         "quiet": True,
         "max_file_size": LARGEST,
