@@ -1,5 +1,10 @@
-"""`universeg-jax app`: what is refused before anything is served. tests/app has the page itself."""
+"""`universeg-jax app`: what is refused before anything is served, and how it ends. tests/app has the page itself."""
 
+import os
+import signal
+from pathlib import Path
+
+import gradio
 import pytest
 
 from tests.helpers.stand_in import bright_disc, save
@@ -33,3 +38,23 @@ def test_options_that_do_not_fit_the_folder_are_named(tmp_path, capsys):
         assert main(["app", str(tmp_path)]) == 2
     assert "is open in another page" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_closed_terminal_ends_the_page_as_ctrl_c_does(name, tmp_path, monkeypatch):
+    save(tmp_path / "a.png", bright_disc(0)[0])
+    before, caches = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}, []
+
+    def served(page):
+        caches.append(Path(os.environ["GRADIO_TEMP_DIR"]))
+        assert any(caches[0].rglob("*.png"))
+        os.kill(os.getpid(), getattr(signal, name))
+
+    monkeypatch.setattr(gradio.Blocks, "launch", lambda page, **_: (None, "an address", None))
+    monkeypatch.setattr(gradio.Blocks, "block_thread", served)
+    try:
+        assert main(["app", str(tmp_path)]) == 0
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert not caches[0].exists()

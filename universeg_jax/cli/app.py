@@ -2,8 +2,9 @@
 
 import argparse
 import shutil
+import signal
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 DESCRIPTION = """Open a page in the browser: paint masks on a few images, let the model propose the others, correct
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
         check_number("--port", arguments.port, least=1, most=65535, whole=True)
     from universeg_jax.app.server import private_cache
 
-    with ExitStack() as stack:
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
         stack.enter_context(private_cache())  # before Gradio is imported
         folder = _demo_folder(stack) if arguments.demo else arguments.folder
         _serve(arguments, folder, stack)
@@ -78,6 +79,8 @@ def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Non
         proposer.segmenter()  # a wrong name or path is refused before the page opens
     proposer.start()
     stack.callback(proposer.stop)
+    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # a closed terminal ends the page as Ctrl-C does
+        signal.signal(getattr(signal, name), signal.default_int_handler)
     theme = gr.themes.Default(font=FONT, font_mono=FONT_MONO)
     options = launch_options(arguments.host, arguments.port, gate)
     _, url, _ = page.queue(default_concurrency_limit=1).launch(
