@@ -116,10 +116,12 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
         support_examples,
         volume_table,
     )
+    from universeg_jax.util.allocator import return_freed_arrays
     from universeg_jax.util.files import content_digest
     from universeg_jax.util.outputs import check_apart, check_outputs, own_output
 
     _refuse(arguments, OPTIONS_FOR_PICTURES, "is for pictures; leave it out for volumes")
+    return_freed_arrays()
     size = {} if arguments.support_size is None else {"size": arguments.support_size}
     choice = SliceChoice(seed=arguments.seed, **size)
     cleaning = Cleaning(arguments.largest_component, arguments.islands)
