@@ -175,3 +175,15 @@ def test_clicks_into_a_magnified_picture_are_points_of_the_image(events):
     assert asked == [(((10, 4),), False), (((10, 4), (23, 19)), False)]
     assert events.workspace.mask("s2").sum() == 2  # the second structure has replaced the first
     np.testing.assert_array_equal(now.layer.values, events.workspace.mask("s2"))
+
+
+def test_progress_is_shown_again_after_each_new_list(events, monkeypatch):
+    monkeypatch.setattr("universeg_jax.app.events.OFTEN", 1)
+    shown = []
+    many = events.propose_all("All", 1, 1, progress=lambda at, desc: shown.append((*at, desc)))
+    next(many)
+    assert shown == [(0, 2, "preparing the examples"), (1, 2, "proposed s2")]
+    next(many)
+    assert shown[2:] == [(1, 2, "proposed s2"), (2, 2, "proposed s3")]
+    list(many)
+    assert [events.workspace.state(name) for name in ("s2", "s3")] == [State.PROPOSED] * 2

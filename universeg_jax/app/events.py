@@ -257,11 +257,13 @@ class Events:
             progress((0, len(names)), desc="comparing models on the examples")
             time.sleep(PAUSE)
             yield gr.skip(), gr.skip(), gr.skip()
+        progress((0, len(names)), desc="preparing the examples")
         try:
             for number, name in enumerate(self.proposer.propose(names, ensemble=int(ensemble)), start=1):
                 progress((number, len(names)), desc=f"proposed {name}")
                 if number % OFTEN == 0:
                     yield self.list.sheet(show, sheet)
+                    progress((number, len(names)), desc=f"proposed {name}")  # the new list took it away
         except InputError as error:
             raise gr.Error(str(error)) from None
         yield self.list.sheet(show, 1)

@@ -21,6 +21,8 @@ footer {display: none !important}
 #propose, #save, #confirm, #next, #propose-all, #stop, #export {font-size: 13px; padding: 10px 2px; white-space: nowrap}
 .wrap > .error, .wrap > .clear-status {display: none} /* the message is shown above the page */
 #examples .grid-container {grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)) !important}
+#exported td {padding: 4px; font-size: 12px}
+#exported .download {min-width: 0; width: auto}
 #next {letter-spacing: -0.3px}
 #show input {display: none}
 #show label.selected {border-color: var(--primary-500); font-weight: 600}

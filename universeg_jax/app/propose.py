@@ -23,7 +23,7 @@ from universeg_jax.segment.forecast import certainty
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.task import Task
 
-AT_ONCE = 8  # images in a call of the model, between two looks at the stop button
+AT_ONCE = 4  # images in a call of the model, between two looks at the stop button
 AHEAD = 8  # images that are encoded before they are asked for
 ENCODINGS = 720 * 2**20  # bytes of encodings in memory: all examples and the images ahead, with LiteMedSAM
 SLICE_WINDOW = (0, 255)  # of slices, which the workspace scales alike in the whole volume
