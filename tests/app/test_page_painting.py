@@ -83,6 +83,10 @@ def test_paint_propose_correct_confirm_and_restart(folder, page, monkeypatch):
 def test_what_is_left_is_saved_and_two_tabs_do_not_mix(folder, page):
     with serve(folder) as app:
         open_page(page, app.url, entries=4)
+        page.click("#propose-all")
+        page.get_by_text("no image is confirmed").first.wait_for()
+        page.wait_for_selector("#stop", state="hidden")
+        settle(page)
         paint(page, CENTRES[0], SIZE)
         page.locator("#list img").nth(2).click()
         page.wait_for_function("!document.querySelector('#state').innerText.includes('s0')")

@@ -129,6 +129,8 @@ def build(events: Events) -> gr.Blocks:
             run = event(lambda: gr.update(visible=True), None, stop, **quiet).then(
                 function, [*inputs, *here, ensemble], shown, show_progress_on=[progress]
             )
+            failed = run.failure(lambda: gr.update(visible=False), None, stop, **quiet)  # an error calls no `then`
+            failed.then(events.list.fill, here, shown, **quiet)
             ended = run.then(lambda: gr.update(visible=False), None, stop, **quiet)
             then_shows(ended.then(events.show_new_proposal, [*leaving, *drawing], view, **quiet))
             return run
