@@ -6,7 +6,8 @@ import numpy as np
 
 from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.data.corpus.read import CorpusTask
-from universeg_jax.data.episodes.draw import NUMBER, Episode
+from universeg_jax.data.episodes.dealt_sizes import DealtSizes
+from universeg_jax.data.episodes.draw import NUMBER, Episode, EpisodeSource
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.train.config import Stage, TrainConfig
 from universeg_jax.train.data import own_batches
@@ -70,7 +71,10 @@ class ArrayData:
     def __init__(self, *, seconds: float = 0.0, spoilt: int | None = None):
         self._options = dict(seconds=seconds, spoilt=spoilt)
 
-    def source(self, stage: Stage) -> Disks:
+    def source(self, stage: Stage) -> EpisodeSource:
+        if stage.support_deck:
+            sources = {size: Disks((size, size), image=stage.size, **self._options) for size in stage.support_lengths}
+            return DealtSizes(sources, stage.support_deck, batch_size=stage.batch_size, seed=0)
         return Disks(stage.support_sizes, image=stage.size, **self._options)
 
     def batches(self, stage: Stage, *, start: int):

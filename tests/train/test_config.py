@@ -23,10 +23,16 @@ from universeg_jax.train.config import Stage, TrainConfig
         ("learning_rate", float("nan")),
         ("final_learning_rate", -1),
         ("warmup_steps", 6),
+        ("support_deck", 4),
+        ("support_deck", [4]),
+        ("support_deck", (1, 0)),
+        ("support_deck", (1, "4")),
+        ("support_deck", (1, 10**9)),
+        ("support_deck", (1, 2)),
     ],
 )
 def test_stages_refuse_what_is_out_of_range(field, value):
-    with pytest.raises(InputError, match=rf"^Stage\.{field}="):
+    with pytest.raises(InputError, match=rf"^Stage\.{field}(\[1\])?="):
         dataclasses.replace(STAGE, **{field: value})
 
 
@@ -88,6 +94,15 @@ def test_steps_belong_to_stages():
 def test_a_fixed_support_size_is_least_and_most():
     assert STAGE.support_sizes == (1, 4)
     assert dataclasses.replace(STAGE, support_size=3).support_sizes == (3, 3)
+
+
+def test_a_deck_names_the_sizes_of_its_batches():
+    dealt = dataclasses.replace(STAGE, support_size=4, support_deck=(2, 4, 2))
+    assert dealt.support_sizes == (2, 4)
+    assert dealt.support_lengths == (2, 4)
+    assert STAGE.support_lengths == (4,)  # smaller supports are padded
+    with pytest.raises(InputError, match=r"support_deck=\(1, 2\): .* is 2, but support_size=4; pass support_size=2"):
+        dataclasses.replace(dealt, support_deck=(1, 2))
 
 
 def test_checkpoints_can_hold_it():

@@ -78,6 +78,21 @@ def test_superpixels_have_their_share(corpus):
     assert sum(int(source[i].task) < len(data.training) for i in range(4)) == 1
 
 
+def test_support_sizes_are_dealt(corpus):
+    data = TrainingData(dataclasses.replace(RUN, superpixels=0.25, synthetic=0.5), corpus)
+    stage = dataclasses.replace(SMALL, support_size=2, support_deck=(1, 2, 2))
+    found = list(islice(data.batches(stage, start=0), 6))
+    assert sorted(batch.support_mask.shape[1] for batch in found[:3]) == [1, 2, 2]
+    assert all(batch.support_mask.all() for batch in found)
+    one_size = data.source(dataclasses.replace(SMALL, support_size=2))
+    assert data.source(stage).tasks == one_size.tasks
+    tasks = [int(task) for batch in found for task in batch.task]
+    assert tasks == [int(one_size[number].task) for number in range(12)]  # the shares are kept
+    assert numbers(data.batches(stage, start=4), 2) == [[8, 9], [10, 11]]
+    (episodes,) = data.validation_episodes(stage).values()
+    assert {episode.support_mask.shape for episode in episodes} == {(2,)}
+
+
 def test_held_out_datasets_are_refused(corpus):
     with pytest.raises(InputError, match="held out from training"):
         TrainingData(dataclasses.replace(RUN, held_out=("first", "second")), corpus)

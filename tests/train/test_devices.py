@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from tests.helpers.array_data import STAGE
 from universeg_jax.errors import InputError
 from universeg_jax.train.devices import Devices
 
@@ -17,8 +20,10 @@ def test_all_are_shared_out_to_support_sets():
 
 
 def test_batches_are_shared_evenly():
-    Devices(2, 2).check(batch_size=4, support_size=6)
+    Devices(2, 2).check(replace(STAGE, batch_size=4, support_size=6))
     with pytest.raises(InputError, match="batch_size=3: 2 devices cannot share it evenly; pass a multiple of 2"):
-        Devices(2, 2).check(batch_size=3, support_size=6)
+        Devices(2, 2).check(replace(STAGE, batch_size=3, support_size=6))
     with pytest.raises(InputError, match="support_size=5: 4 devices cannot share it evenly; pass a multiple of 4"):
-        Devices(1, 4).check(batch_size=3, support_size=5)
+        Devices(1, 4).check(replace(STAGE, batch_size=3, support_size=5))
+    with pytest.raises(InputError, match="support_deck=1: 2 devices cannot share it evenly; pass a multiple of 2"):
+        Devices(2, 2).check(replace(STAGE, support_size=6, support_deck=(6, 1)))

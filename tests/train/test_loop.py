@@ -1,5 +1,6 @@
 import dataclasses
 import resource
+import shutil
 from contextlib import contextmanager
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 
 from tests.helpers.array_data import STAGE, TASKS, ArrayData, config
 from universeg_jax.errors import InputError
+from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.train.checkpoints import Checkpoints
 from universeg_jax.train.devices import Devices
 from universeg_jax.train.loop import NonFinite, train
@@ -36,6 +38,10 @@ def files(folder):
 
 def steps(folder, what="loss"):
     return [line["step"] for line in read_metrics(folder / "metrics.jsonl") if what in line]
+
+
+def losses(folder):
+    return [line["loss"] for line in read_metrics(folder / "metrics.jsonl") if "loss" in line]
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +120,25 @@ def test_a_loss_that_is_not_a_number_stops_the_run_before_it_spoils_anything(tmp
     done(run, tmp_path / "whole")
     last = [get_parameters(load(tmp_path / name / "last")) for name in ("run", "whole")]
     jax.tree.map(np.testing.assert_array_equal, *last)
+
+
+class WithoutValidation(ArrayData):
+    def validation_episodes(self, stage):
+        return {}
+
+
+def test_a_run_of_dealt_support_sizes_resumes_bit_for_bit(tmp_path):
+    stage = dataclasses.replace(STAGE, size=8, steps=4, batch_size=2, support_size=2, support_deck=(1, 2))
+    run = config(stages=(stage,), model=UniverSegConfig(encoder_features=((2, 2), (2, 2))), save_every=1)
+    out, data = tmp_path / "run", WithoutValidation()
+    done(run, out, data=data)
+    whole, weights = losses(out), get_parameters(load(out / "last"))
+    for later in ("checkpoints/4", "last"):
+        shutil.rmtree(out / later)
+    done(run, out, data=data)  # from step 3, in the middle of a round
+    assert len(whole) == 4
+    assert losses(out) == whole
+    jax.tree.map(np.testing.assert_array_equal, get_parameters(load(out / "last")), weights)
 
 
 @contextmanager

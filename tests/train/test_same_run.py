@@ -56,6 +56,19 @@ def test_fields_newer_than_the_checkpoint_had_their_default():
         check_same_run(config(minimum_area=0.01), {"config": kept}, Path("run"))
 
 
+def test_fields_of_stages_and_policies_newer_than_the_checkpoint_had_their_default():
+    run = config(policy=LIGHT, stages=(dataclasses.replace(STAGE, support_size=4),))
+    kept = json.loads(json.dumps(run.to_json()))
+    del kept["stages"][0]["support_deck"], kept["policy"]["target"], kept["policy"]["flip_target"]
+    check_same_run(run, {"config": kept}, Path("run"))
+    dealt = dataclasses.replace(run, stages=(dataclasses.replace(run.stages[0], support_deck=(1, 4)),))
+    with pytest.raises(InputError, match=r"stages\[0\]\.support_deck was \[\], is \[1, 4\]"):
+        check_same_run(dealt, {"config": kept}, Path("run"))
+    changed = dataclasses.replace(run, policy=dataclasses.replace(LIGHT, target=LIGHT.in_task, flip_target=0.1))
+    with pytest.raises(InputError, match=r"policy\.flip_target was 0\.0, is 0\.1.*policy\.target\.affine was absent"):
+        check_same_run(changed, {"config": kept}, Path("run"))
+
+
 def test_another_corpus_is_refused_by_the_names_of_its_datasets():
     about = {"config": json.loads(json.dumps(config().to_json())), "corpus": {"a": "1", "b": "2"}}
     check_same_run(config(), about, Path("run"), {"b": "2", "a": "1"})

@@ -9,7 +9,7 @@ from universeg_jax.data.augment import Policy
 from universeg_jax.data.corpus.select import SPLITS
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSegConfig
-from universeg_jax.util.checks import check_choice, check_kind, check_numbers
+from universeg_jax.util.checks import check_choice, check_kind, check_numbers, check_tuple
 from universeg_jax.weights.store import config_to_json
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Stage:
         learning_rate: the highest rate. It is reached after `warmup_steps`.
         final_learning_rate: the rate at the end of the stage, reached along a cosine.
         warmup_steps: steps in which the rate rises linearly from 0.
+        support_deck: support sizes that change from batch to batch, dealt like cards; `support_size` is the largest of
+            them. A size that is named twice comes twice as often. Each size is compiled once. Empty for one size.
 
     Raises:
         InputError: a value is out of range.
@@ -48,6 +50,7 @@ class Stage:
     learning_rate: float
     final_learning_rate: float = 0.0
     warmup_steps: int = 0
+    support_deck: tuple[int, ...] = ()
 
     def __post_init__(self):
         check_numbers(self, "size", "batch_size", least=1, most=MOST, whole=True)
@@ -61,11 +64,24 @@ class Stage:
             raise InputError(
                 f"Stage.support_size={self.support_size!r}: pass a number from 1 to {MOST}, or a pair (low, high)"
             )
+        check_tuple(self, "support_deck", least=1, most=MOST, whole=True)
+        if self.support_deck and self.support_size != max(self.support_deck):
+            raise InputError(
+                f"Stage.support_deck={self.support_deck}: the largest size is {max(self.support_deck)}, but "
+                f"support_size={self.support_size}; pass support_size={max(self.support_deck)}"
+            )
 
     @property
     def support_sizes(self) -> tuple[int, int]:
         """The least and the most entries of a support set."""
-        return (self.support_size, self.support_size) if isinstance(self.support_size, int) else self.support_size
+        if isinstance(self.support_size, tuple):
+            return self.support_size
+        return min(self.support_deck, default=self.support_size), self.support_size
+
+    @property
+    def support_lengths(self) -> tuple[int, ...]:
+        """The lengths of the support arrays of all batches, each once. Arrays of shorter support sets are padded."""
+        return tuple(sorted({*self.support_deck, self.support_sizes[1]}))
 
 
 @dataclass(frozen=True)

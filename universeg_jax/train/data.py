@@ -7,6 +7,7 @@ import jax
 
 from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.data.corpus.select import refuse_held_out, split_tasks
+from universeg_jax.data.episodes.dealt_sizes import DealtSizes
 from universeg_jax.data.episodes.draw import Episode, Episodes, EpisodeSource
 from universeg_jax.data.episodes.stream import Batches, Mixture, batches
 from universeg_jax.data.episodes.superpixels import SuperpixelEpisodes
@@ -60,42 +61,52 @@ class TrainingData:
     def source(self, stage: Stage) -> EpisodeSource:
         """Return the training episodes of a stage."""
         if stage not in self._sources:
-            config, corpus = self._config, Corpus(self._folder, resolution=stage.size)
-            most = stage.support_sizes[1]
-            real = Episodes(
+            corpus = Corpus(self._folder, resolution=stage.size)
+            if stage.support_deck:
+                sources = {size: self._mixture(corpus, stage.size, size) for size in stage.support_lengths}
+                deck, seed = stage.support_deck, self._config.seed
+                self._sources[stage] = DealtSizes(sources, deck, batch_size=stage.batch_size, seed=seed)
+            else:
+                self._sources[stage] = self._mixture(corpus, stage.size, stage.support_size)
+        return self._sources[stage]
+
+    def _mixture(self, corpus: Corpus, size: int, support_size: int | tuple[int, int]) -> Mixture:
+        """Mix episodes of the corpus, of synthetic tasks and of superpixels in their shares."""
+        config = self._config
+        most = support_size if isinstance(support_size, int) else support_size[1]
+        real = Episodes(
+            corpus,
+            seed=config.seed,
+            support_size=support_size,
+            tasks=self.training,
+            split=config.split,
+            held_out=config.held_out,
+            support_split=config.split,
+            minimum_area=config.minimum_area,
+            minimum_support=config.minimum_support,
+            unions=config.unions,
+        )
+        shares: list[tuple[float, EpisodeSource]] = [(1 - config.synthetic - config.superpixels, real)]
+        if config.synthetic:
+            drawn = SyntheticEpisodes(
+                seed=config.seed,
+                support_size=most,
+                size=size,
+                outlined=config.outlined,
+                walled=config.walled,
+            )
+            shares.append((config.synthetic, drawn))
+        if config.superpixels:
+            made = SuperpixelEpisodes(
                 corpus,
                 seed=config.seed,
-                support_size=stage.support_size,
+                support_size=most,
                 tasks=self.training,
                 split=config.split,
                 held_out=config.held_out,
-                support_split=config.split,
-                minimum_area=config.minimum_area,
-                minimum_support=config.minimum_support,
-                unions=config.unions,
             )
-            shares: list[tuple[float, EpisodeSource]] = [(1 - config.synthetic - config.superpixels, real)]
-            if config.synthetic:
-                drawn = SyntheticEpisodes(
-                    seed=config.seed,
-                    support_size=most,
-                    size=stage.size,
-                    outlined=config.outlined,
-                    walled=config.walled,
-                )
-                shares.append((config.synthetic, drawn))
-            if config.superpixels:
-                made = SuperpixelEpisodes(
-                    corpus,
-                    seed=config.seed,
-                    support_size=most,
-                    tasks=self.training,
-                    split=config.split,
-                    held_out=config.held_out,
-                )
-                shares.append((config.superpixels, made))
-            self._sources[stage] = Mixture([share for share in shares if share[0] > 1e-9])
-        return self._sources[stage]
+            shares.append((config.superpixels, made))
+        return Mixture([share for share in shares if share[0] > 1e-9])
 
     def batches(self, stage: Stage, *, start: int) -> Batches:
         """Iterate over the batches of a stage from batch `start`, with the share of this process."""

@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.errors import InputError
 from universeg_jax.parallel import DATA, SUPPORT
+from universeg_jax.train.config import Stage
 from universeg_jax.train.state import TrainState
 from universeg_jax.train.step import Augmentation, CompiledStep, TrainStep, on_one_device, over_data, over_mesh
 
@@ -77,14 +78,16 @@ class Devices:
             return over_data(step, augmentation, list(self.mesh.devices))
         return over_mesh(step, augmentation, self.mesh)
 
-    def check(self, *, batch_size: int, support_size: int) -> None:
-        """Check that the devices can share a batch evenly.
+    def check(self, stage: Stage) -> None:
+        """Check that the devices can share every batch of a stage evenly.
 
         Raises:
             InputError: they cannot.
         """
-        shared = {"batch_size": (batch_size, self.data), "support_size": (support_size, self.support)}
-        for name, (size, number) in shared.items():
+        support = "support_deck" if stage.support_deck else "support_size"
+        shared = [("batch_size", stage.batch_size, self.data)]
+        shared += [(support, size, self.support) for size in stage.support_lengths]
+        for name, size, number in shared:
             if size % number:
                 raise InputError(f"{name}={size}: {number} devices cannot share it evenly; pass a multiple of {number}")
 

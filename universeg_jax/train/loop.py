@@ -125,7 +125,7 @@ def train(
     devices = devices or Devices.all()
     data = config.make_data(corpus) if data is None else data
     for stage in config.stages:  # unusable data raises before anything is written
-        devices.check(batch_size=stage.batch_size, support_size=stage.support_sizes[1])
+        devices.check(stage)
         data.source(stage)
     run = _Run(config, config.make_learner(), data, out, devices, provenance or {})
     with own_folder(out), Checkpoints(out / CHECKPOINTS) as checkpoints, asked_to_stop() as asked:
@@ -198,6 +198,7 @@ class _Run:
         config, stage, first = self.config, self.config.stages[index], self.step + 1
         end = begin + stage.steps
         validation = Validation(self.learner.predict, self.data.validation_episodes(stage))
+        compiled: set[tuple[int, ...]] = set()
         with closing(self.data.batches(stage, start=first - 1 - begin)) as batches:
             ahead = [self.devices.put(next(batches))]
             for now in range(first, end + 1):
@@ -210,7 +211,9 @@ class _Run:
                 if not math.isfinite(loss + norm):
                     raise self._non_finite(now, Measures(loss, dice, norm), stage, batch)
                 seconds = time.perf_counter() - started
-                monitor.step(dice=dice, episodes=stage.batch_size, seconds=None if now == first else seconds)
+                shape = batch.support_mask.shape
+                monitor.step(dice=dice, episodes=stage.batch_size, seconds=seconds if shape in compiled else None)
+                compiled.add(shape)
                 monitor.log(now, loss=loss, dice=dice, gradient_norm=norm, seconds=seconds)
                 if validation:
                     self._validate(monitor, validation, now, index, end)

@@ -4,13 +4,15 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from universeg_jax.data.augment import Policy
 from universeg_jax.errors import InputError
-from universeg_jax.train.config import RunConfig
+from universeg_jax.train.config import RunConfig, Stage
 from universeg_jax.util.files import check_regular, locked, remove_left
 from universeg_jax.util.json_files import read_json, write_json
 
@@ -119,6 +121,9 @@ def check_same_run(
         )
     defaults, now = (json.loads(json.dumps(each.to_json())) for each in (type(config)(stages=config.stages), config))
     then = defaults | about["config"]
+    # Fields of stages and of the policy may be newer too.
+    then["stages"] = [_STAGE_DEFAULTS | stage for stage in then["stages"]]
+    then["policy"] = asdict(Policy()) | then["policy"]
     now["stages"] = now["stages"][: len(then["stages"])] if len(now["stages"]) > len(then["stages"]) else now["stages"]
     for name in FREE:
         then.pop(name, None), now.pop(name)
@@ -131,6 +136,13 @@ def check_same_run(
         raise InputError(
             f"{folder}: holds a run with another configuration: {changes}. Change it back, or choose another --out"
         )
+
+
+_STAGE_DEFAULTS = {
+    field.name: list(field.default) if isinstance(field.default, tuple) else field.default  # as JSON holds them
+    for field in fields(Stage)
+    if field.default is not MISSING
+}
 
 
 class _Absent:

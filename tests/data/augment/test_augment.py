@@ -78,6 +78,55 @@ def test_a_variation_of_the_task_is_one_draw_and_one_in_the_task_many(name):
     assert any(moved) == (name in GEOMETRY)
 
 
+def test_a_target_varies_in_its_own_way():
+    variation = Variation(**dict.fromkeys(VARIATIONS, 1.0))
+    policy = replace(Policy.universeg(), in_task=variation)
+    run = partial(augment, jax.random.key(2), *one_episode())
+    before = run(policy=policy)
+    assert same(run(policy=replace(policy, target=variation)), before)  # the draws are those of `in_task`
+    target, label, *support = run(policy=replace(policy, target=replace(variation, contrast=(0.1, 0.2))))
+    assert same([label, *support], before[1:])
+    assert jnp.abs(target - before[0]).max() > 0.1
+    _, label, *support = run(policy=replace(policy, target=replace(variation, rotation=(90.0, 90.0))))
+    assert same(support, before[2:])
+    assert jnp.abs(label - before[1]).max() > 0.1
+
+
+def test_a_target_is_inverted_against_its_support():
+    x, y, *_ = equal_entries()
+    keys, policy = jax.random.split(jax.random.key(0), 150), Policy(flip_target=1.0)
+    episodes = jax.device_get([augment(key, *equal_entries(), policy=policy) for key in keys])
+    inverted = []
+    for target, label, images, labels in episodes:
+        np.testing.assert_allclose(target, 1 - x, atol=1e-6)
+        np.testing.assert_allclose([label, *labels], [y] * (1 + SUPPORT), atol=1e-6)
+        changed = np.array([not np.allclose(image, x, atol=1e-6) for image in images])
+        np.testing.assert_allclose(images, np.where(changed[:, None, None, None], 1 - x, x), atol=1e-6)
+        inverted.append(changed)
+    counts = np.bincount(np.sum(inverted, axis=1), minlength=1 + SUPPORT) / len(keys)
+    # In half of the episodes a share of the support, drawn from 0 to 1, is inverted: any count of it is equally likely.
+    np.testing.assert_allclose(counts, 0.5 * np.eye(1, 1 + SUPPORT)[0] + 0.5 / (1 + SUPPORT), atol=0.08)
+
+
+def test_targets_are_inverted_as_often_as_asked():
+    arrays, x = equal_entries(), equal_entries()[0]
+    policies = [Policy(flip_target=0.25), Policy(flip_target=0.25, flip_intensities=1.0)]
+    keys = jax.random.split(jax.random.key(1), 200)
+    alone, against = (
+        np.array([not np.allclose(augment(key, *arrays, policy=policy)[0], x, atol=1e-5) for key in keys])
+        for policy in policies
+    )
+    assert abs(alone.mean() - 0.25) < 0.06
+    assert (against == ~alone).all()  # an inverted target of an inverted episode is as it was
+
+
+def test_a_target_like_its_support_is_the_default():
+    explicit = replace(Policy.universeg(), target=None, flip_target=0.0)
+    for seed in range(4):
+        run = partial(augment, jax.random.key(seed), *one_episode(seed))
+        assert same(run(policy=explicit), run(policy=Policy.universeg()))
+
+
 @given(seed=st.integers(0, 2**31 - 1), vertical=st.booleans(), horizontal=st.booleans())
 @settings(max_examples=8, deadline=None, derandomize=True)
 def test_labels_follow_geometry_exactly(seed, vertical, horizontal):
@@ -170,7 +219,7 @@ def test_presets_of_one_kind():
     both = Policy.universeg()
     assert Policy.task_only() == replace(both, in_task=Variation())
     assert Policy.in_task_only() == Policy(in_task=both.in_task)
-    assert all(getattr(Policy.none(), field.name) in (0.0, Variation()) for field in fields(Policy))
+    assert all(getattr(Policy.none(), field.name) in (0.0, Variation(), None) for field in fields(Policy))
 
 
 @pytest.mark.parametrize(

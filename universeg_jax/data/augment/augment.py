@@ -89,6 +89,9 @@ class Policy:
     Attributes:
         task: variation with one draw for the target and all of its support.
         in_task: variation with a separate draw for every image.
+        target: variation of the target in place of `in_task`; None for the same as its support.
+        flip_target: probability that the target x becomes 1-x against its support. In half of these episodes the
+            support is unchanged. In the others a share of it is inverted too, drawn from 0 to 1.
         flip_intensities: probability that all images x of an episode become 1-x.
         flip_labels: probability that all label maps y become 1-y.
         flip_horizontally, flip_vertically: probability that all images and label maps are mirrored.
@@ -102,6 +105,8 @@ class Policy:
     flip_horizontally: float = 0.0
     flip_vertically: float = 0.0
     edges: float = 0.0
+    target: Variation | None = None
+    flip_target: float = 0.0
 
     def __post_init__(self):
         _check(self)
@@ -176,11 +181,14 @@ def augment_episode(
     task_key, in_task_key = jax.random.split(key)
     # Values that depend on the task's key only are not mapped, so they are computed once.
     entry = partial(_augment_entry, task_key, policy=policy)
-    images, labels = jax.vmap(entry)(jax.random.split(in_task_key, len(images)), images, labels)
+    is_target = jnp.arange(len(images)) == 0
+    images, labels = jax.vmap(entry)(jax.random.split(in_task_key, len(images)), is_target, images, labels)
     return images[0], labels[0], images[1:], labels[1:]
 
 
-def _augment_entry(task_key: Array, entry_key: Array, image: Array, label: Array, *, policy: Policy) -> tuple:
+def _augment_entry(
+    task_key: Array, entry_key: Array, is_target: Array, image: Array, label: Array, *, policy: Policy
+) -> tuple[Array, Array]:
     """Augment one image and label map of an episode. All entries of the episode share `task_key`.
 
     The in-task variation comes first, then the task variation. All geometry comes before all intensities, so that one
@@ -189,6 +197,8 @@ def _augment_entry(task_key: Array, entry_key: Array, image: Array, label: Array
     flips, task_draw, task_field = jax.random.split(task_key, 3)
     entry_draw, entry_field, entry_noise, task_noise = jax.random.split(entry_key, 4)
     task, entry = _draw(task_draw, policy.task), _draw(entry_draw, policy.in_task)
+    if policy.target is not None:
+        entry = jax.tree.map(partial(jnp.where, is_target), _draw(entry_draw, policy.target), entry)
     vertical, horizontal, intensities, inverse, outline = jax.random.uniform(flips, 5) < jnp.array(
         [policy.flip_vertically, policy.flip_horizontally, policy.flip_intensities, policy.flip_labels, policy.edges]
     )
@@ -202,9 +212,21 @@ def _augment_entry(task_key: Array, entry_key: Array, image: Array, label: Array
     # Entries share the strength of the task's noise but not its pixels, which would become part of the task.
     image = _change(entry_noise, image, entry)
     image = _change(task_noise, image, task)
+    intensities ^= _inverted_alone(task_key, entry_key, is_target, policy.flip_target)
     image = jnp.where(intensities, 1 - image, image)
     label = jnp.where(outline, operations.edges(label), label)
     return image, jnp.where(inverse, 1 - label, label)
+
+
+_ALONE = 1 << 20
+"""Number folded into keys: beyond those that `split` uses, so all other draws stay as they are."""
+
+
+def _inverted_alone(task_key: Array, entry_key: Array, is_target: Array, probability: Array | float) -> Array:
+    """Draw whether an image is inverted, not with its whole episode: the target, and a share of its support."""
+    chosen, share = jax.random.uniform(jax.random.fold_in(task_key, _ALONE), 2)
+    of_support = jax.random.uniform(jax.random.fold_in(entry_key, _ALONE)) < 2 * share - 1
+    return (chosen < probability) & (is_target | of_support)
 
 
 class _Strengths(NamedTuple):
