@@ -22,6 +22,8 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # libtpu would else look for a chip
 
+import jax
+
 from experiments.benchmark.machine import machine
 from experiments.benchmark.tpu_programs import TOPOLOGIES, figures, prediction, training_step
 from experiments.command import run
@@ -54,8 +56,18 @@ def cases() -> Iterator[dict]:
 
 
 def measure(case: dict) -> dict:
-    """Compile one case and return it with its figures."""
+    """Compile one case and return it with its figures, or with the reason why it does not fit into a chip's memory."""
     start = time.perf_counter()
+    try:
+        found = _figures(case)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        found = {"too_large": str(error).splitlines()[0]}
+    return case | found | {"seconds_to_compile": time.perf_counter() - start}
+
+
+def _figures(case: dict) -> dict:
     if "topology" in case:
         options = {name: case[name] for name in ("entries", "support_devices", "checkpoint")}
         found = figures(training_step(f"{case['chip']}:{case['topology']}", **options), case["chip"])
@@ -66,7 +78,7 @@ def measure(case: dict) -> dict:
         if case["code"] == "ours" and case["entries"] > CHUNK:
             in_chunks = figures(prediction(case["chip"], **options), case["chip"])
             found["temporary_bytes"] = in_chunks["temporary_bytes"]
-    return case | found | {"seconds_to_compile": time.perf_counter() - start}
+    return found
 
 
 def table(rows: list[dict]) -> str:
@@ -74,7 +86,8 @@ def table(rows: list[dict]) -> str:
     head = "temporary MB | GFLOP | GB accessed | ms arithmetic | ms memory |"
     predictions = ["| chip | S | targets | dtype | code | " + head, "|---" * 10 + "|"]
     steps = ["| chips | S | mesh | activations | " + head + " collectives |", "|---" * 10 + "|"]
-    for row in sorted(rows, key=lambda row: ("vV".find(row["chip"][0]), row["chip"], row["entries"])):
+    fitting = [row for row in rows if "too_large" not in row]
+    for row in sorted(fitting, key=lambda row: ("vV".find(row["chip"][0]), row["chip"], row["entries"])):
         numbers = (
             f"{row['temporary_bytes'] / 1e6:.0f} | {row['operations'] / 1e9:.1f} | {row['bytes'] / 1e9:.2f} | "
             f"{1e3 * row['seconds_of_arithmetic']:.2f} | {1e3 * row['seconds_of_memory']:.2f} |"
@@ -89,6 +102,7 @@ def table(rows: list[dict]) -> str:
         else:
             case = " | ".join(str(row[name]) for name in ("chip", "entries", "targets", "dtype", "code"))
             predictions.append(f"| {case} | {numbers}")
+    too_large = [f"- {_name(row)}: {row['too_large']}" for row in rows if "too_large" in row]
     return "\n".join(
         [
             "Prediction on one chip:",
@@ -99,8 +113,13 @@ def table(rows: list[dict]) -> str:
             "",
             *steps,
             "",
+            *(["Too large for the memory of a chip:", "", *too_large, ""] if too_large else []),
         ]
     )
+
+
+def _name(row: dict) -> str:
+    return ", ".join(f"{key} {row[key]}" for key in row if key not in ("too_large", "seconds_to_compile"))
 
 
 def write(out: Path, results: dict) -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+
 from experiments.benchmark import tpu
 from experiments.benchmark.tpu_programs import collectives
 
@@ -42,3 +44,13 @@ def test_rows_are_kept_between_runs_and_written_as_tables(tmp_path, monkeypatch)
     assert "| v5e 2x2 | 64 | data | kept | 2 | 3.0 | 4.00 | 1.00 | 5.00 | 1 all-reduce, 4.7 MB |" in page
     tpu.main()
     assert len(measured) == len(rows)
+
+
+def test_a_program_that_does_not_fit_is_a_row_of_its_own(monkeypatch):
+    def exhausted(case):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 20.01G exceeds 15.75G.\nlargest buffers")
+
+    monkeypatch.setattr(tpu, "_figures", exhausted)
+    row = tpu.measure({"chip": "v5e", "entries": 64, "targets": 16})
+    assert row["too_large"] == "RESOURCE_EXHAUSTED: 20.01G exceeds 15.75G."
+    assert "- chip v5e, entries 64, targets 16: RESOURCE_EXHAUSTED: 20.01G exceeds 15.75G." in tpu.table([row])
