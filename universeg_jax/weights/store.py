@@ -6,6 +6,8 @@ FOLDER/parameters/      an Orbax checkpoint of {name: array}
 
 import logging
 import os
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -142,13 +144,27 @@ def new_folder(folder: str | os.PathLike, *, overwrite: bool = False, descriptio
 
 @contextmanager
 def _no_tracebacks() -> Iterator[None]:
-    """Keep Orbax from logging the traceback of an error that is raised anyway."""
-    before = logging.root.manager.disable
+    """Keep Orbax and TensorStore from printing the traceback of an error that is raised anyway.
+
+    Orbax ends its event loop at the first parameter that cannot be written. Others fail a moment later, and Python
+    reports that the loop is closed.
+    """
+    before, report = logging.root.manager.disable, sys.unraisablehook
+
+    def report_others(found: Any) -> None:
+        if "Event loop is closed" not in str(found.exc_value):
+            report(found)
+
     logging.disable(logging.ERROR)
+    sys.unraisablehook = report_others
     try:
         yield
+    except Exception:
+        time.sleep(0.2)  # for the other parameters
+        raise
     finally:
         logging.disable(before)
+        sys.unraisablehook = report
 
 
 def _sha256(folder: Path) -> dict[str, str]:
