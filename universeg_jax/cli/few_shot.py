@@ -81,7 +81,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--features", metavar="WEIGHTS", help="encoder of the features of ProtoSAM (default: the encoder of --weights)"
     )
     group.add_argument(
-        "--adapt", type=int, metavar="N", help="train the encoder N steps on superpixels of each query scan first"
+        "--adapt",
+        type=int,
+        metavar="N",
+        help="train LoRA adapters of the encoder N steps on each query scan first, without labels",
     )
     group.add_argument(
         "--encodings", type=Path, metavar="FOLDER", help="keep encoded slices there, 14 MB each, for further runs"
@@ -197,7 +200,7 @@ def _first_method(arguments: argparse.Namespace):
     from universeg_jax.models.dinov2 import DINOv2
     from universeg_jax.models.sam.model import SAM
     from universeg_jax.train.config import Stage
-    from universeg_jax.train.encoder.config import EncoderTrainConfig
+    from universeg_jax.train.encoder.config import AdamWConfig, EncoderTrainConfig
     from universeg_jax.train.encoder.test_time import TestTimeTraining
     from universeg_jax.weights import load
 
@@ -208,8 +211,10 @@ def _first_method(arguments: argparse.Namespace):
     size = network.config.input_size if isinstance(network, SAM) else 252
     if arguments.adapt < 1:
         raise InputError(f"--adapt {arguments.adapt}: pass 1 or more")
-    stage = Stage(size=size, steps=arguments.adapt, batch_size=1, support_size=1, learning_rate=1e-3)
-    config = EncoderTrainConfig(stages=(stage,), weights=weights)
+    # Adapters: a few steps of plain gradient descent on all parameters do harm (experiments/results/few_shot).
+    steps = max(arguments.adapt, 30)
+    stage = Stage(size=size, steps=steps, batch_size=1, support_size=1, learning_rate=5e-4, warmup_steps=5)
+    config = EncoderTrainConfig(stages=(stage,), weights=weights, optimizer=AdamWConfig(), lora_rank=4)
     make = partial(_adapted_method, arguments)
     return TestTimeTraining(
         config, steps=arguments.adapt, make_method=make, name=Path(arguments.weights).name, network=network
