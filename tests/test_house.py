@@ -1,4 +1,4 @@
-"""Check that imports go one way, and that a class name has one meaning."""
+"""Check that no package imports a higher one, and that no two classes share a name."""
 
 import ast
 from collections import defaultdict

@@ -83,7 +83,9 @@ def test_a_target_varies_in_its_own_way():
     policy = replace(Policy.universeg(), in_task=variation)
     run = partial(augment, jax.random.key(2), *one_episode())
     before = run(policy=policy)
-    assert same(run(policy=replace(policy, target=variation)), before)  # the draws are those of `in_task`
+    assert same(
+        run(policy=replace(policy, target=variation)), before
+    )  # `target` uses the same random numbers as `in_task`
     target, label, *support = run(policy=replace(policy, target=replace(variation, contrast=(0.1, 0.2))))
     assert same([label, *support], before[1:])
     assert jnp.abs(target - before[0]).max() > 0.1

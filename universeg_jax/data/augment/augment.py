@@ -223,7 +223,16 @@ _ALONE = 1 << 20
 
 
 def _inverted_alone(task_key: Array, entry_key: Array, is_target: Array, probability: Array | float) -> Array:
-    """Draw whether an image is inverted, not with its whole episode: the target, and a share of its support."""
+    """Draw whether an image is inverted by `Policy.flip_target`.
+
+    Args:
+        task_key, entry_key: keys of the episode and of the image.
+        is_target: () True for the target.
+        probability: `Policy.flip_target`.
+
+    Returns:
+        () True for an image to invert.
+    """
     chosen, share = jax.random.uniform(jax.random.fold_in(task_key, _ALONE), 2)
     of_support = jax.random.uniform(jax.random.fold_in(entry_key, _ALONE)) < 2 * share - 1
     return (chosen < probability) & (is_target | of_support)
