@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
-from universeg_jax.app.prompter import Prompter
+from universeg_jax.app.clicks import Prompter
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import dice

@@ -24,7 +24,7 @@ from PIL import Image
 
 from experiments.benchmark.machine import machine
 from experiments.command import run
-from universeg_jax.app.opened import Opened
+from universeg_jax.app.editor import Opened
 from universeg_jax.app.propose import Proposer, segmenter_for
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.io.task_folder import LABELLING

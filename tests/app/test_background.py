@@ -4,8 +4,7 @@ import os
 import sys
 import threading
 
-from universeg_jax.app.background import NICE, Background
-from universeg_jax.app.turns import Turns
+from universeg_jax.app.background import NICE, Background, Turns
 
 
 def test_it_works_when_it_is_woken_and_survives_an_error(capfd):

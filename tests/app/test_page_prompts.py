@@ -9,7 +9,7 @@ from tests.helpers.make_volumes import affine, scene
 from tests.helpers.page_driver import confirm, open_page, paint, read_closes_late, settle, shown
 from tests.helpers.protosam_networks import TINY_VIT, sam
 from tests.helpers.stand_in import save
-from universeg_jax.app.prompter import Prompter
+from universeg_jax.app.clicks import Prompter
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.io.volume_folder import open_volume_folder

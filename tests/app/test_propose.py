@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.stand_in import Brightness, bright_disc, save
-from universeg_jax.app.proposal_warnings import is_about, warning_text
+from universeg_jax.app.example_task import is_about, warning_text
 from universeg_jax.app.propose import Proposer
 from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace

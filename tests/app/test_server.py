@@ -91,7 +91,7 @@ def test_only_pictures_up_to_a_size_are_uploaded(places, monkeypatch):
     before = sorted(app.cache.rglob("*"))
     for content in (b"<html><script>", b"PK\x03\x04", b"\x80\x04pickle", b"", picture[1:]):
         assert upload(app, content) == (415, b"only PNG pictures may be uploaded")
-    monkeypatch.setattr("universeg_jax.app.uploads.LARGEST", 2 * len(picture))
+    monkeypatch.setattr("universeg_jax.app.server.LARGEST", 2 * len(picture))
     assert upload(app, picture * 3)[0] == 413
     assert sorted(app.cache.rglob("*")) == before
 

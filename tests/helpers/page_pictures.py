@@ -21,7 +21,7 @@ from tests.helpers.make_sources import nifti
 from tests.helpers.make_volumes import affine, scene
 from tests.helpers.page_driver import confirm, open_page, paint, settle
 from tests.helpers.protosam_networks import TINY_VIT, sam
-from universeg_jax.app.prompter import Prompter
+from universeg_jax.app.clicks import Prompter
 from universeg_jax.app.server import Gate
 
 NUCLEI = Path(universeg_jax.__path__[0]) / "assets" / "examples" / "nuclei" / "support" / "images"

@@ -1,14 +1,18 @@
-"""The editor component, and the values that show an image, a mask, clicks and uncertainty."""
+"""The image on the page: the editor, what is open in it, its table of classes, and the origin of its proposal."""
 
+import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from matplotlib import colormaps
 
-from universeg_jax.app.paint import Layer
-from universeg_jax.app.pictures import for_browser
+from universeg_jax.app.pictures import Layer, for_browser, read_layer
+from universeg_jax.app.states import LABELLED, State
+from universeg_jax.app.workspace import Workspace
+from universeg_jax.errors import InputError
 
 PROMPT_SIDE = 480  # pixels that the longer side of a prompt picture has at least, nearly
 LARGEST_SPREAD = 0.5  # standard deviation of probabilities, shown in the brightest colour
@@ -85,3 +89,127 @@ def _value(picture: np.ndarray, layer: np.ndarray) -> dict[str, Any]:
 
 def _clear(picture: np.ndarray) -> np.ndarray:
     return np.zeros((*picture.shape[:2], 4), np.uint8)
+
+
+class ClassTable:
+    """Names and colours of classes, as components show them.
+
+    Args:
+        workspace: the folder.
+    """
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+
+    def rows(self) -> list[list]:
+        """Return value and name of each class."""
+        return [[value, name] for value, name in self.workspace.classes.items()]
+
+    def choices(self) -> list[tuple[str, int]]:
+        """Return name and value of each class."""
+        return [(name, value) for value, name in self.workspace.classes.items()]
+
+    def first(self) -> int:
+        """Return the value of the first class."""
+        return next(iter(self.workspace.classes))
+
+    def legend(self) -> str:
+        """Return the names with their colours as HTML."""
+        colours = self.workspace.colours
+        return "<br>".join(
+            f'<span style="color:{colours[value]}">■</span> {html.escape(name)}'
+            for value, name in self.workspace.classes.items()
+        )
+
+    def rename(self, rows, opacity: float) -> tuple:
+        """Take over the names of an edited table."""
+        try:
+            for value, name in rows.values.tolist():
+                self.workspace.name_class(int(value), str(name))
+        except (InputError, ValueError) as error:
+            raise gr.Error(str(error)) from None
+        return self._shown(opacity)
+
+    def add(self, opacity: float) -> tuple:
+        """Add a class."""
+        try:
+            self.workspace.add_class()
+        except InputError as error:
+            raise gr.Error(str(error)) from None
+        return self._shown(opacity)
+
+    def _shown(self, opacity: float) -> tuple:
+        painted_with = gr.update(brush=brush(self.workspace.colours, opacity))
+        return self.rows(), self.legend(), gr.update(choices=self.choices()), painted_with
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One image as it was opened in one tab.
+
+    Attributes:
+        name: the image; empty before the first was opened.
+        token: the mask on disk that the editing began from.
+        layer: what was drawn into the editor.
+        unsaved: whether the layer holds more than the mask on disk or the proposal.
+        proposed: (H,W) class values that the threshold gave; None where the image had a mask.
+        points: (x, y) that were clicked in the prompt picture.
+        before_points: (H,W) class values before these clicks; None without clicks.
+        chosen: the image that was clicked in the list, to be opened next.
+    """
+
+    name: str = ""
+    token: str = ""
+    layer: Layer | None = None
+    unsaved: bool = False
+    proposed: np.ndarray | None = None
+    points: tuple[tuple[int, int], ...] = ()
+    before_points: np.ndarray | None = None
+    chosen: str = ""
+
+    def painted(self, value: dict | None, colours: dict[int, str]) -> np.ndarray | None:
+        """Read the class values (H,W) that an editor shows; None while it does not show this image.
+
+        Args:
+            value: of the editor.
+            colours: of the classes.
+        """
+        if self.layer is None or not value or not value.get("layers"):
+            return None
+        pixels = np.asarray(value["layers"][0])
+        return read_layer(pixels, self.layer, colours) if self.layer.is_shown(pixels) else None
+
+    def is_changed(self, values: np.ndarray | None) -> bool:
+        """Tell whether painted class values must be saved; None, of an editor that shows another image, need not."""
+        drawn = None if self.layer is None else self.layer.values
+        return values is not None and (self.unsaved or drawn is None or not np.array_equal(values, drawn))
+
+
+EXAMPLES_SHOWN = 8
+
+
+def origin_of(workspace: Workspace, name: str) -> tuple:
+    """Return text, examples and heat map of an image's proposal, and whether it may replace a mask."""
+    proposal = workspace.proposal(name)
+    if proposal is None:
+        return (
+            _without_proposal(workspace, name),
+            gr.update(visible=False),
+            heat_map(None),
+            gr.update(visible=False),
+        )
+    known = [one for one in proposal.examples if one in set(workspace.names) and not workspace.problem(one)]
+    examples = [(for_browser(workspace.thumbnail(one)), one) for one in known[:EXAMPLES_SHOWN]]
+    text = f"Expected Dice **{proposal.forecast:.2f}**, {proposal.note}"
+    text += "".join(f"\n\n⚠ {html.escape(warning)}" for warning in proposal.warnings)
+    has_mask = gr.update(visible=workspace.state(name) in LABELLED)
+    return text, gr.update(value=examples, visible=True), heat_map(proposal.spread), has_mask
+
+
+def _without_proposal(workspace: Workspace, name: str) -> str:
+    """Say what to do with an image that has no proposal."""
+    if workspace.state(name) is State.CONFIRMED:
+        return "This image is confirmed: it is an example for the others."
+    if workspace.confirmed():
+        return "No proposal yet. Press Propose."
+    return "No proposal yet. Paint the structure and press Confirm, or start from a click."

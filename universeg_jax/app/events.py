@@ -12,13 +12,11 @@ import gradio as gr
 import numpy as np
 
 from universeg_jax.app import editor
-from universeg_jax.app.clicks import Clicks
+from universeg_jax.app.clicks import Clicks, Prompter
+from universeg_jax.app.editor import Opened, origin_of
 from universeg_jax.app.export import export_zip
 from universeg_jax.app.image_list import ImageList
-from universeg_jax.app.opened import Opened
-from universeg_jax.app.origin import origin_of
-from universeg_jax.app.paint import Style, draw_layer
-from universeg_jax.app.prompter import Prompter
+from universeg_jax.app.pictures import Style, draw_layer
 from universeg_jax.app.propose import Proposer
 from universeg_jax.app.states import LABELLED, State
 from universeg_jax.app.workspace import Workspace

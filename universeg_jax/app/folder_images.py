@@ -8,9 +8,8 @@ from PIL import Image
 
 from universeg_jax.app.picture_files import PictureFiles
 from universeg_jax.app.pictures import for_screen, kept_thumbnail, thumbnail
-from universeg_jax.app.problems import Problems
 from universeg_jax.app.scan_slices import ScanSlices
-from universeg_jax.app.states import file_stamp
+from universeg_jax.app.states import Problems, file_stamp
 from universeg_jax.io.task_folder import check_same_size
 
 

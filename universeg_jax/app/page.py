@@ -2,12 +2,10 @@
 
 import gradio as gr
 
-from universeg_jax.app.class_table import ClassTable
-from universeg_jax.app.editor import make_editor
+from universeg_jax.app.editor import ClassTable, Opened, make_editor
 from universeg_jax.app.events import LOOK_AGAIN, Events
 from universeg_jax.app.image_list import SHOW
-from universeg_jax.app.opened import Opened
-from universeg_jax.app.paint import Style
+from universeg_jax.app.pictures import Style
 
 CSS = """
 footer {display: none !important}

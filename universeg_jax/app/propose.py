@@ -9,12 +9,10 @@ from itertools import islice
 
 import numpy as np
 
-from universeg_jax.app.background import Background
-from universeg_jax.app.example_task import ExampleTask, warning_texts
+from universeg_jax.app.background import Background, Turns
+from universeg_jax.app.example_task import ExampleTask, is_about, warning_text, warning_texts
 from universeg_jax.app.proposal import Proposal
-from universeg_jax.app.proposal_warnings import is_about, warning_text
 from universeg_jax.app.states import State
-from universeg_jax.app.turns import Turns
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.segment.auto import AUTO

@@ -65,9 +65,9 @@ def _serve(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Non
     workspace.remove_unfinished()
     import gradio as gr
 
+    from universeg_jax.app.clicks import lazy_prompter
     from universeg_jax.app.events import Events
     from universeg_jax.app.page import CSS, FONT, FONT_MONO, build
-    from universeg_jax.app.prompter import lazy_prompter
     from universeg_jax.app.propose import Proposer, segmenter_for
     from universeg_jax.app.server import USER, gate_for, launch_options
     from universeg_jax.segment.auto import AUTO

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.stand_in import save
-from universeg_jax.app.prompter import Prompter
+from universeg_jax.app.clicks import Prompter
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.models.sam.model import SAMConfig

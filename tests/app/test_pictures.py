@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from universeg_jax.app.paint import VISIBLE, Style, draw_layer, read_layer
+from universeg_jax.app.pictures import VISIBLE, Style, draw_layer, read_layer
 
 COLOURS = {1: "#E69F00", 2: "#56B4E9", 5: "#009E73"}
 RGB = {1: (230, 159, 0), 2: (86, 180, 233), 5: (0, 158, 115)}
