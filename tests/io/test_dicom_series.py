@@ -6,8 +6,7 @@ import pytest
 
 from tests.helpers.make_sources import complete_series, dicom_frames, dicom_series, nifti, save
 from universeg_jax.errors import InputError, SegmentationWarning
-from universeg_jax.io.dicom_masks import read_series_masks
-from universeg_jax.io.dicom_seg import write_segmentation
+from universeg_jax.io.dicom_masks import read_series_masks, write_segmentation
 from universeg_jax.io.dicom_series import Series, list_series, series_files
 from universeg_jax.io.volume_files import read_label_volume, read_volume
 

@@ -11,11 +11,11 @@ from universeg_jax.app.scan_slices import ScanSlices
 from universeg_jax.app.states import LABELLED
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
-from universeg_jax.io.dicom_seg import write_segmentation
+from universeg_jax.io.dicom_masks import write_segmentation
 from universeg_jax.io.dicom_series import Series, series_files
-from universeg_jax.io.empty_slices import EMPTY_SLICES
 from universeg_jax.io.nifti import ENDINGS, write_nifti
 from universeg_jax.io.overview import write_overview
+from universeg_jax.io.pairing import EMPTY_SLICES
 from universeg_jax.io.sheet import Result, Section
 from universeg_jax.io.volume_files import is_series
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from universeg_jax.app.picture_files import check_inside
 from universeg_jax.errors import InputError, listing
-from universeg_jax.io import itk, stacks
+from universeg_jax.io import itk, tiff
 from universeg_jax.io.dicom_series import series_files
 from universeg_jax.io.pictures import EXTENSIONS
 from universeg_jax.io.volume_files import ENDINGS
@@ -39,7 +39,7 @@ class ScanFile:
     def is_editable(self) -> bool:
         """Whether its mask is one file that can be replaced."""
         name = self.mask.name.lower()
-        return self.mask.is_file() and name.endswith((*ENDINGS, *stacks.ENDINGS)) and not name.endswith(itk.DETACHED)
+        return self.mask.is_file() and name.endswith((*ENDINGS, *tiff.ENDINGS)) and not name.endswith(itk.DETACHED)
 
 
 def check_files(folder: Path, paths: Mapping[str, Path]) -> None:

@@ -12,8 +12,8 @@ from universeg_jax.app.picture_files import check_inside
 from universeg_jax.app.scan_file import ScanFile, check_files
 from universeg_jax.app.states import LABELLED, Session, file_stamp
 from universeg_jax.errors import InputError
-from universeg_jax.io.empty_slices import EmptySlices
 from universeg_jax.io.masks import GreyCoding
+from universeg_jax.io.pairing import EmptySlices
 from universeg_jax.io.volume_files import (
     output_ending,
     read_label_volume,

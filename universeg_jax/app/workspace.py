@@ -23,8 +23,7 @@ from universeg_jax.app.proposal import Proposal, Proposals
 from universeg_jax.app.scan_slices import ScanSlices
 from universeg_jax.app.states import Kept, Session, State
 from universeg_jax.errors import InputError
-from universeg_jax.io.empty_slices import EMPTY_SLICES
-from universeg_jax.io.pairing import IMAGE_FOLDERS, MASK_FOLDERS
+from universeg_jax.io.pairing import EMPTY_SLICES, IMAGE_FOLDERS, MASK_FOLDERS
 from universeg_jax.io.task_folder import LABELLING
 from universeg_jax.io.volume_folder import has_volumes
 from universeg_jax.util.files import TEMPORARY, remove_left

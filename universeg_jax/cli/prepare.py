@@ -117,10 +117,9 @@ def _processes(arguments: argparse.Namespace, sources: list) -> int:
     Raises:
         InputError: a scan needs more than --memory.
     """
+    from universeg_jax.data.corpus.workers import BASE, available_memory, memory_to_prepare, processes_that_fit
     from universeg_jax.errors import InputError
-    from universeg_jax.io.sizes import memory_to_prepare
     from universeg_jax.util.checks import check_number
-    from universeg_jax.util.memory import BASE, available_memory, processes_that_fit
 
     check_number("--workers", arguments.workers, least=1, whole=True)
     if arguments.memory is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.errors import InputError, SegmentationWarning, listing
-from universeg_jax.io import itk, nifti, stacks
+from universeg_jax.io import itk, nifti, tiff
 from universeg_jax.io.dicom import is_dicom, read_frames
 from universeg_jax.io.dicom_masks import read_series_masks
 from universeg_jax.io.dicom_series import Series, list_series, series_files
@@ -47,7 +47,7 @@ def is_volume(path: Path) -> bool:
     if path.is_dir():
         return is_series(path)
     name = path.name.lower()
-    return name.endswith(ENDINGS) or stacks.is_stack(path) or is_dicom(path)
+    return name.endswith(ENDINGS) or tiff.is_stack(path) or is_dicom(path)
 
 
 def list_volume_files(folder: Path) -> dict[str, Path]:
@@ -130,8 +130,8 @@ def read_channels(path: Path) -> Volume:
         return nifti.read_nifti(path)
     if path.is_file() and name.endswith(itk.ENDINGS):
         return itk.read_itk(path)
-    if path.is_file() and name.endswith(stacks.ENDINGS):
-        return stacks.read_stack(path)
+    if path.is_file() and name.endswith(tiff.ENDINGS):
+        return tiff.read_stack(path)
     files = series_files(path)
     if not files or not is_dicom(files[0]):
         raise InputError(f"{path}: is no volume; NIfTI, NRRD, MetaImage, multi-page TIFF and DICOM series are read")
@@ -147,7 +147,7 @@ def read_place(path: Path) -> Volume:
     name = path.name.lower()
     if path.is_file() and name.endswith(nifti.ENDINGS):
         place = nifti.read_place(path)
-    elif path.is_dir() or not name.endswith((*itk.ENDINGS, *stacks.ENDINGS)):
+    elif path.is_dir() or not name.endswith((*itk.ENDINGS, *tiff.ENDINGS)):
         files = series_files(path) if path.exists() else []
         if not files or not is_dicom(files[0]):
             return read_channels(path)  # which says what is wrong
@@ -207,15 +207,15 @@ def write_label_volume(file: Path, labels: np.ndarray, like: Volume) -> None:
     elif name.endswith(itk.ENDINGS):
         itk.write_itk(file, labels, like)
     else:
-        stacks.write_stack(file, labels, like)
+        tiff.write_stack(file, labels, like)
 
 
 def output_ending(path: Path) -> str:
     """Ending of the mask of a volume: its own format, or .nii.gz for DICOM."""
     name = path.name.lower()
-    if path.is_dir() or not name.endswith((*ENDINGS, *stacks.ENDINGS)):
+    if path.is_dir() or not name.endswith((*ENDINGS, *tiff.ENDINGS)):
         return ".nii.gz"
-    ending = next(ending for ending in (*ENDINGS, *stacks.ENDINGS) if name.endswith(ending))
+    ending = next(ending for ending in (*ENDINGS, *tiff.ENDINGS) if name.endswith(ending))
     return {".nhdr": ".nrrd", ".mhd": ".mha", ".tiff": ".tif"}.get(ending, ending)
 
 

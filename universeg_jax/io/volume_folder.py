@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.errors import InputError, listing
-from universeg_jax.io.empty_slices import EmptySlices
-from universeg_jax.io.pairing import find_folders, pair_names
+from universeg_jax.io.pairing import EmptySlices, find_folders, pair_names
 from universeg_jax.io.task_folder import LABELLING, read_class_names
 from universeg_jax.io.volume_files import (
     is_volume,

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.metrics import dice, surface_scores
-from universeg_jax.io.dicom_seg import write_segmentation
+from universeg_jax.io.dicom_masks import write_segmentation
 from universeg_jax.io.dicom_series import Series, series_files
 from universeg_jax.io.sheet import SUPPORT_SHOWN, Result, Section, ShownExample
 from universeg_jax.io.volume_files import output_ending, read_label_volume, read_volume, write_label_volume
