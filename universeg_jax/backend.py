@@ -1,11 +1,14 @@
 """Choices that depend on the platform: they change speed and memory, never results."""
 
-from collections.abc import Iterator
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache, wraps
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 _PLATFORM: ContextVar[str | None] = ContextVar("platform", default=None)
 
@@ -89,3 +92,53 @@ def attention_memory() -> int:
     On a CPU one head fits into the cache better than all heads.
     """
     return 2**24 if _on_cpu() else 2**31
+
+
+def compiled(*, static: Sequence[str] = ()) -> Callable[[Callable], Callable]:
+    """Compile a method of a module once for each combination of shapes, with `backend.compiler_options`.
+
+    A call inside `jax.jit`, `jax.grad` and the like with traced arguments becomes part of the outer program instead.
+
+    Args:
+        static: names of keyword arguments that are not arrays. Their values must be hashable. All other arguments
+            are arrays or None.
+    """
+
+    def decorate(method: Callable) -> Callable:
+        @cache
+        def jitted() -> Callable:
+            return jax.jit(method, static_argnames=static, compiler_options=compiler_options())
+
+        @wraps(method)
+        def call(self, *args, **kwargs):
+            options = {name: kwargs.pop(name) for name in static if name in kwargs}
+            if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self, args, kwargs))):
+                args, kwargs = jax.tree.map(jnp.asarray, (args, kwargs))
+                return method(self, *args, **kwargs, **options)
+            with jax.core.eval_context():  # a call inside another jit would refuse the compiler options
+                return jitted()(self, *args, **kwargs, **options)
+
+        return call
+
+    return decorate
+
+
+LEAST = 2**18
+"""Bytes from which a freed array is returned."""
+
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # in malloc.h of glibc
+
+
+def return_freed_arrays() -> None:
+    """Make the process smaller by the gaps that freed arrays leave.
+
+    By default glibc keeps freed arrays below 32 MB for later ones. After a network has run, these gaps add up to
+    hundreds of megabytes. Threads share one heap for the same reason. The settings hold for the whole process. Other C
+    libraries stay as they are.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+    mallopt(_MMAP_THRESHOLD, LEAST)
+    mallopt(_ARENA_MAX, 1)

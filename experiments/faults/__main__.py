@@ -140,12 +140,12 @@ def damage(place: Path, arguments: argparse.Namespace) -> Steps:
 
     from experiments.faults import child
     from experiments.faults.damage import flipped
+    from universeg_jax import cache
     from universeg_jax.data.corpus import read as corpora
     from universeg_jax.data.readers import npz
     from universeg_jax.io.nifti import read_nifti
     from universeg_jax.io.pictures import read_image
     from universeg_jax.io.task_folder import read_class_names
-    from universeg_jax.util import compiled_code
     from universeg_jax.weights import export_universeg, load_torch, save_torch, store
 
     rng = np.random.default_rng(0)
@@ -191,14 +191,14 @@ def damage(place: Path, arguments: argparse.Namespace) -> Steps:
     yield "PyTorch file", partial(step, "PyTorch file", folder, reader, pattern="*", checked=True)
     compiled = _folder(place, "compiled")
     for name in ("one", "two"):
-        (compiled / f"{name}{compiled_code.ENTRY}").write_bytes(rng.bytes(1000))
-        (compiled / f"{name}{compiled_code.TIME}").write_bytes(bytes(8))
-    compiled_code.record_entries(compiled)
+        (compiled / f"{name}{cache.ENTRY}").write_bytes(rng.bytes(1000))
+        (compiled / f"{name}{cache.TIME}").write_bytes(bytes(8))
+    cache.record_entries(compiled)
 
     def read_compiled(path: Path) -> list[str]:
         """Names of entries with another content; entries that were removed have none."""
-        compiled_code.remove_unsound(path)
-        left = [file.name for file in path.glob(f"*{compiled_code.ENTRY}")]
+        cache.remove_unsound(path)
+        left = [file.name for file in path.glob(f"*{cache.ENTRY}")]
         return [name for name in left if (path / name).read_bytes() != (compiled / name).read_bytes()]
 
     yield "compiled code", partial(step, "compiled code", compiled, read_compiled, pattern="*", checked=True)

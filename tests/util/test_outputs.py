@@ -1,3 +1,4 @@
+import io
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,14 @@ import pytest
 from universeg_jax.errors import InputError
 from universeg_jax.util import outputs
 from universeg_jax.util.files import TEMPORARY
-from universeg_jax.util.outputs import UNFINISHED, check_outputs, complete_or_nothing
+from universeg_jax.util.outputs import (
+    UNFINISHED,
+    PatientStream,
+    check_outputs,
+    complete_or_nothing,
+    patient_output,
+    printable,
+)
 
 FILES = ("masks/a.png", "masks/b.png", "report.json")
 
@@ -111,3 +119,34 @@ def test_a_second_process_is_refused_before_it_works(tmp_path):
     assert not (tmp_path / "out").exists()
     write(tmp_path / "out", "mine")
     assert contents(tmp_path / "out") == dict.fromkeys(FILES, "mine")
+
+
+class Full(io.StringIO):
+    def flush(self):
+        raise OSError(28, "No space left on device")
+
+
+def test_characters_that_the_console_lacks_are_escaped():
+    bytes_ = io.BytesIO()
+    stream = PatientStream(io.TextIOWrapper(bytes_, encoding="ascii"))
+    print("Größe \udcff", file=stream, flush=True)
+    assert bytes_.getvalue() == b"Gr\\xf6\\xdfe \\udcff\n"
+    assert stream.failure is None
+
+
+@pytest.mark.parametrize("target", [Full(), None, io.StringIO()])
+def test_a_full_or_closed_console_ends_nothing(monkeypatch, target):
+    monkeypatch.setattr(sys, "stdout", target)
+    monkeypatch.setattr(sys, "stderr", target)
+    if isinstance(target, io.StringIO) and not isinstance(target, Full):
+        target.close()
+    with patient_output() as out:
+        print("text", flush=True)
+        print("text", file=sys.stderr)
+    assert (out.failure is None) == (target is None)
+    assert sys.stdout is target
+
+
+def test_terminals_are_not_steered():
+    assert printable("a\x1b[31mb\r\nc\td\u202e") == "a\\x1b[31mb\\r\nc\td\\u202e"
+    assert printable("Größe \u4e2d") == "Größe \u4e2d"

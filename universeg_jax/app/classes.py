@@ -7,8 +7,8 @@ from universeg_jax.errors import InputError
 from universeg_jax.io.masks import ColourCoding, GreyCoding, MaskCoding
 from universeg_jax.io.sheet import CLASS_COLOURS
 from universeg_jax.io.task_folder import read_class_names
+from universeg_jax.util.checks import is_number
 from universeg_jax.util.json_files import read_json, write_json
-from universeg_jax.util.names import is_number
 
 LONGEST_NAME = 40  # characters of a class name
 

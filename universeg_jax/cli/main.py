@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from universeg_jax.cache import keep_compiled_code
 from universeg_jax.cli import app, convert, demo, evaluate, export, finetune, predict, prepare, train, weights
 from universeg_jax.errors import InputError
-from universeg_jax.util.console import patient_output, printable
+from universeg_jax.util.checks import check_text
 from universeg_jax.util.imports import install_command
-from universeg_jax.util.names import check_text
+from universeg_jax.util.outputs import patient_output, printable
 
 COMMANDS = (demo, app, predict, prepare, train, finetune, evaluate, export, convert, weights)
 

@@ -96,6 +96,7 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
     """
     import sys
 
+    from universeg_jax.backend import return_freed_arrays
     from universeg_jax.errors import InputError
     from universeg_jax.evaluate.methods import digest
     from universeg_jax.io.overview import write_overview
@@ -116,7 +117,6 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
         support_examples,
         volume_table,
     )
-    from universeg_jax.util.allocator import return_freed_arrays
     from universeg_jax.util.files import content_digest
     from universeg_jax.util.outputs import check_apart, check_outputs, own_output
 

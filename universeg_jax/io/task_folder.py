@@ -22,9 +22,9 @@ from universeg_jax.io.mask_values import check_class_count, check_same_marks
 from universeg_jax.io.masks import ColourCoding, MaskCoding, common_coding, read_mask, values_in
 from universeg_jax.io.pairing import find_folders, is_mask_name, pair_names
 from universeg_jax.io.pictures import EXTENSIONS, is_turned, read_image
+from universeg_jax.util.checks import check_file_names, check_name
 from universeg_jax.util.files import check_regular
 from universeg_jax.util.json_files import read_json
-from universeg_jax.util.names import check_file_names, check_name
 
 LABELLING = ".universeg"
 """Folder in a support folder that the page keeps its states in."""

@@ -19,8 +19,8 @@ from universeg_jax.io.dicom_masks import read_series_masks
 from universeg_jax.io.dicom_series import Series, list_series, series_files
 from universeg_jax.io.task_folder import SYSTEM_FILES
 from universeg_jax.io.volumes import Volume, class_labels, place_on, values_of
+from universeg_jax.util.checks import check_file_names
 from universeg_jax.util.files import check_regular
-from universeg_jax.util.names import check_file_names
 
 ENDINGS = (*nifti.ENDINGS, *itk.ENDINGS)
 """Endings that only volumes have."""

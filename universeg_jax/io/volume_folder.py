@@ -25,8 +25,8 @@ from universeg_jax.io.volume_files import (
     volume_name,
 )
 from universeg_jax.io.volumes import Volume
+from universeg_jax.util.checks import check_name, is_number
 from universeg_jax.util.json_files import read_json
-from universeg_jax.util.names import check_name, is_number
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from universeg_jax.compiled import compiled
+from universeg_jax.backend import compiled
 from universeg_jax.errors import InputError
 from universeg_jax.nn.attention import attend
 from universeg_jax.nn.layers import LayerNorm, Linear, PatchConv, gelu

@@ -27,7 +27,7 @@ from flax import nnx
 from jax import lax
 
 from universeg_jax import backend
-from universeg_jax.compiled import compiled
+from universeg_jax.backend import compiled
 from universeg_jax.nn.conv import LINEAR, Conv
 from universeg_jax.nn.cross_conv import Activation, CrossBlock
 from universeg_jax.nn.resample import max_pool, upsample

@@ -1,5 +1,11 @@
-"""Convert a checkpoint into a folder of weights: read, fit, write, read again, compare, print a report."""
+"""Turn PyTorch checkpoints into folders of weights: read them, convert them, and install released ones.
 
+Released weights are fetched once, checked, converted, and kept in the cache folder.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -7,13 +13,68 @@ from typing import Any
 import jax
 import numpy as np
 
-from universeg_jax.errors import InputError, WeightsError
+from universeg_jax.cache import cache_folder
+from universeg_jax.errors import InputError, WeightsError, listing
 from universeg_jax.models.universeg import UniverSeg
-from universeg_jax.util.files import GitBlobId
+from universeg_jax.util.files import GitBlobId, locked
 from universeg_jax.weights import store
-from universeg_jax.weights.checkpoint import read_checkpoint
-from universeg_jax.weights.mapping import get_parameters
-from universeg_jax.weights.networks import NETWORKS, Model, looks_like, recognise
+from universeg_jax.weights.catalogue import Release, release_of
+from universeg_jax.weights.mapping import blueprint, get_parameters
+from universeg_jax.weights.networks import NETWORKS, Model, looks_like, network_of, recognise
+from universeg_jax.weights.torch_io.file import load_torch
+
+SIGNS = tuple(sign for network in NETWORKS for sign in network.signs)
+"""Names of tensors, one of which each kind of network has."""
+
+
+def read_checkpoint(path: str | os.PathLike, *, key: str | None = None) -> dict[str, np.ndarray]:
+    """Read a state dict, and remove a common prefix such as "module." or "model." from its names.
+
+    Args:
+        path: a file that `load_torch` reads.
+        key: name of the dictionary of tensors to take, or prefix of the names, where a file holds several networks.
+
+    Raises:
+        WeightsError: a file that `load_torch` refuses, or several networks without a key.
+
+    Warns:
+        UserWarning: a prefix that was removed, and tensors that are not part of the network.
+    """
+    try:
+        return without_prefix(load_torch(path, key=key), str(path))
+    except WeightsError as error:
+        if key is None:
+            raise
+        state_dict = load_torch(path)
+        prefix = f"{key.removesuffix('.')}."
+        chosen = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+        if not chosen:
+            raise error from None
+        return without_prefix(chosen, str(path))
+
+
+def without_prefix(state_dict: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Remove a common prefix from the names of a known network; other state dicts stay as they are.
+
+    Args:
+        name: of the file, for messages.
+    """
+    if any(sign in state_dict for sign in SIGNS):
+        return dict(state_dict)
+    prefixes = {tensor[: -len(sign)] for sign in SIGNS for tensor in state_dict if tensor.endswith(f".{sign}")}
+    # "image_encoder." of a SAM also ends in signs of other networks: the shortest prefix holds the whole network.
+    prefixes = {one for one in prefixes if not any(one != other and one.startswith(other) for other in prefixes)}
+    if len(prefixes) > 1:
+        keys = listing(sorted(prefix.removesuffix(".") for prefix in prefixes))
+        raise WeightsError(f"{name}: holds several networks: pass key= (or --key) one of {keys}")
+    if not prefixes:
+        return dict(state_dict)
+    [prefix] = prefixes
+    found = {tensor.removeprefix(prefix): value for tensor, value in state_dict.items() if tensor.startswith(prefix)}
+    rest = [tensor for tensor in state_dict if not tensor.startswith(prefix)]
+    ignored = f"; not part of the network, ignored: {listing(rest)}" if rest else ""
+    warnings.warn(f"{name}: the prefix {prefix!r} of its tensors is removed{ignored}", stacklevel=3)
+    return found
 
 
 def convert(
@@ -102,3 +163,84 @@ def example_outputs(model: UniverSeg) -> np.ndarray:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def load_release(release: Release) -> Model:
+    """Load the model of a release; download and convert it if it is not in the cache folder.
+
+    The folder holds `release.file_name`, as downloaded or put there by hand, and `release.name`, converted.
+
+    Raises:
+        WeightsError: it cannot be downloaded (the message says how to do it by hand), does not fit this network, or
+            the cache folder cannot be used or is damaged.
+
+    Warns:
+        UserWarning: the file differs from the released one.
+    """
+    folder = cache_folder() / release.name
+    if not folder.exists():
+        _install(release, folder)
+    try:
+        model = store.load(folder)
+    except WeightsError as error:
+        raise WeightsError(f"{error}\nDelete {folder} to have it made again") from None
+    found = store.read_description(folder)["provenance"].get("digest")
+    if found != str(release.digest):
+        warnings.warn(
+            f"{release.name} was converted from a file with {found}; expected {release.digest}. "
+            "It fits the network, but it is not the file known as the authors'",
+            stacklevel=3,
+        )
+    return model
+
+
+def _install(release: Release, folder: Path) -> None:
+    """Download a release, unless its file was put in the cache folder by hand, and convert it."""
+    file = folder.parent / release.file_name
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder.parent, wait=True):
+            if folder.exists():  # made by another process while this one waited
+                return
+            if not file.exists():
+                _download(release, file)
+            _convert_release(release, file, folder)
+    except OSError as error:
+        raise WeightsError(
+            f"{folder.parent}: cannot be used as cache folder: {error.strerror}; set UNIVERSEG_JAX_CACHE to another"
+        ) from error
+
+
+def _download(release: Release, file: Path) -> None:
+    try:
+        release.source.fetch(file, most=(release.megabytes + 1) * 10**6)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{release.name} cannot be downloaded: {error}\nTo do it by hand, {release.source.by_hand(file)}"
+        ) from error
+    found = release.digest.of(file)
+    if found != release.digest:
+        rejected = file.replace(file.with_name(f"{file.name}.rejected"))
+        raise WeightsError(
+            f"{release.source} is not {release.name}: it has {found}; expected {release.digest}\n"
+            f"The file is kept as {rejected}. If you trust it, rename it to {file}"
+        )
+
+
+def _convert_release(release: Release, file: Path, folder: Path) -> None:
+    network = network_of(release.config)
+    model = blueprint(network.model, release.config)
+    try:
+        tensors = load_torch(file)
+        if recognise(tensors) not in (None, network):
+            raise WeightsError(f"it is not of a {network.model.__name__}. {looks_like(tensors)}")
+        known = release_of(file)
+        if known not in (release, None):  # MedSAM's file would fit SAM's network
+            raise WeightsError(f"it is the released file of {known.name}")
+        network.fill(model, tensors)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{file} is not {release.name}: {error}\nRemove {file} to have it downloaded from {release.source}"
+        ) from None
+    provenance = {"source": str(release.source), "licence": release.licence, "digest": str(release.digest.of(file))}
+    store.save(model, folder, provenance=provenance)

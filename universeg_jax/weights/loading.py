@@ -15,8 +15,7 @@ from universeg_jax.models.sam.model import SAM
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import shipped, store
 from universeg_jax.weights.catalogue import LITE_MEDSAM, RELEASES, Release
-from universeg_jax.weights.checkpoint import read_checkpoint
-from universeg_jax.weights.install import load_release
+from universeg_jax.weights.conversion import load_release, read_checkpoint
 from universeg_jax.weights.lora import is_lora, load_lora
 from universeg_jax.weights.networks import Model, model_from
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from universeg_jax.errors import InputError
+from universeg_jax.util.checks import check_name, is_number
 from universeg_jax.util.json_files import read_json
-from universeg_jax.util.names import check_name, is_number
 
 TABLES = ("labels", "modality", "channel_names")
 IGNORE = "ignore"  # nnU-Net's name of pixels that were not annotated

@@ -25,7 +25,7 @@ from universeg_jax.data.readers import (
 from universeg_jax.data.readers.foreign import check_foreign
 from universeg_jax.data.readers.source import Source
 from universeg_jax.errors import InputError, listing
-from universeg_jax.util.names import check_name
+from universeg_jax.util.checks import check_name
 
 # The first match counts: named datasets come before the general layouts that they resemble.
 READERS = {

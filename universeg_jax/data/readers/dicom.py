@@ -22,7 +22,7 @@ from universeg_jax.io.dicom_series import Series, list_series
 from universeg_jax.io.masks import read_mask
 from universeg_jax.io.task_folder import read_class_names
 from universeg_jax.io.volume_files import read_label_volume, volume_name
-from universeg_jax.util.names import is_number
+from universeg_jax.util.checks import is_number
 
 
 def matches(folder: Path) -> bool:

@@ -16,9 +16,9 @@ import numpy as np
 
 from universeg_jax.data.readers.source import Item, Scan, Source
 from universeg_jax.errors import InputError
+from universeg_jax.util.checks import check_name
 from universeg_jax.util.files import check_regular
 from universeg_jax.util.json_files import read_json
-from universeg_jax.util.names import check_name
 
 ARRAYS = ("images", "labels", "ids")
 

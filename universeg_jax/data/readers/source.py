@@ -13,7 +13,7 @@ import numpy as np
 from universeg_jax.errors import InputError
 from universeg_jax.io.mask_values import check_class_count
 from universeg_jax.io.volumes import AXES, Volume, check_finite_voxels, class_labels, place_on
-from universeg_jax.util.names import check_name
+from universeg_jax.util.checks import check_name
 
 PICTURE_AXIS = "2d"
 

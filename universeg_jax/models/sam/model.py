@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from universeg_jax.compiled import compiled
+from universeg_jax.backend import compiled
 from universeg_jax.errors import InputError
 from universeg_jax.models.sam.image_encoder import Features, ImageEncoder, ImageEncoderConfig
 from universeg_jax.models.sam.mask_decoder import MaskDecoder

@@ -6,7 +6,7 @@ import pytest
 
 CODE = """
 import numpy as np
-from universeg_jax.util.allocator import return_freed_arrays
+from universeg_jax.backend import return_freed_arrays
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096

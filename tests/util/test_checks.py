@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from universeg_jax.errors import InputError
-from universeg_jax.util.names import check_file_names, check_name, check_text, is_number
+from universeg_jax.util.checks import check_file_names, check_name, check_text, is_number
 
 
 def test_names_of_all_languages_are_allowed():

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.torch_crafting import FILES
 from universeg_jax.errors import WeightsError
-from universeg_jax.weights.checkpoint import SIGNS, read_checkpoint, without_prefix
+from universeg_jax.weights.conversion import SIGNS, read_checkpoint, without_prefix
 from universeg_jax.weights.torch_io.file import save_torch
 
 NETWORK = {"enc_blocks.0.cross.cross_conv.weight": np.ones((2, 2)), "out_conv.bias": np.zeros(1)}
