@@ -74,9 +74,8 @@ def main() -> None:
 def methods(arguments: argparse.Namespace) -> list:
     """Return each model with each choice of slices, the mean of both models, and each with filters."""
     from universeg_jax.evaluate.few_shot.brightness import MatchedBrightness
-    from universeg_jax.evaluate.few_shot.methods import InContextSlices, WholeVolume
-    from universeg_jax.evaluate.few_shot.propagation import Propagation
-    from universeg_jax.evaluate.few_shot.support_choice import support_choice
+    from universeg_jax.evaluate.few_shot.methods import InContextSlices, Propagation, WholeVolume
+    from universeg_jax.evaluate.few_shot.support import support_choice
 
     networks = [network(arguments, name) for name in MODELS if name in arguments.models]
     found = []
@@ -103,14 +102,14 @@ def with_mean(methods: list) -> list:
 
 def stored(arguments: argparse.Namespace, method):
     """Return a method that keeps its probabilities, if a folder is given for them."""
-    from universeg_jax.evaluate.few_shot.probabilities import StoredMethod
+    from universeg_jax.evaluate.few_shot.store import StoredMethod
 
     return method if arguments.probabilities is None else StoredMethod(method, arguments.probabilities)
 
 
 def network(arguments: argparse.Namespace, name: str) -> tuple:
     """Return a model, its name in tables, and its digest. ProtoSAM keeps its encodings."""
-    from universeg_jax.evaluate.few_shot.encodings import store_encodings
+    from universeg_jax.evaluate.few_shot.store import store_encodings
     from universeg_jax.evaluate.methods import digest
     from universeg_jax.models.protosam.encoder import extractor_of
     from universeg_jax.models.protosam.pipeline import ProtoSAM

@@ -20,7 +20,7 @@ from experiments.command import run
 from universeg_jax.cli.shared import add_weights
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import SegmentationWarning
-from universeg_jax.evaluate.few_shot.encodings import store_encodings
+from universeg_jax.evaluate.few_shot.store import store_encodings
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.similarity import nearest_entries, similarity

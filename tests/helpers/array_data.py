@@ -6,8 +6,8 @@ import numpy as np
 
 from universeg_jax.data.augment import Policy, Variation
 from universeg_jax.data.corpus.read import CorpusTask
-from universeg_jax.data.episodes.dealt_sizes import DealtSizes
 from universeg_jax.data.episodes.draw import NUMBER, Episode, EpisodeSource
+from universeg_jax.data.episodes.stream import DealtSizes
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.train.config import Stage, TrainConfig
 from universeg_jax.train.data import own_batches

@@ -173,8 +173,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _methods(arguments: argparse.Namespace) -> list:
     """Return the methods to measure: the weights, the weights of --blend, their mean, and each with --whole-volume."""
-    from universeg_jax.evaluate.few_shot.methods import MeanOfMethods, WholeVolume
-    from universeg_jax.evaluate.few_shot.propagation import Propagation
+    from universeg_jax.evaluate.few_shot.methods import MeanOfMethods, Propagation, WholeVolume
 
     methods = [_first_method(arguments)]
     if arguments.blend is not None:
@@ -262,9 +261,9 @@ def _method(arguments: argparse.Namespace, model, weights: str, slices: str, enc
     """
     from universeg_jax.errors import InputError
     from universeg_jax.evaluate.few_shot.brightness import MatchedBrightness
-    from universeg_jax.evaluate.few_shot.encodings import store_encodings
     from universeg_jax.evaluate.few_shot.methods import InContextSlices
-    from universeg_jax.evaluate.few_shot.support_choice import support_choice
+    from universeg_jax.evaluate.few_shot.store import store_encodings
+    from universeg_jax.evaluate.few_shot.support import support_choice
     from universeg_jax.evaluate.methods import digest
     from universeg_jax.models.protosam.pipeline import ProtoSAM
 

@@ -7,9 +7,8 @@ import jax
 
 from universeg_jax.data.corpus.read import Corpus, CorpusTask
 from universeg_jax.data.corpus.select import refuse_held_out, split_tasks
-from universeg_jax.data.episodes.dealt_sizes import DealtSizes
 from universeg_jax.data.episodes.draw import Episode, Episodes, EpisodeSource
-from universeg_jax.data.episodes.stream import Batches, Mixture, batches
+from universeg_jax.data.episodes.stream import Batches, DealtSizes, Mixture, batches
 from universeg_jax.data.episodes.superpixels import SuperpixelEpisodes
 from universeg_jax.data.episodes.synthetic import SyntheticEpisodes
 from universeg_jax.train.config import Stage, TrainConfig

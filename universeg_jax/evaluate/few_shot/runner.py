@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from universeg_jax.data.stacks import SliceStack, check_organs
 from universeg_jax.errors import InputError
-from universeg_jax.evaluate.few_shot.folds import ScanFold, make_scan_folds
 from universeg_jax.evaluate.few_shot.methods import FewShotMethod
+from universeg_jax.evaluate.few_shot.support import ScanFold, make_scan_folds
 from universeg_jax.evaluate.metrics import dice
 from universeg_jax.segment.plan import MOST_DRAWS
 from universeg_jax.util.checks import check_number

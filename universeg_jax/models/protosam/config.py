@@ -104,7 +104,7 @@ class LinearConfig:
 
 @dataclass(frozen=True)
 class ComponentsConfig:
-    """Connected components of the coarse mask at a probability of 0.5 (`components.py`).
+    """Connected components of the coarse mask at a probability of 0.5 (`prompts.py`).
 
     Attributes:
         keep: rule that chooses them.

@@ -1,7 +1,7 @@
 """ProtoSAM (Ayzenberg et al., 2024): segment from one labelled image, with pretrained networks and no training.
 
 1. Compare every pixel of a target with prototypes of the support (`encoder.py`, `alp.py`, `linear.py`, `coarse.py`).
-2. Find connected components of the coarse mask and choose some (`components.py`).
+2. Find connected components of the coarse mask and choose some (`prompts.py`).
 3. Turn each component into a prompt: a box, points, a mask (`prompts.py`).
 4. Run the decoder of a SAM on the prompts and combine its masks with the coarse mask (`refine.py`).
 
@@ -16,10 +16,9 @@ from scipy import ndimage
 
 from universeg_jax.errors import InputError
 from universeg_jax.models.protosam.coarse import CoarseTask
-from universeg_jax.models.protosam.components import count, find_components, union
 from universeg_jax.models.protosam.config import MaskChoice, ProtoSAMConfig
 from universeg_jax.models.protosam.encoder import DINOv2Features, Encoder, EncoderLike, FeatureExtractor, image_digest
-from universeg_jax.models.protosam.prompts import INSIDE
+from universeg_jax.models.protosam.prompts import INSIDE, count, find_components, union
 from universeg_jax.models.protosam.refine import RefinementRequest, decode_components
 from universeg_jax.models.protosam.task import ProtoSAMTask, check_size
 from universeg_jax.models.sam.model import SAM

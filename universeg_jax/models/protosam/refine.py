@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from universeg_jax.models.protosam.components import Component
 from universeg_jax.models.protosam.config import MaskChoice, PromptsConfig, RefinementConfig
 from universeg_jax.models.protosam.encoder import in_batches
-from universeg_jax.models.protosam.prompts import make_prompts
+from universeg_jax.models.protosam.prompts import Component, make_prompts
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array, Float

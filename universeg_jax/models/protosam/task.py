@@ -7,13 +7,37 @@ import numpy as np
 from scipy.special import expit
 
 from universeg_jax.models.protosam.coarse import CoarseTask, Entries
-from universeg_jax.models.protosam.components import Component, choose_components, find_components, union
 from universeg_jax.models.protosam.config import ProtoSAMConfig, RefinementConfig
 from universeg_jax.models.protosam.encoder import EncoderLike
-from universeg_jax.models.protosam.padding import Regions, in_padding, repeat_edges
+from universeg_jax.models.protosam.prompts import Component, choose_components, find_components, union
 from universeg_jax.models.protosam.refine import LIMIT, RefinementRequest, combine, decode_components
 from universeg_jax.models.similarity import nearest_entries, similarity
-from universeg_jax.shapes import Array, Float
+from universeg_jax.shapes import Array, Bool, Float, Int
+
+Regions = Int[Array, "B 4"]
+"""Places of images in their squares: top, left, bottom, right in pixels, the last two excluded."""
+
+
+def in_padding(regions: Regions, size: tuple[int, int]) -> Bool[Array, "B H W"]:
+    """Return masks that are True in the padding, which is kept out of masks.
+
+    Padding repeats the edge of an image. A speck at the edge would become a band as long as the padding is wide, and
+    outweigh the structure itself.
+    """
+    top, left, bottom, right = regions.T[..., None]
+    rows, columns = np.arange(size[0]), np.arange(size[1])
+    within_rows, within_columns = (top <= rows) & (rows < bottom), (left <= columns) & (columns < right)
+    return ~(within_rows[:, :, None] & within_columns[:, None, :])
+
+
+def repeat_edges(logits: Float[Array, "K B H W"], regions: Regions) -> Float[Array, "K B H W"]:
+    """Replace logits in the padding by those at the edge of the region, as the padding of images is made."""
+    height, width = logits.shape[2:]
+    repeated = np.empty_like(logits)
+    for b, (top, left, bottom, right) in enumerate(regions):
+        rows, columns = np.arange(height).clip(top, bottom - 1), np.arange(width).clip(left, right - 1)
+        repeated[:, b] = logits[:, b][:, rows[:, None], columns]
+    return repeated
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +80,7 @@ class ProtoSAMTask:
 
         Args:
             targets: images.
-            regions: (B,4) places of the images in their squares (`padding.py`); None if they fill them.
+            regions: (B,4) places of the images in their squares (`in_padding`); None if they fill them.
             weights: (B,S) weights of support entries for each target. Entries with weight 0 are not used, and those
                 with a larger weight are preferred to others; see `ProtoSAMConfig.nearest`. None prefers the entries
                 most similar to the target.

@@ -17,8 +17,7 @@ from flax import nnx
 from universeg_jax.backend import compiled
 from universeg_jax.errors import InputError
 from universeg_jax.models.sam.image_encoder import Features, ImageEncoder, ImageEncoderConfig
-from universeg_jax.models.sam.mask_decoder import MaskDecoder
-from universeg_jax.models.sam.prompt_encoder import NO_POINT, PromptEncoder
+from universeg_jax.models.sam.mask_decoder import NO_POINT, MaskDecoder, PromptEncoder
 from universeg_jax.models.sam.tiny_vit import TinyViT, TinyViTConfig
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array, Float, check_floating, check_images

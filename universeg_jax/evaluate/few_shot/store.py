@@ -1,13 +1,19 @@
-"""Keep the encodings of slices on disk, so that measurements of the same weights encode each slice once."""
+"""Keep encodings of slices and probabilities of methods on disk.
+
+Measurements of the same weights then encode each slice once, and blends and filters cost nearly nothing.
+"""
 
 import hashlib
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
+from universeg_jax.data.stacks import OrganSlices
 from universeg_jax.errors import InputError
+from universeg_jax.evaluate.few_shot.methods import FewShotMethod
 from universeg_jax.evaluate.methods import digest
 from universeg_jax.models.protosam.encoder import Encoded, EncoderLike, FeatureExtractor
 from universeg_jax.models.protosam.pipeline import ProtoSAM
@@ -86,3 +92,52 @@ def store_encodings(model: ProtoSAM, folder: Path | None, *, capacity: int) -> N
     """Let a ProtoSAM keep its encodings, in a sub-folder for its encoder. The model is changed in place."""
     own = None if folder is None else folder / digest(model.encoder)
     model.encoder = StoredEncoder(model.encoder, own, capacity=capacity)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredMethod:
+    """A method whose probabilities are kept in a folder, in half precision.
+
+    Results are the same with and without a stored file. Name and identity are taken from the method.
+
+    Args:
+        method: computes unknown probabilities.
+        folder: receives one file for each organ of a scan. Several methods may share it.
+
+    Raises:
+        InputError: a file of the folder is damaged, or cannot be written.
+    """
+
+    method: FewShotMethod
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.method.name
+
+    @property
+    def identity(self) -> str:
+        return self.method.identity
+
+    def segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
+        """Return the probability of the organ in each query slice."""
+        file = self.folder / f"{self._key(support, query)}.npy"
+        if file.exists():
+            try:
+                return np.load(file, allow_pickle=False).astype(np.float32)
+            except (OSError, ValueError, EOFError) as error:
+                raise InputError(f"{file}: cannot be read ({error}); delete it to compute it again") from None
+        probability: np.ndarray = self.method.segment(support, query).astype(np.float16)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with whole_file(file) as unfinished, unfinished.open("wb") as stream:
+                np.save(stream, probability)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written ({error.strerror}); pass another folder") from None
+        return probability.astype(np.float32)
+
+    def _key(self, support: OrganSlices, query: OrganSlices) -> str:
+        digest = hashlib.sha256(self.identity.encode())
+        for array in (support.images, support.masks, support.slices, query.images, query.slices):
+            digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:32]

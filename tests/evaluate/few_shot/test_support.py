@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from universeg_jax.errors import InputError
-from universeg_jax.evaluate.few_shot.folds import (
+from universeg_jax.evaluate.few_shot.support import (
     heights,
     make_scan_folds,
     natural_order,
