@@ -29,8 +29,7 @@ from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.data.readers.npz import load
 from universeg_jax.evaluate.metrics import dice
-from universeg_jax.segment.encode_ahead import keep_encodings
-from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.segmenter import Segmenter, keep_encodings
 from universeg_jax.util.json_files import read_json, write_json
 
 GOOD = 0.9  # Dice from which the person confirms a proposal

@@ -23,10 +23,10 @@ from universeg_jax.io.volumes import AXES, Volume
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.segment.labels import winners
 from universeg_jax.segment.planes import Planes
+from universeg_jax.segment.postprocess import smoothed
 from universeg_jax.segment.report import environment
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
-from universeg_jax.segment.smoothing import smoothed
 from universeg_jax.segment.volume import fit_volumes
 from universeg_jax.segment.volume_task import VolumeTask
 from universeg_jax.util.files import whole_file

@@ -26,8 +26,8 @@ from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.leave_one_out import left_out_entries
 from universeg_jax.segment.model import InContextModel
-from universeg_jax.segment.model_task import ModelTask
 from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.support import ModelTask
 from universeg_jax.weights.loading import PROTOSAM, load
 
 SIZES = (1, 2, 4, 8, 16, 32)

@@ -16,11 +16,10 @@ from universeg_jax.errors import InputError
 from universeg_jax.io.task_folder import LABELLING
 from universeg_jax.io.volume_files import read_volume
 from universeg_jax.io.volume_folder import holds_volumes, open_volume_folder
-from universeg_jax.segment.labelled_slices import read_slices
+from universeg_jax.segment.labelled_slices import read_examples, read_slices
 from universeg_jax.segment.planes import Planes
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import SliceChoice
-from universeg_jax.segment.volume_examples import read_examples
 
 PLANE = (24, 20)  # of the axial slices of `scene`: rows, columns
 

@@ -5,10 +5,8 @@ import numpy as np
 from tests.helpers.painting_sam import PaintingSAM
 from tests.helpers.stand_in import bright_disc
 from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.segment.encode_ahead import encode_ahead, keep_encodings
 from universeg_jax.segment.preprocess import View
-from universeg_jax.segment.recent_views import RecentViews
-from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.segmenter import RecentViews, Segmenter, encode_ahead, keep_encodings
 
 OPTIONS = {"size": 16, "channels": 3, "window": None, "padding": "edge"}
 

@@ -16,9 +16,8 @@ from universeg_jax.app.states import State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 from universeg_jax.segment.auto import AUTO
-from universeg_jax.segment.encode_ahead import encode_ahead, keep_encodings
 from universeg_jax.segment.forecast import certainty
-from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.segment.segmenter import Segmenter, encode_ahead, keep_encodings
 from universeg_jax.segment.task import Task
 
 AT_ONCE = 4  # images in a call of the model, between two looks at the stop button

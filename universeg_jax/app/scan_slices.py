@@ -23,8 +23,7 @@ from universeg_jax.io.volume_files import (
 )
 from universeg_jax.io.volume_folder import find_mask_files, find_volume_folders, list_scans
 from universeg_jax.io.volumes import Volume, values_of
-from universeg_jax.segment.intensity import volume_window
-from universeg_jax.segment.planes import Planes, coarsest_axis
+from universeg_jax.segment.planes import Planes, coarsest_axis, volume_window
 from universeg_jax.util.files import temporary_folder
 
 KEPT = 2  # volumes, and masks, in memory

@@ -168,7 +168,7 @@ def _examples(arguments: argparse.Namespace, volumes: bool):
     from universeg_jax.data.readers.detect import find_subjects
     from universeg_jax.io.task_folder import LABELLING, read_support
     from universeg_jax.io.volume_folder import open_volume_folder
-    from universeg_jax.segment.volume_examples import read_examples
+    from universeg_jax.segment.labelled_slices import read_examples
 
     pattern, source = arguments.subject_pattern, str(arguments.task)
     if not volumes:

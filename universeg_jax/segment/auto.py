@@ -140,8 +140,8 @@ def choose_slice_plan(pool: "SlicePool") -> Choice:
     if len(np.unique(pool.candidates.subjects)) < 2:
         return _prior(default, f"one labelled {unit[:-1]} allows no leave-one-out")
     # Both are built on the segmenter.
+    from universeg_jax.segment.leave_one_out import SlicesLeftOut
     from universeg_jax.segment.slice_models import RankedSlices
-    from universeg_jax.segment.slices_left_out import SlicesLeftOut
 
     left_out = SlicesLeftOut(pool)
     number = int(left_out.volumes.max()) + 1

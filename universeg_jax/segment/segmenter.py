@@ -1,10 +1,13 @@
-"""Show models a few labelled images, and segment new ones."""
+"""Show models a few labelled images, and segment new ones. Prepared and encoded images are kept for later tasks."""
 
+import hashlib
 import os
 import warnings
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import numpy as np
@@ -17,11 +20,14 @@ from universeg_jax.segment.auto import AUTO, Choice, automatic_models
 from universeg_jax.segment.diagnose import diagnose_support
 from universeg_jax.segment.model import InContextModel, load_in_context
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
-from universeg_jax.segment.recent_views import RecentViews
 from universeg_jax.segment.task import Task
 
 if TYPE_CHECKING:
     from universeg_jax.segment.volume_task import VolumeTask
+
+
+CAPACITY = 2**26
+"""Bytes of prepared images. They hold the views of 64 images for both models of an automatic segmenter."""
 
 One = InContextModel | str | os.PathLike
 Models = One | Blend | Sequence[One]
@@ -191,3 +197,61 @@ def _checked_dtype(dtype: DTypeLike) -> np.dtype:
     if found not in (np.float32, jax.numpy.bfloat16):
         raise InputError(f"dtype={dtype!r}: pass float32 or bfloat16")
     return found
+
+
+class RecentViews:
+    """LRU cache of prepared images.
+
+    Args:
+        capacity: bytes of prepared images that it holds.
+    """
+
+    def __init__(self, capacity: int = CAPACITY):
+        self._capacity = capacity
+        self._known: OrderedDict[tuple, View] = OrderedDict()
+        self._bytes = 0
+
+    def of(
+        self,
+        image: np.ndarray,
+        name: str,
+        *,
+        size: int,
+        channels: int,
+        window: tuple[float, float] | None,
+        padding: Literal["zeros", "edge"],
+    ) -> View:
+        """Prepare an image (H,W) or (H,W,C), as `View.of` does, or return its view under a name."""
+        content = hashlib.sha1(np.ascontiguousarray(image).tobytes()).digest()
+        key = content, str(image.dtype), image.shape, size, channels, window, padding
+        view = self._known.pop(key, None)
+        if view is None:
+            view = View.of(image, name, size=size, channels=channels, window=window, padding=padding)
+            self._bytes += view.pixels.nbytes
+        self._known[key] = view
+        while self._bytes > self._capacity and self._known:
+            self._bytes -= self._known.popitem(last=False)[1].pixels.nbytes
+        return view if view.name == name else replace(view, name=name)
+
+
+def encode_ahead(segmenter: Segmenter, image: np.ndarray, name: str = "image") -> None:
+    """Encode an image (H,W) or (H,W,C), so that a task needs less time when it shows or segments this image.
+
+    Encodings are kept by content (`keep_encodings`). Models without an image encoder have nothing to prepare.
+
+    Raises:
+        InputError: an image that cannot be used.
+    """
+    for model in segmenter.blend.models:
+        [view] = segmenter.views(model, [image], [name])
+        encode = getattr(model, "encode_ahead", None)
+        if encode is not None and not view.constant:  # constant images are not encoded
+            encode(view.pixels[None].astype(segmenter.dtype))
+
+
+def keep_encodings(segmenter: Segmenter, capacity: int) -> None:
+    """Let the image encoders of a segmenter keep encodings of at least so many bytes in memory."""
+    for model in segmenter.blend.models:
+        kept = getattr(getattr(model, "encoder", None), "cache", None)
+        if kept is not None:
+            kept.capacity = max(kept.capacity, capacity)

@@ -162,3 +162,8 @@ def spread(length: int, most: int, needed: Sequence[int] = ()) -> list[int]:
     """Choose at most `most` of the indices 0..length-1 at even distances, and the needed ones."""
     even = np.linspace(0, length - 1, min(length, most)).round().astype(int).tolist()
     return sorted({*even, *needed})
+
+
+def shares(volumes: int, most: int) -> np.ndarray:
+    """Divide a number of slices among volumes as evenly as possible."""
+    return np.bincount(np.arange(most) * volumes // most, minlength=volumes)

@@ -6,11 +6,10 @@ import numpy as np
 
 from universeg_jax.io.volumes import Volume
 from universeg_jax.models.similarity import similarity
-from universeg_jax.segment.intensity import volume_window
 from universeg_jax.segment.labelled_slices import LabelledSlice, view_slice
 from universeg_jax.segment.labels import shift_odds
 from universeg_jax.segment.plan import Plan
-from universeg_jax.segment.planes import Planes, SquarePixels
+from universeg_jax.segment.planes import Planes, SquarePixels, volume_window
 from universeg_jax.segment.preprocess import View
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import Candidates, SliceChoice

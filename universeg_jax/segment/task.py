@@ -16,10 +16,9 @@ from universeg_jax.segment.forecast import Forecast, certainty
 from universeg_jax.segment.labels import Classes
 from universeg_jax.segment.leave_one_out import LeaveOneOut
 from universeg_jax.segment.model import Predictor
-from universeg_jax.segment.model_task import BATCH_SIZES, ModelTask
 from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, entries, is_list
-from universeg_jax.segment.support import Support
+from universeg_jax.segment.support import BATCH_SIZES, ModelTask, Support
 from universeg_jax.util.checks import check_number
 
 if TYPE_CHECKING:

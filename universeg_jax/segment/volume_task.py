@@ -12,9 +12,8 @@ from universeg_jax.segment.auto import Choice, choose_slice_plan
 from universeg_jax.segment.forecast import Certainty, Forecast
 from universeg_jax.segment.labels import winners
 from universeg_jax.segment.planes import Planes, as_volume, thick_axis
-from universeg_jax.segment.postprocess import Cleaning
+from universeg_jax.segment.postprocess import Cleaning, smoothed
 from universeg_jax.segment.slice_pool import SlicePool
-from universeg_jax.segment.smoothing import smoothed
 from universeg_jax.util.checks import check_number
 
 MOST_SMOOTHING = 10.0  # slices

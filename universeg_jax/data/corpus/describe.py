@@ -13,7 +13,7 @@ from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example, tasks_of
 from universeg_jax.data.corpus.select import SPLITS
 from universeg_jax.data.corpus.store import RESOLUTIONS, Outcome
 from universeg_jax.data.readers.source import Item, Source
-from universeg_jax.segment.intensity import CT_WINDOW, PERCENTILES
+from universeg_jax.segment.planes import CT_WINDOW, PERCENTILES
 
 
 def index_images(images: Iterable[dict], splits: Mapping[str, str]) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from scipy import ndimage, sparse
 
 from universeg_jax.data.readers.source import AXES, PICTURE_AXIS, Scan
 from universeg_jax.errors import InputError, SegmentationWarning
-from universeg_jax.segment.intensity import volume_window
+from universeg_jax.segment.planes import volume_window
 from universeg_jax.segment.preprocess import to_unit_range
 
 MILLIMETRES = (8.0, 4096.0)  # plausible side of a slice; beyond it the stated spacing is wrong

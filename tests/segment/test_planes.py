@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from universeg_jax.errors import SegmentationWarning
-from universeg_jax.segment.intensity import CT_WINDOW, is_ct, volume_window
+from universeg_jax.segment.planes import CT_WINDOW, is_ct, volume_window
 
 
 def tissue(background):

@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.make_volumes import affine, scene, write_volumes
 from universeg_jax.errors import InputError
 from universeg_jax.io.volume_folder import open_volume_folder
-from universeg_jax.segment.volume_examples import read_examples
+from universeg_jax.segment.labelled_slices import read_examples
 
 
 def test_slices_keep_their_subject_and_are_scaled_by_volume(tmp_path):
