@@ -103,7 +103,7 @@ def ours(
     from universeg_jax.train.config import Stage
     from universeg_jax.train.encoder.config import EncoderTrainConfig
     from universeg_jax.train.encoder.learner import EncoderLearner
-    from universeg_jax.train.state import initial_state
+    from universeg_jax.train.learner import initial_state
     from universeg_jax.train.step import Augmentation, TrainStep, on_one_device
 
     stage = Stage(size=images.shape[1], steps=10**6, batch_size=1, support_size=1, learning_rate=RATE)

@@ -24,8 +24,7 @@ from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.parallel import DATA, SUPPORT
 from universeg_jax.train.config import Stage, TrainConfig
-from universeg_jax.train.learner import UniverSegLearner
-from universeg_jax.train.state import initial_state
+from universeg_jax.train.learner import UniverSegLearner, initial_state
 from universeg_jax.train.step import EPISODES, Augmentation, TrainStep, over_data, over_mesh
 from universeg_jax.weights.mapping import blueprint, get_parameters
 

@@ -25,8 +25,7 @@ from experiments.command import run
 from universeg_jax.data.augment import Policy
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.train.config import Stage, TrainConfig
-from universeg_jax.train.learner import UniverSegLearner
-from universeg_jax.train.state import TrainState, initial_state
+from universeg_jax.train.learner import TrainState, UniverSegLearner, initial_state
 from universeg_jax.train.step import Augmentation, TrainStep, on_one_device
 from universeg_jax.weights.mapping import get_parameters
 

@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 import universeg_jax.train.finetune.run
-import universeg_jax.train.state
+import universeg_jax.train.learner
 from tests.helpers.make_volumes import write_volumes
 from tests.helpers.stand_in import bright_disc, refused, save
 from universeg_jax.cli.main import main
@@ -152,7 +152,7 @@ def test_empty_masks_and_weights_of_another_kind_are_refused(place, tmp_path, mo
         save(tmp_path / "masks" / f"{i}.png", 0 * mask)
     argv = ["finetune", str(tmp_path), "--out", str(place / "new"), "-w", str(place / "weights")]
     assert "every pixel of every label is 0, so there is nothing to segment" in refused(capsys, main(argv))
-    monkeypatch.setattr(universeg_jax.train.state, "load", lambda name: DINOv2.__new__(DINOv2))
+    monkeypatch.setattr(universeg_jax.train.learner, "load", lambda name: DINOv2.__new__(DINOv2))
     assert "belong to a DINOv2; pass weights of UniverSeg" in refused(capsys, main([*argv[:-1], "dinov2-vits14"]))
     assert not (place / "new").exists()
 

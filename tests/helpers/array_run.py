@@ -13,8 +13,8 @@ import jax
 import tensorboardX  # noqa: F401
 
 from tests.helpers.array_data import LIGHT, STAGE, ArrayData, config
-from universeg_jax.train.devices import Devices
 from universeg_jax.train.loop import STOPPED, Stopped, train
+from universeg_jax.train.step import Devices
 
 RUN = config(policy=LIGHT, stages=(STAGE, STAGE), validate_every=4, ema=0.9)
 SECONDS = 0.02

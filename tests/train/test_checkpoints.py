@@ -8,8 +8,8 @@ import pytest
 
 from universeg_jax.errors import InputError
 from universeg_jax.train.checkpoints import KEPT, Checkpoints
-from universeg_jax.train.devices import Devices
-from universeg_jax.train.state import TrainState
+from universeg_jax.train.learner import TrainState
+from universeg_jax.train.step import Devices
 
 OPTIMIZER = optax.adam(1e-3)
 

@@ -11,10 +11,10 @@ from tests.helpers.array_data import STAGE, TASKS, ArrayData, config
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSegConfig
 from universeg_jax.train.checkpoints import Checkpoints
-from universeg_jax.train.devices import Devices
+from universeg_jax.train.learner import initial_model, initial_state, make_optimizer
 from universeg_jax.train.loop import NonFinite, train
 from universeg_jax.train.monitor import read_metrics
-from universeg_jax.train.state import initial_model, initial_state, make_optimizer
+from universeg_jax.train.step import Devices
 from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import load, read_description
 

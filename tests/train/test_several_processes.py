@@ -14,11 +14,9 @@ from tests.helpers.array_run import compiling
 from universeg_jax.train.checkpoints import Checkpoints
 from universeg_jax.train.config_file import read_config
 from universeg_jax.train.data import TrainingData
-from universeg_jax.train.devices import Devices
-from universeg_jax.train.learner import UniverSegLearner
+from universeg_jax.train.learner import UniverSegLearner, initial_model, initial_state, make_optimizer
 from universeg_jax.train.monitor import read_metrics
-from universeg_jax.train.state import initial_model, initial_state, make_optimizer
-from universeg_jax.train.step import Augmentation, TrainStep
+from universeg_jax.train.step import Augmentation, Devices, TrainStep
 from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import load
 

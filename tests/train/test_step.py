@@ -1,6 +1,6 @@
 """The step on one device and on many. Gradients are compared: of wrong ones Adam makes losses that look right."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import jax
@@ -9,13 +9,12 @@ import numpy as np
 import optax
 import pytest
 
-from tests.helpers.array_data import LIGHT, TINY, Disks, config
+from tests.helpers.array_data import LIGHT, STAGE, TINY, Disks, config
 from universeg_jax.data.episodes.draw import Episode
-from universeg_jax.train.devices import Devices
-from universeg_jax.train.learner import UniverSegLearner
+from universeg_jax.errors import InputError
+from universeg_jax.train.learner import UniverSegLearner, initial_model, initial_state, make_optimizer, with_parameters
 from universeg_jax.train.losses import cross_entropy_loss, soft_dice_loss
-from universeg_jax.train.state import initial_model, initial_state, make_optimizer, with_parameters
-from universeg_jax.train.step import Augmentation, TrainStep
+from universeg_jax.train.step import Augmentation, Devices, TrainStep
 from universeg_jax.weights.mapping import get_parameters
 
 LAYOUTS = {"pmap over 4": Devices(4), "mesh of 2 x 2": Devices(2, 2)}
@@ -148,3 +147,25 @@ def test_a_step_that_is_not_finite_changes_nothing():
     state, measures = taken(run, Devices(1), batch, optimizer=make_optimizer(run))
     assert np.isnan(measures.loss)
     jax.tree.map(np.testing.assert_array_equal, state, jax.tree.map(np.asarray, before))
+
+
+@pytest.mark.parametrize(("data", "support"), [(5, 1), (2, 3), (0, 1), (1, 0)])
+def test_devices_that_are_not_there_are_refused(data, support):
+    with pytest.raises(InputError, match=f"devices {data} x {support}: there are 4"):
+        Devices(data, support)
+
+
+def test_all_are_shared_out_to_support_sets():
+    assert [Devices.all(support=number) for number in (1, 2, 4)] == [Devices(4), Devices(2, 2), Devices(1, 4)]
+    with pytest.raises(InputError, match="support=3: pass a number that divides the 4 devices"):
+        Devices.all(support=3)
+
+
+def test_batches_are_shared_evenly():
+    Devices(2, 2).check(replace(STAGE, batch_size=4, support_size=6))
+    with pytest.raises(InputError, match="batch_size=3: 2 devices cannot share it evenly; pass a multiple of 2"):
+        Devices(2, 2).check(replace(STAGE, batch_size=3, support_size=6))
+    with pytest.raises(InputError, match="support_size=5: 4 devices cannot share it evenly; pass a multiple of 4"):
+        Devices(1, 4).check(replace(STAGE, batch_size=3, support_size=5))
+    with pytest.raises(InputError, match="support_deck=1: 2 devices cannot share it evenly; pass a multiple of 2"):
+        Devices(2, 2).check(replace(STAGE, support_size=6, support_deck=(6, 1)))

@@ -61,8 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
     import jax
 
     from universeg_jax.train.config_file import read_config
-    from universeg_jax.train.devices import Devices
     from universeg_jax.train.loop import STOPPED, Stopped, train
+    from universeg_jax.train.step import Devices
     from universeg_jax.util.checks import check_number
 
     if len({arguments.coordinator is None, arguments.processes is None, arguments.process is None}) > 1:

@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from universeg_jax.errors import InputError
-from universeg_jax.train.state import TrainState
+from universeg_jax.train.learner import TrainState
 
 KEPT = 2
 """Number of checkpoints kept: the latest, and one more in case the latest is damaged."""

@@ -194,7 +194,7 @@ class TrainConfig(RunConfig):
         split: split of the images that are trained on; None for all, if nothing will be tested on them.
         validation_episodes: number of episodes of each validation task. They are the same every time.
         dice, cross_entropy: weights of the two losses in their sum.
-        muon: update the kernels of convolutions by Muon instead of Adam (see `state.make_optimizer`).
+        muon: update the kernels of convolutions by Muon instead of Adam (see `learner.make_optimizer`).
 
     Raises:
         InputError: a value is out of range.

@@ -26,13 +26,10 @@ from universeg_jax.errors import InputError
 from universeg_jax.train.checkpoints import Checkpoints
 from universeg_jax.train.config import RunConfig, Stage
 from universeg_jax.train.data import RunData
-from universeg_jax.train.devices import Devices
-from universeg_jax.train.learner import Learner
-from universeg_jax.train.monitor import Monitor
+from universeg_jax.train.learner import Learner, initial_state
+from universeg_jax.train.monitor import Monitor, Validation
 from universeg_jax.train.run_folder import BEST, CHECKPOINTS, LAST, PICTURES, check_same_run, own_folder
-from universeg_jax.train.state import initial_state
-from universeg_jax.train.step import Augmentation, Measures, TrainStep
-from universeg_jax.train.validation import Validation
+from universeg_jax.train.step import Augmentation, Devices, Measures, TrainStep
 
 STOPPED = 75
 """Exit code of a run that saved its state and stopped on request; the same command resumes it."""

@@ -15,14 +15,12 @@ from tests.helpers.tiny_encoder import NETWORK, STACKS, STAGE, config
 from universeg_jax.data.episodes.draw import Episode
 from universeg_jax.errors import InputError
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.train.devices import Devices
 from universeg_jax.train.encoder.config import AdamWConfig, SGDConfig
-from universeg_jax.train.encoder.data import EncoderData, allowed_slices
-from universeg_jax.train.encoder.learner import EncoderLearner, learning_rates
+from universeg_jax.train.encoder.learner import EncoderData, EncoderLearner, allowed_slices, learning_rates
+from universeg_jax.train.learner import initial_state
 from universeg_jax.train.loop import train
 from universeg_jax.train.monitor import read_metrics
-from universeg_jax.train.state import initial_state
-from universeg_jax.train.step import TrainStep
+from universeg_jax.train.step import Devices, TrainStep
 from universeg_jax.weights import load
 from universeg_jax.weights.lora import DOWN, UP, is_lora
 from universeg_jax.weights.mapping import get_parameters
@@ -138,7 +136,7 @@ def scans(tmp_path_factory):
 
 @pytest.mark.parametrize("rank", [None, 2])
 def test_a_run_trains_resumes_and_saves_what_loads(scans, rank, monkeypatch, tmp_path):
-    monkeypatch.setattr("universeg_jax.train.encoder.data.cache_folder", lambda: scans / "cache")
+    monkeypatch.setattr("universeg_jax.train.encoder.learner.cache_folder", lambda: scans / "cache")
     run = config(weights=str(scans / "weights"), lora_rank=rank, modality="MR", optimizer=AdamWConfig())
     out = tmp_path / "run"
     best = train(run, scans / "scans", out, devices=Devices(1), quiet=True)

@@ -126,6 +126,6 @@ class EncoderTrainConfig(RunConfig):
 
     def make_data(self, source: Path | str) -> "RunData":
         """Return the superpixel episodes of a folder of scans."""
-        from universeg_jax.train.encoder.data import EncoderData  # it imports this module
+        from universeg_jax.train.encoder.learner import EncoderData  # it imports this module
 
         return EncoderData(self, source)

@@ -15,9 +15,8 @@ from universeg_jax.evaluate.few_shot.methods import FewShotMethod
 from universeg_jax.models.dinov2 import DINOv2
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.train.encoder.config import EncoderTrainConfig
-from universeg_jax.train.encoder.data import EncoderData
-from universeg_jax.train.encoder.learner import EncoderLearner
-from universeg_jax.train.state import initial_state
+from universeg_jax.train.encoder.learner import EncoderData, EncoderLearner
+from universeg_jax.train.learner import initial_state
 from universeg_jax.train.step import Augmentation, TrainStep, on_one_device
 from universeg_jax.util.checks import check_number
 

@@ -22,11 +22,11 @@ from universeg_jax.models.universeg import UniverSeg
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.task import Task as FittedTask
 from universeg_jax.train.config import Stage, TrainConfig
-from universeg_jax.train.devices import Devices
 from universeg_jax.train.finetune.examples import ExampleData, split_examples
+from universeg_jax.train.learner import trainable, with_parameters
 from universeg_jax.train.loop import train
 from universeg_jax.train.run_folder import BEST, CHECKPOINTS, LAST, METRICS, PICTURES, TENSORBOARD, claim
-from universeg_jax.train.state import trainable, with_parameters
+from universeg_jax.train.step import Devices
 from universeg_jax.weights import known_weights, shipped
 from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import DESCRIPTION, read_description

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from tests.helpers.array_data import STAGE, TINY, config
-from universeg_jax.train.state import initial_model, initial_state, learning_rates, make_optimizer, with_parameters
+from universeg_jax.train.learner import initial_model, initial_state, learning_rates, make_optimizer, with_parameters
 from universeg_jax.weights.mapping import get_parameters
 from universeg_jax.weights.store import save
 
