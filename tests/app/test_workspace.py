@@ -83,7 +83,7 @@ def test_a_full_disk_loses_nothing(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("universeg_jax.app.picture_files.write_mask", full)
+    monkeypatch.setattr("universeg_jax.app.files.write_mask", full)
     with pytest.raises(OSError, match="No space"):
         workspace.save("s0", np.zeros(SIZE, int), seen=workspace.token("s0"), confirm=True)
     assert contents(folder) == before
@@ -137,14 +137,14 @@ def test_damaged_proposals_count_as_none(folder):
 
 def test_opening_again_reads_only_masks_that_changed(folder, monkeypatch):
     Workspace(folder).save("s2", np.full(SIZE, 255), seen="", confirm=True)
-    monkeypatch.setattr("universeg_jax.app.picture_files.read_mask", lambda file: pytest.fail(f"{file} is read again"))
+    monkeypatch.setattr("universeg_jax.app.files.read_mask", lambda file: pytest.fail(f"{file} is read again"))
     assert Workspace(folder).confirmed() == ["s0", "s1", "s2"]
 
 
 def test_thumbnails_are_made_once(folder, monkeypatch):
     workspace = Workspace(folder)
     first = workspace.thumbnail("s0")
-    monkeypatch.setattr("universeg_jax.app.picture_files.read_image", lambda file: pytest.fail("is read again"))
+    monkeypatch.setattr("universeg_jax.app.files.read_image", lambda file: pytest.fail("is read again"))
     assert workspace.thumbnail("s0").tobytes() == first.tobytes()
 
 

@@ -15,8 +15,8 @@ from universeg_jax.models.sam.image_encoder import ImageEncoderConfig
 from universeg_jax.models.sam.model import SAM, SAMConfig
 from universeg_jax.models.sam.tiny_vit import TinyViTConfig
 from universeg_jax.weights.mapping import blueprint, get_parameters
-from universeg_jax.weights.names.dinov2 import dinov2_table, import_dinov2
-from universeg_jax.weights.names.sam import import_sam, sam_table
+from universeg_jax.weights.names.dinov2 import DINOV2_NETWORK, dinov2_table
+from universeg_jax.weights.names.sam import SAM_NETWORK, sam_table
 
 GOLDEN = Path(__file__).parent / "golden_protosam"
 
@@ -54,14 +54,14 @@ def released_state_dict(config: DINOv2Config | SAMConfig) -> dict[str, np.ndarra
 @cache
 def dinov2(config: DINOv2Config) -> DINOv2:
     model = blueprint(DINOv2, config)
-    import_dinov2(model, released_state_dict(config))
+    DINOV2_NETWORK.fill(model, released_state_dict(config))
     return model
 
 
 @cache
 def sam(config: SAMConfig) -> SAM:
     model = blueprint(SAM, config)
-    import_sam(model, released_state_dict(config))
+    SAM_NETWORK.fill(model, released_state_dict(config))
     return model
 
 

@@ -13,8 +13,8 @@ from universeg_jax.models.sam.model import SAM, SAMConfig
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights.catalogue import RELEASES
 from universeg_jax.weights.mapping import blueprint, get_parameters
-from universeg_jax.weights.names.dinov2 import dinov2_table, import_dinov2
-from universeg_jax.weights.names.sam import import_sam, sam_from, sam_table
+from universeg_jax.weights.names.dinov2 import DINOV2_NETWORK, dinov2_table
+from universeg_jax.weights.names.sam import SAM_NETWORK, sam_from, sam_table
 from universeg_jax.weights.names.universeg import import_universeg
 from universeg_jax.weights.networks import network_of
 
@@ -47,7 +47,7 @@ def state_dict(name, table):
 def test_another_dinov2_is_named(found, wanted):
     given = state_dict(found, dinov2_table)
     with pytest.raises(WeightsError, match=f"^the weights do not fit the model, but look like those of {found}:\n"):
-        import_dinov2(network(wanted), given)
+        DINOV2_NETWORK.fill(network(wanted), given)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_another_sam_is_named(found, wanted):
     names = {"sam-vit-b": "sam-vit-b or medsam-vit-b"}.get(found, found)  # which are of the same shapes
     given = state_dict(found, sam_table)
     with pytest.raises(WeightsError, match=f"^the weights do not fit the model, but look like those of {names}:\n"):
-        import_sam(network(wanted), given)
+        SAM_NETWORK.fill(network(wanted), given)
 
 
 def test_another_universeg_is_named():

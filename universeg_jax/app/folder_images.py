@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from universeg_jax.app.picture_files import PictureFiles
+from universeg_jax.app.files import PictureFiles
 from universeg_jax.app.pictures import for_screen, kept_thumbnail, thumbnail
 from universeg_jax.app.scan_slices import ScanSlices
 from universeg_jax.app.states import Problems, file_stamp

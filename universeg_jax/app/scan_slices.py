@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from universeg_jax.app.picture_files import check_inside
-from universeg_jax.app.scan_file import ScanFile, check_files
+from universeg_jax.app.files import ScanFile, check_files, check_inside
 from universeg_jax.app.states import LABELLED, Session, file_stamp
 from universeg_jax.errors import InputError
 from universeg_jax.io.masks import GreyCoding

@@ -6,7 +6,7 @@ FOLDER/classes.json            names of classes: {"1": "nucleus"}
 FOLDER/empty-slices.json       slices of volumes that were labelled as empty
 FOLDER/.universeg/             states, thumbnails and proposals; safe to delete, masks stay
 
-Images are pictures, or the slices of volumes (`picture_files.py`, `scan_slices.py`).
+Images are pictures, or the slices of volumes (`files.py`, `scan_slices.py`).
 """
 
 import threading
@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from universeg_jax.app.classes import FolderClasses
+from universeg_jax.app.files import PictureFiles, check_inside
 from universeg_jax.app.folder_images import FolderImages
-from universeg_jax.app.picture_files import PictureFiles, check_inside
 from universeg_jax.app.proposal import Proposal, Proposals
 from universeg_jax.app.scan_slices import ScanSlices
 from universeg_jax.app.states import Kept, Session, State

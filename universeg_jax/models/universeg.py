@@ -165,7 +165,7 @@ class UniverSeg(nnx.Module):
         return _for_each(run, target, support, mask, at_once=at_once)
 
     def prepare(self, images: Array, labels: Array, mask: Array) -> Callable[..., Array]:
-        """Prepare a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
+        """Prepare a support set and return the predictor of its task (`universeg_jax.InContextModel`).
 
         Args:
             images: support images (S,H,W,1) in [0,1].

@@ -1,6 +1,5 @@
 """Forecast of the quality of a segmentation: the expected Dice of a task, and of each image."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf, sqrt
 
@@ -121,8 +120,3 @@ class Certainty:
         if not found.any():
             return self._background
         return float((2 * self._inside[found] / (self._total[found] + self._found[found])).mean())
-
-
-def least_certain(predicted: Sequence[float]) -> list[int]:
-    """Return the indices of images by predicted Dice, the lowest first."""
-    return np.argsort(predicted, kind="stable").tolist()

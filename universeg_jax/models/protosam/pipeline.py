@@ -79,7 +79,7 @@ class ProtoSAM:
     def prepare(
         self, images: Float[Array, "S H W 3"], labels: Float[Array, "K S H W 1"], mask: Shaped[Array, "K S"]
     ) -> "ProtoSAMTask":
-        """Take in a support set and return the predictor of its task (`universeg_jax.segment.InContextModel`).
+        """Take in a support set and return the predictor of its task (`universeg_jax.InContextModel`).
 
         Entries without foreground give prototypes of the background. A class without any foreground is found nowhere,
         and a class that covers all support images is found everywhere. With several classes the first one is the

@@ -65,11 +65,6 @@ def infer_config(state_dict: Tensors) -> DINOv2Config:
         raise WeightsError(f"these are not the weights of a DINOv2: {error}") from None
 
 
-def import_dinov2(model: DINOv2, state_dict: Tensors) -> None:
-    """Fill a DINOv2, in place, with a released state dict; raises as `Network.fill`."""
-    DINOV2_NETWORK.fill(model, state_dict)
-
-
 def dinov2_from(state_dict: Tensors) -> DINOv2:
     """Make a DINOv2 of a released state dict; raises as `Network.make`."""
     return DINOV2_NETWORK.make(state_dict)

@@ -6,7 +6,6 @@ MedSAM, MobileSAM and LiteMedSAM have the same names except for the image encode
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import isqrt, prod
 from typing import Any
 
 from universeg_jax.errors import WeightsError
@@ -17,7 +16,7 @@ from universeg_jax.weights.catalogue import release_of
 from universeg_jax.weights.config_json import config_from_json
 from universeg_jax.weights.mapping import CONV, MATRIX, VECTOR, Entry, conv, linear, norm
 from universeg_jax.weights.names import Network, Tensors
-from universeg_jax.weights.names.tiny_vit import tiny_vit_table, tiny_vit_unused
+from universeg_jax.weights.names.tiny_vit import count_tensors, infer_tiny_vit, tiny_vit_table, tiny_vit_unused
 
 ENCODER = "image_encoder"
 
@@ -37,7 +36,7 @@ def infer_config(state_dict: Tensors, *, medsam: bool = False) -> SAMConfig:
     """
     tiny = f"{ENCODER}.patch_embed.seq.0.c.weight" in state_dict
     try:
-        encoder = _tiny_vit(state_dict) if tiny else _image_encoder(state_dict)
+        encoder = infer_tiny_vit(state_dict) if tiny else _image_encoder(state_dict)
         grid = 64 if tiny else state_dict[f"{ENCODER}.pos_embed"].shape[1]
         plain = medsam or (isinstance(encoder, TinyViTConfig) and encoder.stem_stride == 1)
         return SAMConfig(
@@ -47,7 +46,7 @@ def infer_config(state_dict: Tensors, *, medsam: bool = False) -> SAMConfig:
             input_size=grid * encoder.stride,
             features=state_dict["mask_decoder.iou_token.weight"].shape[1],
             mask_features=state_dict["prompt_encoder.mask_downscaling.3.weight"].shape[0],
-            decoder_depth=_count(state_dict, "mask_decoder.transformer.layers.{}.mlp.lin1.weight"),
+            decoder_depth=count_tensors(state_dict, "mask_decoder.transformer.layers.{}.mlp.lin1.weight"),
             decoder_mlp=state_dict["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
             iou_hidden=state_dict["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
         )
@@ -60,7 +59,7 @@ def infer_config(state_dict: Tensors, *, medsam: bool = False) -> SAMConfig:
 def _image_encoder(state_dict: Tensors) -> ImageEncoderConfig:
     features, _, patch, _ = state_dict[f"{ENCODER}.patch_embed.proj.weight"].shape
     grid = state_dict[f"{ENCODER}.pos_embed"].shape[1]
-    depth = _count(state_dict, ENCODER + ".blocks.{}.attn.rel_pos_h")
+    depth = count_tensors(state_dict, ENCODER + ".blocks.{}.attn.rel_pos_h")
     distances = [state_dict[f"{ENCODER}.blocks.{i}.attn.rel_pos_h"].shape for i in range(depth)]
     windows = {(count + 1) // 2 for count, _ in distances} - {grid}
     return ImageEncoderConfig(
@@ -72,36 +71,6 @@ def _image_encoder(state_dict: Tensors) -> ImageEncoderConfig:
         patch=patch,
         mlp=state_dict[f"{ENCODER}.blocks.0.mlp.lin1.weight"].shape[0] // features,
     )
-
-
-def _tiny_vit(state_dict: Tensors) -> TinyViTConfig:
-    stages = 1 + _count(state_dict, ENCODER + ".layers.{}.downsample.conv1.c.weight")
-    features = [state_dict[f"{ENCODER}.patch_embed.seq.2.c.weight"].shape[0]]
-    features += [state_dict[f"{ENCODER}.layers.{i}.downsample.conv1.c.weight"].shape[0] for i in range(stages - 1)]
-    depths = [_count(state_dict, ENCODER + ".layers.0.blocks.{}.conv1.c.weight")]
-    heads, windows = [TinyViTConfig.heads[0]], [TinyViTConfig.windows[0]]
-    for stage in range(1, stages):
-        name = f"{ENCODER}.layers.{stage}.blocks" + ".{}.attn.attention_biases"
-        depths.append(_count(state_dict, name))
-        biases = state_dict[name.format(0)]
-        heads.append(biases.shape[0])
-        windows.append(isqrt(biases.shape[1]))
-    return TinyViTConfig(
-        features=tuple(features),
-        depths=tuple(depths),
-        heads=tuple(heads),
-        windows=tuple(windows),
-        merge_strides=TinyViTConfig.merge_strides[: stages - 1],
-        stem_stride=2 if prod(state_dict[f"{ENCODER}.patch_embed.seq.0.c.weight"].shape[2:]) > 1 else 1,
-    )
-
-
-def _count(state_dict: Tensors, name: str) -> int:
-    """Count the tensors of a name with a number in it, from 0."""
-    count = 0
-    while name.format(count) in state_dict:
-        count += 1
-    return count
 
 
 UPSCALE = (0, 2, 3, 1)  # a transposed convolution: (in,out,kh,kw) -> (in,kh,kw,out)
@@ -290,11 +259,6 @@ SAM_NETWORK = Network(
     unused=sam_unused,
     read_options=_read_options,
 )
-
-
-def import_sam(model: SAM, state_dict: Tensors) -> None:
-    """Fill a SAM, in place, with a released state dict; raises as `Network.fill`."""
-    SAM_NETWORK.fill(model, state_dict)
 
 
 def sam_from(state_dict: Tensors, *, medsam: bool = False) -> SAM:

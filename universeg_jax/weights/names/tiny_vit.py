@@ -1,9 +1,47 @@
 """TinyViT: names of its parameters in the files of MobileSAM and LiteMedSAM, and here."""
 
+from math import isqrt, prod
+
 from universeg_jax.models.sam.tiny_vit import TinyViTConfig
 from universeg_jax.weights.mapping import CONV, MATRIX, VECTOR, Entry, linear, norm
+from universeg_jax.weights.names import Tensors
 
 PREFIX = "image_encoder"
+
+
+def infer_tiny_vit(state_dict: Tensors) -> TinyViTConfig:
+    """Read the configuration from names and shapes of a state dict.
+
+    Raises:
+        KeyError: a tensor is missing.
+    """
+    stages = 1 + count_tensors(state_dict, PREFIX + ".layers.{}.downsample.conv1.c.weight")
+    features = [state_dict[f"{PREFIX}.patch_embed.seq.2.c.weight"].shape[0]]
+    features += [state_dict[f"{PREFIX}.layers.{i}.downsample.conv1.c.weight"].shape[0] for i in range(stages - 1)]
+    depths = [count_tensors(state_dict, PREFIX + ".layers.0.blocks.{}.conv1.c.weight")]
+    heads, windows = [TinyViTConfig.heads[0]], [TinyViTConfig.windows[0]]
+    for stage in range(1, stages):
+        name = f"{PREFIX}.layers.{stage}.blocks" + ".{}.attn.attention_biases"
+        depths.append(count_tensors(state_dict, name))
+        biases = state_dict[name.format(0)]
+        heads.append(biases.shape[0])
+        windows.append(isqrt(biases.shape[1]))
+    return TinyViTConfig(
+        features=tuple(features),
+        depths=tuple(depths),
+        heads=tuple(heads),
+        windows=tuple(windows),
+        merge_strides=TinyViTConfig.merge_strides[: stages - 1],
+        stem_stride=2 if prod(state_dict[f"{PREFIX}.patch_embed.seq.0.c.weight"].shape[2:]) > 1 else 1,
+    )
+
+
+def count_tensors(state_dict: Tensors, name: str) -> int:
+    """Count the tensors of a name with a number in it, from 0."""
+    count = 0
+    while name.format(count) in state_dict:
+        count += 1
+    return count
 
 
 def tiny_vit_table(config: TinyViTConfig) -> list[Entry]:

@@ -1,19 +1,24 @@
-"""Pictures of a folder that is being labelled, and the files of their masks."""
+"""Files of a folder that is being labelled: pictures with their masks, and volumes."""
 
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from universeg_jax.app.pictures import whole_in_new_folder
 from universeg_jax.app.states import Session, file_stamp
-from universeg_jax.errors import InputError
+from universeg_jax.errors import InputError, listing
+from universeg_jax.io import itk, tiff
+from universeg_jax.io.dicom_series import series_files
 from universeg_jax.io.masks import GreyCoding, Mask, MaskCoding, common_coding, read_mask, values_in, write_mask
-from universeg_jax.io.pictures import read_image
+from universeg_jax.io.pictures import EXTENSIONS, read_image
 from universeg_jax.io.task_folder import check_same_size, list_pictures
+from universeg_jax.io.volume_files import ENDINGS
+from universeg_jax.io.volumes import Volume
+from universeg_jax.segment.planes import Planes
 
 
 class PictureFiles:
@@ -175,3 +180,49 @@ def check_inside(folder: Path, files) -> None:
     for file in files:
         if file.is_symlink() and not file.resolve().is_relative_to(inside):
             raise InputError(f"{file}: is a link to a file outside of {folder}; copy the file into the folder")
+
+
+@dataclass(frozen=True, eq=False)
+class ScanFile:
+    """One volume.
+
+    Attributes:
+        path: its file, or the folder of a DICOM series.
+        mask: file of its mask, which need not exist.
+        place: its shape and affine, without voxels.
+        planes: how it is cut into slices.
+    """
+
+    path: Path
+    mask: Path
+    place: Volume
+    planes: Planes
+
+    @property
+    def slices(self) -> int:
+        """Number of its slices."""
+        return len(self.planes.view(self.place.voxels))
+
+    @property
+    def is_editable(self) -> bool:
+        """Whether its mask is one file that can be replaced."""
+        name = self.mask.name.lower()
+        return self.mask.is_file() and name.endswith((*ENDINGS, *tiff.ENDINGS)) and not name.endswith(itk.DETACHED)
+
+
+def check_files(folder: Path, paths: Mapping[str, Path]) -> None:
+    """Refuse links out of the folder, and pictures among volumes."""
+    for path in paths.values():
+        if path == folder and folder.name not in ("images", "imagesTr"):
+            raise InputError(f"{folder}: its DICOM files lie in the folder itself; move them to {folder / 'images'}")
+        check_inside(folder, [path, *(series_files(path) if path.is_dir() else [])])
+    volumes = set(paths.values())
+    pictures = [
+        file.name
+        for file in sorted(folder.iterdir())
+        if file.name[0] != "." and file.suffix.lower() in EXTENSIONS and file not in volumes
+    ]
+    if pictures:
+        raise InputError(
+            f"{folder}: holds volumes and the pictures {listing(pictures)}; move the pictures to a folder of their own"
+        )
