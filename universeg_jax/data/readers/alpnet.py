@@ -9,9 +9,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from universeg_jax.data.readers.dataset_json import read_dataset_json
 from universeg_jax.data.readers.nifti import read_pair
-from universeg_jax.data.readers.source import Source, pair_up
+from universeg_jax.data.readers.source import Source, pair_up, read_dataset_json
 from universeg_jax.errors import InputError
 
 

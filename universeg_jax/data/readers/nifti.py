@@ -10,8 +10,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from universeg_jax.data.readers.dataset_json import read_dataset_json
-from universeg_jax.data.readers.source import AXES, Item, Scan, Source, pair_up, volume_scan
+from universeg_jax.data.readers.source import AXES, Item, Scan, Source, pair_up, read_dataset_json, volume_scan
 from universeg_jax.errors import InputError
 from universeg_jax.io.pairing import pair_names
 from universeg_jax.io.volume_files import list_volume_files, read_channels

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from universeg_jax.data.readers.dataset_json import read_dataset_json
-from universeg_jax.data.readers.source import Item, Scan, Source, pair_up
+from universeg_jax.data.readers.source import Item, Scan, Source, pair_up, read_dataset_json
 from universeg_jax.errors import InputError
 from universeg_jax.io.masks import ColourCoding, read_mask, values_in
 from universeg_jax.io.pairing import IMAGE_FOLDERS, find_folders, is_mask_name

@@ -7,8 +7,8 @@ import pytest
 
 from tests.helpers.make_sources import nifti_pairs
 from universeg_jax.data.corpus.slices import slices
-from universeg_jax.data.readers.dataset_json import read_dataset_json
 from universeg_jax.data.readers.nifti import find
+from universeg_jax.data.readers.source import read_dataset_json
 from universeg_jax.errors import InputError
 
 CHANNEL = {"channel_names": {"0": "MR"}}
