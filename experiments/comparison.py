@@ -16,7 +16,7 @@ from universeg_jax.evaluate.protocol import EvaluationProtocol
 from universeg_jax.evaluate.report import notes, tables_of, write_report
 from universeg_jax.evaluate.runner import Evaluation
 from universeg_jax.evaluate.summary import Condition
-from universeg_jax.segment.model import load_in_context
+from universeg_jax.segment.segmenter import load_in_context
 
 LARGE = ("*acdc*", "*dental*", "*hc18*", "*wbc*")
 """Held-out datasets with enough images for splits."""

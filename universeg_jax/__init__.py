@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from universeg_jax.errors import SegmentationWarning as SegmentationWarning
     from universeg_jax.models.dinov2 import DINOv2 as DINOv2
     from universeg_jax.models.dinov2 import DINOv2Config as DINOv2Config
+    from universeg_jax.models.in_context import InContextModel as InContextModel
     from universeg_jax.models.protosam.config import ComponentsConfig as ComponentsConfig
     from universeg_jax.models.protosam.config import Keep as Keep
     from universeg_jax.models.protosam.config import ProtoSAMConfig as ProtoSAMConfig
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from universeg_jax.models.universeg import UniverSegConfig as UniverSegConfig
     from universeg_jax.nn.cross_conv import CrossBlock as CrossBlock
     from universeg_jax.nn.cross_conv import CrossConv as CrossConv
-    from universeg_jax.segment.model import InContextModel as InContextModel
     from universeg_jax.segment.segmenter import Segmenter as Segmenter
     from universeg_jax.segment.task import Segmentation as Segmentation
     from universeg_jax.segment.task import Task as Task
@@ -48,12 +48,12 @@ else:
             "weights": (),
             "errors": ("InputError", "SegmentationWarning"),
             "models.dinov2": ("DINOv2", "DINOv2Config"),
+            "models.in_context": ("InContextModel",),
             "models.protosam.config": ("ComponentsConfig", "Keep", "ProtoSAMConfig"),
             "models.protosam.pipeline": ("ProtoSAM",),
             "models.sam.model": ("SAM", "SAMConfig"),
             "models.universeg": ("UniverSeg", "UniverSegConfig"),
             "nn.cross_conv": ("CrossBlock", "CrossConv"),
-            "segment.model": ("InContextModel",),
             "segment.segmenter": ("Segmenter",),
             "segment.task": ("Segmentation", "Task"),
             "version": ("__version__",),

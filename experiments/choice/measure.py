@@ -21,11 +21,10 @@ from universeg_jax.cli.shared import add_weights
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.errors import SegmentationWarning
 from universeg_jax.evaluate.few_shot.store import store_encodings
+from universeg_jax.models.in_context import InContextModel, nearest_entries, similarity
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.segment.leave_one_out import left_out_entries
-from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.support import ModelTask
 from universeg_jax.weights.loading import PROTOSAM, load

@@ -23,13 +23,13 @@ from experiments.command import run
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.evaluate.few_shot.store import store_encodings
 from universeg_jax.evaluate.metrics import dice
+from universeg_jax.models.in_context import similarity
 from universeg_jax.models.protosam.alp import scores
 from universeg_jax.models.protosam.coarse import classifier_of, prototypes_of
 from universeg_jax.models.protosam.config import ProtoSAMConfig
 from universeg_jax.models.protosam.linear import linear_scores
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.protosam.prompts import choose_components, count, find_components, union
-from universeg_jax.models.similarity import similarity
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.weights.loading import PROTOSAM, load

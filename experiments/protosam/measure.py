@@ -13,9 +13,9 @@ import numpy as np
 from universeg_jax.data.corpus.read import Corpus, CorpusTask, Example
 from universeg_jax.errors import SegmentationWarning
 from universeg_jax.evaluate.metrics import dice
+from universeg_jax.models.in_context import InContextModel
 from universeg_jax.models.sam.image_encoder import Features
 from universeg_jax.models.sam.model import SAM
-from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.util.random import generator
 

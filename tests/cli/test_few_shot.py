@@ -14,7 +14,7 @@ from universeg_jax.models.protosam.pipeline import ProtoSAM
 
 @pytest.fixture
 def scans(tmp_path, monkeypatch):
-    monkeypatch.setattr("universeg_jax.segment.model.load_in_context", lambda weights: Brightness())
+    monkeypatch.setattr("universeg_jax.segment.segmenter.load_in_context", lambda weights: Brightness())
     write_alpnet(tmp_path / "scans", [stack(str(i), seed=i) for i in range(4)])
     return tmp_path / "scans"
 

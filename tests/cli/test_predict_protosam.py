@@ -38,7 +38,7 @@ def test_weights_of_the_other_model_are_refused(task, monkeypatch, capsys):
     said = refused(capsys, predict(task, "--model", "protosam", "-w", "open-v0"))
     assert "open-v0 is a Brightness; ProtoSAM refines with a SAM, such as lite-medsam" in said
     monkeypatch.setattr(universeg_jax.weights, "load", lambda name: PaintingSAM())
-    monkeypatch.setattr("universeg_jax.segment.model.SAM", PaintingSAM)
+    monkeypatch.setattr("universeg_jax.segment.segmenter.SAM", PaintingSAM)
     said = refused(capsys, predict(task, "-w", "lite-medsam"))
     assert "lite-medsam are weights of a SAM: pass --model protosam" in said
     said = refused(capsys, predict(task, "--features", "dinov2-vits14"))
@@ -54,6 +54,6 @@ def test_a_features_network_is_a_dinov2(painting, task, capsys):
 def test_weights_of_a_sam_are_a_protosam_to_the_segmenter(monkeypatch):
     from universeg_jax.segment.segmenter import Segmenter
 
-    monkeypatch.setattr("universeg_jax.segment.model.SAM", PaintingSAM)
+    monkeypatch.setattr("universeg_jax.segment.segmenter.SAM", PaintingSAM)
     monkeypatch.setattr(universeg_jax.weights, "load", lambda name: PaintingSAM())
     assert isinstance(Segmenter("lite-medsam").model, ProtoSAM)

@@ -16,8 +16,8 @@ from universeg_jax.evaluate.methods import (
     TestTimeAugmentation,
     digest,
 )
+from universeg_jax.models.in_context import similarity
 from universeg_jax.models.protosam.config import ProtoSAMConfig
-from universeg_jax.models.similarity import similarity
 
 
 def small(seed=0, **config):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.random_networks import SMALL, episode, model_with_biases
 from universeg_jax import backend
+from universeg_jax.models.in_context import InContextModel
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
-from universeg_jax.segment.model import InContextModel
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.matcher import Constant, Matcher, examples
 from universeg_jax.errors import InputError
-from universeg_jax.models.blend import Blend
+from universeg_jax.models.in_context import Blend
 from universeg_jax.segment.segmenter import Segmenter
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from tqdm import tqdm
 
 from tests.helpers.matcher import Matcher, Recorder, examples
+from universeg_jax import weights
 from universeg_jax.errors import InputError, SegmentationWarning
-from universeg_jax.segment.model import InContextModel
-from universeg_jax.segment.segmenter import Segmenter
+from universeg_jax.models.in_context import InContextModel
+from universeg_jax.segment.segmenter import Segmenter, load_in_context
 from universeg_jax.segment.task import MOST_KEPT
 
 
@@ -275,3 +276,9 @@ def test_progress_is_shown_when_asked_for(progress, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert ("segmenting: 100%" in shown and "36/36" in shown) == progress
     assert bool(shown) == progress
+
+
+def test_weights_of_a_network_that_cannot_be_shown_examples_are_refused(monkeypatch):
+    monkeypatch.setattr(weights, "load", lambda name: object())
+    with pytest.raises(InputError, match="dinov2-vits14: these are weights of a object"):
+        load_in_context("dinov2-vits14")

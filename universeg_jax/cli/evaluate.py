@@ -121,8 +121,8 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.evaluate.protocol import EvaluationProtocol, with_defaults
     from universeg_jax.evaluate.report import OUTPUTS, notes, picture_files, tables_of, write_report
     from universeg_jax.evaluate.runner import RECORDS, evaluate
-    from universeg_jax.segment.model import load_in_context
     from universeg_jax.segment.report import environment, warnings_on_stderr
+    from universeg_jax.segment.segmenter import load_in_context
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing, own_output
 
     protocol = EvaluationProtocol(

@@ -51,9 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     from universeg_jax.evaluate.volumes import MEASUREMENTS, VolumeProtocol, evaluate_volumes
     from universeg_jax.io.task_folder import LABELLING
     from universeg_jax.io.volume_folder import open_volume_folder
-    from universeg_jax.segment.model import load_in_context
     from universeg_jax.segment.report import environment, warnings_on_stderr
-    from universeg_jax.segment.segmenter import Segmenter
+    from universeg_jax.segment.segmenter import Segmenter, load_in_context
     from universeg_jax.segment.slice_choice import SliceChoice
     from universeg_jax.util.outputs import check_apart, check_outputs, complete_or_nothing, own_output
 

@@ -242,7 +242,7 @@ def _model(weights: str, features: str | None = None):
     from universeg_jax.models.protosam.encoder import extractor_of
     from universeg_jax.models.protosam.pipeline import ProtoSAM
     from universeg_jax.models.sam.model import SAM
-    from universeg_jax.segment.model import load_in_context
+    from universeg_jax.segment.segmenter import load_in_context
     from universeg_jax.weights import load
 
     if features is None:

@@ -166,7 +166,7 @@ def _load(model: str, weights: str, features: str | None):
         InputError: for weights of another model, and features where none are taken.
     """
     from universeg_jax.errors import InputError
-    from universeg_jax.segment.model import load_in_context
+    from universeg_jax.segment.segmenter import load_in_context
     from universeg_jax.weights.loading import protosam
 
     if model in ("auto", "universeg+protosam"):

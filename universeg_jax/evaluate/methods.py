@@ -17,9 +17,7 @@ from universeg_jax.data.augment import Policy, augment_episode
 from universeg_jax.data.augment.augment import Variation
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.evaluate.data import Labelled, SupportPool
-from universeg_jax.models.blend import Blend
-from universeg_jax.models.similarity import THUMBNAIL, similarity
-from universeg_jax.segment.model import InContextModel
+from universeg_jax.models.in_context import THUMBNAIL, Blend, InContextModel, similarity
 from universeg_jax.segment.plan import MOST_DRAWS
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.task import Task

@@ -11,15 +11,15 @@ import numpy as np
 
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import SegmentationWarning, WeightsError
-from universeg_jax.models.blend import Blend
+from universeg_jax.models.in_context import Blend
 from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.leave_one_out import LeaveOneOut
 from universeg_jax.segment.plan import SIMILAR, Plan
 from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
+    from universeg_jax.models.in_context import Predictor
     from universeg_jax.models.protosam.pipeline import ProtoSAM
-    from universeg_jax.segment.model import Predictor
     from universeg_jax.segment.slice_pool import SlicePool
     from universeg_jax.segment.task import Task
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from universeg_jax.models.similarity import nearest_entries, similarity
+from universeg_jax.models.in_context import nearest_entries, similarity
 from universeg_jax.segment.forecast import Certainty, certainty
 from universeg_jax.segment.labels import shift_odds, winners
 from universeg_jax.segment.preprocess import resize_square

@@ -15,10 +15,10 @@ from numpy.typing import DTypeLike
 
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.volumes import Volume
-from universeg_jax.models.blend import Blend
+from universeg_jax.models.in_context import Blend, InContextModel
+from universeg_jax.models.sam.model import SAM
 from universeg_jax.segment.auto import AUTO, Choice, automatic_models
 from universeg_jax.segment.diagnose import diagnose_support
-from universeg_jax.segment.model import InContextModel, load_in_context
 from universeg_jax.segment.preprocess import Arrays, View, checked_label, checked_window, entries, is_list
 from universeg_jax.segment.task import Task
 
@@ -158,6 +158,30 @@ class Segmenter:
             padding=model.padding,
         )
         return [make(image, name) for image, name in zip(images, names, strict=True)]
+
+
+def load_in_context(weights: str | os.PathLike) -> InContextModel | Blend:
+    """Load the model of a name or path, as `universeg_jax.weights.load` takes it; a SAM is used as ProtoSAM.
+
+    Raises:
+        InputError: weights that cannot be loaded, or of a network that cannot be shown examples.
+    """
+    from universeg_jax.weights import load
+
+    network = load(weights)
+    if isinstance(network, Blend):
+        return network
+    model: object = network
+    if isinstance(network, SAM):
+        from universeg_jax.models.protosam.pipeline import ProtoSAM
+
+        model = ProtoSAM(network)
+    if not isinstance(model, InContextModel):
+        raise InputError(
+            f"{weights}: these are weights of a {type(network).__name__}, which segments nothing by examples alone; "
+            "pass weights of UniverSeg or of a SAM"
+        )
+    return model
 
 
 def _blend(

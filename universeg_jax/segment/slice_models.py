@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit
 
 from universeg_jax import backend
-from universeg_jax.segment.model import InContextModel, Predictor
+from universeg_jax.models.in_context import InContextModel, Predictor
 from universeg_jax.segment.preprocess import View
 from universeg_jax.segment.slice_choice import Candidates, SliceChoice
 from universeg_jax.segment.support import SUPPORT_SIZES, Support, pad

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from universeg_jax.io.volumes import Volume
-from universeg_jax.models.similarity import similarity
+from universeg_jax.models.in_context import similarity
 from universeg_jax.segment.labelled_slices import LabelledSlice, view_slice
 from universeg_jax.segment.labels import shift_odds
 from universeg_jax.segment.plan import Plan

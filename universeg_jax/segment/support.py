@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from universeg_jax.errors import InputError
+from universeg_jax.models.in_context import InContextModel, Predictor
 from universeg_jax.segment.labels import Classes
-from universeg_jax.segment.model import InContextModel, Predictor
 from universeg_jax.segment.preprocess import View
 
 # Sizes that a support set is padded to, so that a model compiles for few shapes. Larger sizes are multiples of 64.

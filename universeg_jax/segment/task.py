@@ -9,13 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from universeg_jax.errors import InputError, SegmentationWarning
-from universeg_jax.models.similarity import nearest_entries, similarity
+from universeg_jax.models.in_context import Predictor, nearest_entries, similarity
 from universeg_jax.segment.auto import Choice, choose_plan
 from universeg_jax.segment.diagnose import diagnose_results, diagnose_targets
 from universeg_jax.segment.forecast import Forecast, certainty
 from universeg_jax.segment.labels import Classes
 from universeg_jax.segment.leave_one_out import LeaveOneOut
-from universeg_jax.segment.model import Predictor
 from universeg_jax.segment.plan import SIMILAR, Plan, Shown
 from universeg_jax.segment.preprocess import Arrays, View, entries, is_list
 from universeg_jax.segment.support import BATCH_SIZES, ModelTask, Support

@@ -9,8 +9,8 @@ from flax import nnx
 
 from universeg_jax.cache import cache_folder
 from universeg_jax.errors import InputError, WeightsError
-from universeg_jax.models.blend import Blend
 from universeg_jax.models.dinov2 import DINOv2
+from universeg_jax.models.in_context import Blend
 from universeg_jax.models.sam.model import SAM
 from universeg_jax.models.universeg import UniverSeg, UniverSegConfig
 from universeg_jax.weights import shipped, store

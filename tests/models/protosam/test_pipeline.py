@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.painting_sam import PaintingSAM
 from tests.helpers.squares import BLUE, RED, SIZE, SUPPORT, corner, masks_of, predictor, scene
+from universeg_jax.models.in_context import InContextModel
 from universeg_jax.models.protosam.config import (
     ALPConfig,
     ComponentsConfig,
@@ -21,7 +22,6 @@ from universeg_jax.models.protosam.config import (
 from universeg_jax.models.protosam.pipeline import ProtoSAM
 from universeg_jax.models.sam.model import SAM, SAMConfig
 from universeg_jax.models.sam.tiny_vit import TinyViTConfig
-from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.weights.mapping import blueprint, get_parameters, set_parameters
 

@@ -13,9 +13,9 @@ from universeg_jax.data.stacks import OrganSlices
 from universeg_jax.errors import InputError
 from universeg_jax.evaluate.few_shot.methods import FewShotMethod
 from universeg_jax.evaluate.few_shot.support import part_slices
+from universeg_jax.models.in_context import InContextModel
 from universeg_jax.models.protosam.alp import unit
 from universeg_jax.models.protosam.pipeline import ProtoSAM
-from universeg_jax.segment.model import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.shapes import Float
 

@@ -13,7 +13,7 @@ from universeg_jax.data.stacks import OrganSlices
 from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.evaluate.few_shot.support import SupportChoice
 from universeg_jax.evaluate.methods import digest
-from universeg_jax.segment.model import InContextModel
+from universeg_jax.models.in_context import InContextModel
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.task import Task
 from universeg_jax.shapes import Float, Int

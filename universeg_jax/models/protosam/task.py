@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
+from universeg_jax.models.in_context import nearest_entries, similarity
 from universeg_jax.models.protosam.coarse import CoarseTask, Entries
 from universeg_jax.models.protosam.config import ProtoSAMConfig, RefinementConfig
 from universeg_jax.models.protosam.encoder import EncoderLike
 from universeg_jax.models.protosam.prompts import Component, choose_components, find_components, union
 from universeg_jax.models.protosam.refine import LIMIT, RefinementRequest, combine, decode_components
-from universeg_jax.models.similarity import nearest_entries, similarity
 from universeg_jax.shapes import Array, Bool, Float, Int
 
 Regions = Int[Array, "B 4"]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from universeg_jax.models.similarity import nearest_entries, similarity
+from universeg_jax.models.in_context import nearest_entries, similarity
 
 
 def test_similarity_is_a_correlation():
