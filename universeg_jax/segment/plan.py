@@ -1,4 +1,4 @@
-"""Plan of a task: the weight of each model, and the examples shown for each target."""
+"""Plan of a task: the weight of each model, the examples shown for each target, and the mean of an ensemble."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -64,3 +64,35 @@ class Plan:
         if self.ensemble > 1:
             raise InputError(f'ensemble={self.ensemble}: random draws need support="all"; omit one of both')
         return self
+
+
+class RunningMean:
+    """Weighted mean and standard deviation of maps that come one after the other (West, 1979)."""
+
+    def __init__(self) -> None:
+        self._mean: np.ndarray | None = None
+        self._squares: np.ndarray | None = None
+        self._total = 0.0
+
+    def add(self, values: np.ndarray, weight: float) -> None:
+        """Add one map."""
+        self._total += weight
+        if self._mean is None:
+            self._mean = values
+            return
+        difference = values - self._mean
+        self._mean = self._mean + difference * (weight / self._total)
+        squares = weight * difference * (values - self._mean)
+        self._squares = squares if self._squares is None else self._squares + squares
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of the maps so far; there must be one."""
+        if self._mean is None:
+            raise ValueError("no map was added")
+        return self._mean
+
+    @property
+    def spread(self) -> np.ndarray | None:
+        """Standard deviation; None for a single map."""
+        return None if self._squares is None else np.sqrt(np.maximum(self._squares, 0) / self._total)

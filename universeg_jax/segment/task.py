@@ -15,7 +15,7 @@ from universeg_jax.segment.diagnose import diagnose_results, diagnose_targets
 from universeg_jax.segment.forecast import Forecast, certainty
 from universeg_jax.segment.labels import Classes
 from universeg_jax.segment.leave_one_out import LeaveOneOut
-from universeg_jax.segment.plan import SIMILAR, Plan, Shown
+from universeg_jax.segment.plan import SIMILAR, Plan, RunningMean, Shown
 from universeg_jax.segment.preprocess import Arrays, View, entries, is_list
 from universeg_jax.segment.support import BATCH_SIZES, ModelTask, Support
 from universeg_jax.util.checks import check_number
@@ -269,7 +269,7 @@ class Task:
                 for mean in means:
                     yield self._result(mean, plan, threshold)
 
-    def _result(self, mean: "RunningMean", plan: Plan, threshold: float) -> Segmentation:
+    def _result(self, mean: RunningMean, plan: Plan, threshold: float) -> Segmentation:
         probability, spread = self.shifted(mean.mean, plan.threshold), mean.spread
         mask = self._classes.mask(probability, threshold=threshold)
         if self._classes.binary:
@@ -277,35 +277,3 @@ class Task:
             spread = None if spread is None else spread[..., 0]
         predicted = None if self._forecast is None else self._forecast.of_image(certainty(probability))
         return Segmentation(mask, probability, spread, predicted)
-
-
-class RunningMean:
-    """Weighted mean and standard deviation of maps that come one after the other (West, 1979)."""
-
-    def __init__(self) -> None:
-        self._mean: np.ndarray | None = None
-        self._squares: np.ndarray | None = None
-        self._total = 0.0
-
-    def add(self, values: np.ndarray, weight: float) -> None:
-        """Add one map."""
-        self._total += weight
-        if self._mean is None:
-            self._mean = values
-            return
-        difference = values - self._mean
-        self._mean = self._mean + difference * (weight / self._total)
-        squares = weight * difference * (values - self._mean)
-        self._squares = squares if self._squares is None else self._squares + squares
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Mean of the maps so far; there must be one."""
-        if self._mean is None:
-            raise ValueError("no map was added")
-        return self._mean
-
-    @property
-    def spread(self) -> np.ndarray | None:
-        """Standard deviation; None for a single map."""
-        return None if self._squares is None else np.sqrt(np.maximum(self._squares, 0) / self._total)
