@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -24,10 +23,11 @@ from experiments.choice.trials import SHAPE, make_trials, maps_file, read
 from experiments.command import run
 from universeg_jax.data.corpus.read import Corpus
 from universeg_jax.evaluate.metrics import dice
-from universeg_jax.segment.auto import FEWEST, SHARES, best_plan, best_threshold
+from universeg_jax.segment.auto import FEWEST, SHARES
 from universeg_jax.segment.forecast import Forecast, certainty
 from universeg_jax.segment.labels import Classes
 from universeg_jax.segment.leave_one_out import left_out_entries
+from universeg_jax.segment.selection import expected, select, thresholds
 from universeg_jax.weights.loading import PROTOSAM_SHARE
 
 METHODS = ("UniverSeg", "ProtoSAM", "blend", "auto without retrieval", "auto")
@@ -129,33 +129,31 @@ def evaluated_dices(corpus: str, task: str, size: int, known: dict, truths: list
         return (1 - share) * known[ours] + share * known[f"protosam {kind} {size}"]
 
     share = PROTOSAM_SHARE[max(number for number in PROTOSAM_SHARE if number <= size)]
-    default = share, False, 0.5
     found = Found(corpus, task, size, {})
-    for name, plan in {"UniverSeg": (0.0, False), "ProtoSAM": (1.0, False), "blend": default[:2]}.items():
+    for name, plan in {"UniverSeg": (0.0, False), "ProtoSAM": (1.0, False), "blend": (share, False)}.items():
         found.dice[name] = dices(mixed("targets", *plan), truths)
-    if f"protosam left out {size}" not in known:
-        plans, scores = [default], []
-    else:
-        plans, scores = [default], [dices(mixed("left out", *default[:2]), labels)]
+    plans, scores, levels = [(share, False)], [], thresholds(size)
+    if f"protosam left out {size}" in known:
+        scores.append(dices(mixed("left out", *plans[0]), labels)[None])
         retrieval = (False, True) if f"universeg left similar {size}" in known else (False,)
-        for similar, share in product(retrieval, SHARES) if size >= FEWEST else ():
-            if similar and share == 1:
+        for similar, part in product(retrieval, SHARES) if size >= FEWEST else ():
+            if similar and part == 1:
                 continue
-            left = mixed("left out", share, similar)
-            threshold, own = best_threshold(partial(dices, left, labels), size)
-            plans.append((share, similar, threshold))
-            scores.append(own)
+            left = mixed("left out", part, similar)
+            plans.append((part, similar))
+            scores.append(np.stack([dices(left, labels, level) for level in levels]))
     without = [i for i, plan in enumerate(plans) if not plan[1]]
     for name, tried in {"auto without retrieval": without, "auto": range(len(plans))}.items():
-        best = tried[best_plan([scores[i] for i in tried])] if scores else 0
-        share, similar, threshold = plans[best]
+        best, level = select([scores[i] for i in tried]) if scores else (0, 0)
+        share, similar = plans[tried[best]]
+        threshold = levels[level] if best > 0 else 0.5
         chosen = shifted(mixed("targets", share, similar), threshold)
         found.dice[name] = dices(chosen, truths)
     found.chosen = f"{share:.0%} ProtoSAM{', similar' * similar}, {threshold:g}"
     found.certainties = np.array([certainty(one) for one in chosen])
     if scores:
         left = shifted(mixed("left out", share, similar), threshold)
-        known = Forecast.of(scores[best], np.array([certainty(one) for one in left]))
+        known = Forecast.of(expected(scores), np.array([certainty(one) for one in left]))
         found.forecast = known and known.for_images(len(truths))
     return found
 

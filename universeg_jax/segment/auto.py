@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +14,7 @@ from universeg_jax.models.in_context import Blend
 from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.leave_one_out import LeaveOneOut
 from universeg_jax.segment.plan import SIMILAR, Plan
+from universeg_jax.segment.selection import best_threshold, expected, mean_dice, select, thresholds
 from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ AUTO = "auto"
 
 SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of ProtoSAM, tried by leave-one-out
 VOLUME_SHARE = 0.5  # of ProtoSAM by default, for volumes: experiments/results/volumes/networks.md
-THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # tried from SEVERAL examples on
-SEVERAL = 8
 FEWEST = 4  # examples from which leave-one-out decides
-MARGIN = 0.5  # standard errors that another plan must be better than the default by
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,24 +172,25 @@ def _chosen(
         unit: of the forecast.
         reason: why the default is taken, if there is no other plan.
     """
-    default, tried = plans[0], [plans[0]]
-    dices = [left_out.dice(left_out.blended(default.weights, None), default.threshold)]
+    default, levels = plans[0], thresholds(examples)
+    dices = [left_out.dice(left_out.blended(default.weights, None), default.threshold)[None]]
     if np.isnan(dices[0]).all():
         return _prior(default, f"no class is shown by two {unit}, so leave-one-out measures nothing")
     for plan in plans[1:]:
         maps = left_out.blended(plan.weights, plan.support_size)
-        threshold, own = best_threshold(partial(left_out.dice, maps), examples)
-        tried.append(replace(plan, threshold=threshold))
-        dices.append(own)
-    best = best_plan(dices)
-    scores = {_name(plan): round(float(np.nanmean(own)), 4) for plan, own in zip(tried, dices, strict=True)}
-    chosen = tried[best]
+        dices.append(np.stack([left_out.dice(maps, level) for level in levels]))
+    best, level = select(dices)
+    chosen = replace(plans[best], threshold=levels[level]) if best > 0 else default
+    scores = {_name(default): mean_dice(dices[0][0])}
+    for plan, own in zip(plans[1:], dices[1:], strict=True):
+        tried = best_threshold(own)
+        scores[_name(replace(plan, threshold=levels[tried]))] = mean_dice(own[tried])
     if best > 0:
         reason = f"by {over} its Dice is {scores[_name(chosen)]:.3f}, the default's {scores[_name(default)]:.3f}"
     elif not reason:
         reason = f"no other plan is clearly better by {over}"
     maps = left_out.blended(chosen.weights, chosen.support_size)
-    forecast = Forecast.of(dices[best], left_out.certainty(maps, chosen.threshold), unit)
+    forecast = Forecast.of(expected(dices), left_out.certainty(maps, chosen.threshold), unit)
     return Choice(chosen, _name(chosen), reason, scores, forecast)
 
 
@@ -218,36 +216,6 @@ def _candidates(models: int, refines: bool, supports: Sequence[int | None]) -> l
             for size in supports if share < 1 else [None]:
                 plans.append(Plan(weights, "all" if size is None else "similar", size))
     return plans
-
-
-def best_threshold(dice: Callable[[float], np.ndarray], examples: int) -> tuple[float, np.ndarray]:
-    """Choose among THRESHOLDS by the mean Dice; the one nearest to 0.5, if several are equally good.
-
-    Args:
-        dice: computes the Dice (M,) of examples by a threshold.
-        examples: number of examples of the task; fewer than SEVERAL keep 0.5.
-
-    Returns:
-        The threshold, and the Dice (M,) by it.
-    """
-    tried = {threshold: dice(threshold) for threshold in (THRESHOLDS if examples >= SEVERAL else (0.5,))}
-    means = {threshold: round(float(np.nanmean(own)), 4) for threshold, own in tried.items()}
-    best = max(tried, key=lambda threshold: (means[threshold], -abs(threshold - 0.5)))
-    return best, tried[best]
-
-
-def best_plan(dices: list[np.ndarray]) -> int:
-    """Return the index of the best plan; the first one unless another is better by MARGIN standard errors."""
-    best, gain = 0, 0.0
-    for index, own in enumerate(dices[1:], start=1):
-        difference = (own - dices[0])[~np.isnan(own)]
-        if len(difference) < 2:
-            continue
-        error = difference.std(ddof=1) / np.sqrt(len(difference))
-        mean = float(difference.mean())
-        if mean > MARGIN * error and mean > gain:
-            best, gain = index, mean
-    return best
 
 
 def _name(plan: Plan) -> str:
