@@ -1,4 +1,7 @@
-"""Choices that depend on the platform: they change speed and memory, never results."""
+"""Choices that depend on the platform: they change speed and memory, never results.
+
+`compiled` compiles a method of a network with these choices.
+"""
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence

@@ -1,6 +1,6 @@
 """Output of a command: a folder of results, all of them or none, and lines on the console.
 
-Results are checked before any work, and written by one process at a time. A full, closed or narrow console never ends a
+The folder is checked before any work, and one process at a time writes to it. A full, closed or narrow console never ends a
 command.
 """
 
