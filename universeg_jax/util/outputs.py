@@ -1,7 +1,7 @@
 """Output of a command: a folder of results, all of them or none, and lines on the console.
 
-The folder is checked before any work, and one process at a time writes to it. A full, closed or narrow console never ends a
-command.
+The folder is checked before any work, and one process at a time writes to it. A full, closed or narrow
+console never ends a command.
 """
 
 import os
