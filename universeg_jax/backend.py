@@ -61,6 +61,14 @@ def support_chunk() -> int:
     return 1 if _on_cpu() else 64
 
 
+def support_lanes(features: int) -> int:
+    """Return the number of support entries side by side in the channels of one array (`nn/lanes.py`).
+
+    A TPU pads the channels of each pixel to 128.
+    """
+    return max(1, 128 // features) if _platform() == "tpu" else 1
+
+
 def fold_pixels() -> bool:
     """Return whether the first block of UniverSeg computes 2×2 blocks of pixels as channels (`nn/conv_twice.py`)."""
     return _platform() == "tpu"

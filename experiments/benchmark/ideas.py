@@ -11,6 +11,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 
 import jax
@@ -24,7 +25,7 @@ from experiments.benchmark.turns import in_turn, medians, ratio
 from experiments.command import run
 from universeg_jax import backend
 from universeg_jax.nn.conv import conv2d
-from universeg_jax.nn.conv_twice import conv_twice, conv_twice_folded, max_pool_folded
+from universeg_jax.nn.conv_twice import conv_twice, conv_twice_folded, split_pixels
 from universeg_jax.nn.resample import max_pool, upsample
 
 SIZE, WIDTH = 128, 64
@@ -77,7 +78,11 @@ def _first_layer(convolve: Callable, pool: Callable) -> Side:
 
 def pixels_in_channels() -> tuple[Side, Side]:
     """Compute the first layer of an entry with 2x2 blocks of pixels as channels, as on a TPU."""
-    return _first_layer(conv_twice, max_pool), _first_layer(conv_twice_folded, max_pool_folded)
+
+    def pool(folded: jax.Array) -> jax.Array:
+        return reduce(jnp.maximum, split_pixels(folded))
+
+    return _first_layer(conv_twice, max_pool), _first_layer(conv_twice_folded, pool)
 
 
 def two_side_by_side() -> tuple[Side, Side]:

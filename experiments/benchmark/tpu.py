@@ -83,13 +83,14 @@ def _figures(case: dict) -> dict:
 
 def table(rows: list[dict]) -> str:
     """Write the rows as two Markdown tables, of predictions and of training steps."""
-    head = "temporary MB | GFLOP | GB accessed | ms arithmetic | ms memory |"
-    predictions = ["| chip | S | targets | dtype | code | " + head, "|---" * 10 + "|"]
-    steps = ["| chips | S | mesh | activations | " + head + " collectives |", "|---" * 10 + "|"]
+    head = "temporary MB | GFLOP | GB accessed | million cycles | ms arithmetic | ms memory |"
+    predictions = ["| chip | S | targets | dtype | code | " + head, "|---" * 11 + "|"]
+    steps = ["| chips | S | mesh | activations | " + head + " collectives |", "|---" * 11 + "|"]
     fitting = [row for row in rows if "too_large" not in row]
     for row in sorted(fitting, key=lambda row: ("vV".find(row["chip"][0]), row["chip"], row["entries"])):
         numbers = (
             f"{row['temporary_bytes'] / 1e6:.0f} | {row['operations'] / 1e9:.1f} | {row['bytes'] / 1e9:.2f} | "
+            f"{row['cycles'] / 1e6:.2f} | "
             f"{1e3 * row['seconds_of_arithmetic']:.2f} | {1e3 * row['seconds_of_memory']:.2f} |"
         )
         if "topology" in row:

@@ -107,12 +107,12 @@ def training_step(
 
 
 def figures(compiled: jax.stages.Compiled, chip: str) -> dict:
-    """Return the compiler's figures of a program for one chip, in bytes, operations and seconds.
+    """Return the compiler's figures of a program for one chip, in bytes, operations, seconds and cycles.
 
     The times are lower bounds: all operations at the peak of the chip, and all bytes at its bandwidth.
     """
     cost, (flops, bandwidth) = compiled.cost_analysis(), PEAKS[chip]
-    memory = compiled.memory_analysis()
+    memory, text = compiled.memory_analysis(), compiled.as_text()
     return {
         "temporary_bytes": memory.temp_size_in_bytes,
         "argument_bytes": memory.argument_size_in_bytes,
@@ -120,7 +120,8 @@ def figures(compiled: jax.stages.Compiled, chip: str) -> dict:
         "bytes": cost["bytes accessed"],
         "seconds_of_arithmetic": cost["flops"] / flops,
         "seconds_of_memory": cost["bytes accessed"] / bandwidth,
-        "collectives": collectives(compiled.as_text()),
+        "cycles": sum(int(count) for count in re.findall(r'"estimated_cycles":"(\d+)"', text)),
+        "collectives": collectives(text),
     }
 
 

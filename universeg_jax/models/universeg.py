@@ -10,7 +10,8 @@ with fewer multiplications and less memory. The cross-convolution is linear, so:
 4. The two convolutions of the first block become one 5×5 convolution from one or two channels
    (`CrossBlock.from_images`). Its support part does not depend on the target.
 5. Only means couple support entries, so each block computes them in chunks and over devices (`map_support`). It pools
-   each chunk before the next, so support features of full resolution stay in the cache.
+   each chunk before the next, so support features of full resolution stay in the cache. On a TPU two entries lie side
+   by side in the channels (`nn/lanes.py`).
 
 An activation in the cross-convolution leaves points 1 and 5, and the omission of the last support convolution.
 """
@@ -30,6 +31,7 @@ from universeg_jax import backend
 from universeg_jax.backend import compiled
 from universeg_jax.nn.conv import LINEAR, Conv
 from universeg_jax.nn.cross_conv import Activation, CrossBlock
+from universeg_jax.nn.lanes import lanes_of, side_by_side
 from universeg_jax.nn.resample import max_pool, upsample
 from universeg_jax.nn.support import map_support, mean_weights, weighted_mean
 from universeg_jax.shapes import Array, Float, Shaped, Size, check_divisible, check_shapes
@@ -213,8 +215,10 @@ class UniverSeg(nnx.Module):
     def _feature_bytes(self, support: Array) -> int:
         """Estimate the memory of all support features of one target: the second stage, pooled and as skip."""
         _, entries, height, width, _ = support.shape
-        widest = max(features for _, features in self.config.encoder_features)
-        return 3 * entries * (height // 2) * (width // 2) * widest * support.dtype.itemsize
+        return 3 * entries * (height // 2) * (width // 2) * self._widest() * support.dtype.itemsize
+
+    def _widest(self) -> int:
+        return max(features for _, features in self.config.encoder_features)
 
     def _define_one(self, target: Array, support: Array, mask: Array) -> Array:
         """Compute the definition for one target."""
@@ -241,16 +245,20 @@ class UniverSeg(nnx.Module):
         checkpoint: bool,
     ) -> Float[Array, "H W 1"]:
         """Compute the logits of one target, support entries in chunks."""
-        weights = mean_weights(mask, axis_name=axis_name)
-        over_support = partial(map_support, weights=weights, chunk=chunk, axis_name=axis_name, checkpoint=checkpoint)
         linear = self.config.cross_activation is None
+        weights = mean_weights(mask, axis_name=axis_name)
+        mean = weighted_mean(support, weights, axis_name=axis_name) if linear else None
+        lanes = lanes_of(support.shape[0], self._widest())
+        support, weights = side_by_side(support, weights, lanes)
+        over_support = partial(
+            map_support, weights=weights, chunk=-(-chunk // lanes), axis_name=axis_name, checkpoint=checkpoint
+        )
         hand_to_last = _average if linear else _keep  # a linear last block reads means only
         *inner, last = self.decoder
 
         target, entries, skips = target[None], support, []
         for stage, block in enumerate(self.encoder[:-1]):
-            if stage == 0 and linear:
-                mean = weighted_mean(support, weights, axis_name=axis_name)
+            if stage == 0 and mean is not None:
                 target, entries, means = block.from_images(target, support, mean, over_support)
                 skip = ()
             else:
@@ -264,14 +272,14 @@ class UniverSeg(nnx.Module):
             skip_target, skip, _ = skips.pop()
             write = hand_to_last if block is inner[-1] else _keep
             target, entries, means = block.in_chunks(
-                _join((target, skip_target)), (entries, skip), over_support, read=_join, write=write
+                _join((target, skip_target)), (entries, skip), over_support, read=_upsampled, write=write
             )
         skip_target, skip, skip_means = skips.pop()
         target = _join((target, skip_target))
         if linear:
             target = last.from_means(target, _join((means, skip_means)))
         else:
-            target, _, _ = last.in_chunks(target, (entries, skip), over_support, read=_join, write=None)
+            target, _, _ = last.in_chunks(target, (entries, skip), over_support, read=_upsampled, write=None)
         return self.head(target)[0]
 
 
@@ -292,8 +300,13 @@ def _for_each(run: Callable, target: Array, support: Array, mask: Array, *, at_o
 
 def _join(low_and_skip: tuple[Array, Array]) -> Array:
     """Concatenate the upsampled features from below and the skip features from the encoder."""
+    return jnp.concatenate(_upsampled(low_and_skip), axis=-1)
+
+
+def _upsampled(low_and_skip: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Upsample the features from below to the size of the skip features."""
     low, skip = low_and_skip
-    return jnp.concatenate([upsample(low), skip], axis=-1)
+    return upsample(low), skip
 
 
 def _pool(features: Array) -> tuple[PyTree, PyTree]:

@@ -109,9 +109,12 @@ def unfold(folded: Float[Array, "N h w G"]) -> Float[Array, "N H W C"]:
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(count, 2 * height, 2 * width, channels // 4)
 
 
-def max_pool_folded(folded: Float[Array, "N h w G"]) -> Float[Array, "N h w C"]:
-    """Compute `max_pool(unfold(folded))`."""
-    return reduce(jnp.maximum, jnp.split(folded, 4, axis=3))
+def split_pixels(folded: Float[Array, "N h w G"]) -> list[Array]:
+    """Split folded images into four images (N,h,w,C), one for each pixel of a block, in the order of `fold`.
+
+    Their maximum is `max_pool(unfold(folded))`.
+    """
+    return jnp.split(folded, 4, axis=3)
 
 
 def fold_kernel(kernel: Float[Array, "5 5 C F"]) -> Float[Array, "3 3 G P"]:

@@ -19,16 +19,19 @@ Without act the mean moves inside the convolution as well:
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
 from universeg_jax import backend
 from universeg_jax.nn.conv import LINEAR, RECTIFIED, Conv, conv2d, kaiming_normal
-from universeg_jax.nn.conv_twice import conv_twice, conv_twice_folded, max_pool_folded, unfold
+from universeg_jax.nn.conv_twice import conv_twice, conv_twice_folded, split_pixels, unfold
+from universeg_jax.nn.lanes import block_diagonal
 from universeg_jax.nn.resample import max_pool
 from universeg_jax.nn.support import weighted_mean
 from universeg_jax.shapes import Array, Float
@@ -67,9 +70,23 @@ class CrossConv(nnx.Module):
         """Compute K_u * u + b, which all support entries share."""
         return conv2d(target, self.kernel_target[...]) + self.bias[...].astype(target.dtype)
 
-    def support_half(self, support: Float[Array, "N H W Cv"]) -> Float[Array, "N H W F"]:
-        """Compute K_v * v_i, which all targets share."""
-        return conv2d(support, self.kernel_support[...])
+    def support_half(self, *parts: Float[Array, "N H W _c"]) -> Float[Array, "N H W _f"]:
+        """Compute K_v * v_i, which all targets share.
+
+        Args:
+            parts: arrays whose channels are those of the support stream in a row. L entries may lie side by side in
+                each array (`nn/lanes.py`).
+
+        Returns:
+            (N,H,W,L·F).
+        """
+        kernel = self.kernel_support[...]
+        lanes = sum(part.shape[-1] for part in parts) // kernel.shape[2]
+        if lanes > 1:
+            ends = np.cumsum([part.shape[-1] // lanes for part in parts])
+            of_parts = jnp.split(kernel, ends[:-1], axis=2)
+            kernel = jnp.concatenate([block_diagonal(part, lanes) for part in of_parts], axis=2)
+        return conv2d(jnp.concatenate(parts, axis=-1), kernel)
 
 
 class CrossBlock(nnx.Module):
@@ -130,7 +147,9 @@ class CrossBlock(nnx.Module):
 
     def support_output(self, interaction: Float[Array, "N H W F"]) -> Float[Array, "N H W G"]:
         """Compute v'_i = A(Conv_s(z_i))."""
-        return _activate(self.support(interaction))
+        lanes = interaction.shape[-1] // self.support.kernel.shape[2]
+        bias = jnp.tile(self.support.bias[...], lanes).astype(interaction.dtype)
+        return _activate(conv2d(interaction, block_diagonal(self.support.kernel[...], lanes)) + bias)
 
     def in_chunks(
         self,
@@ -138,7 +157,7 @@ class CrossBlock(nnx.Module):
         entries: PyTree,
         over_support: Callable,
         *,
-        read: Callable[[PyTree], Array] = lambda features: features,
+        read: Callable[[PyTree], tuple[Array, ...]] = lambda features: (features,),
         write: Callable[[Array], tuple[PyTree, PyTree]] | None,
     ) -> tuple[Array, PyTree, PyTree]:
         """Compute the block with the support in chunks and the target half only once.
@@ -147,7 +166,7 @@ class CrossBlock(nnx.Module):
             target: input of the target stream.
             entries: arrays with leading axis S from which `read` makes the input of the support stream.
             over_support: `map_support` with its weights, chunk and axis.
-            read: function from a chunk of `entries` to the support input.
+            read: function from a chunk of `entries` to the parts of the support input (`CrossConv.support_half`).
             write: function from a chunk of the support output to two parts: one kept for each entry, one averaged.
                 None skips the support output.
 
@@ -157,7 +176,8 @@ class CrossBlock(nnx.Module):
         target_half = self.cross.target_half(target)
 
         def on_chunk(chunk: PyTree) -> tuple[PyTree, PyTree]:
-            interaction = target_half + self.cross.support_half(read(chunk))
+            support_half = self.cross.support_half(*read(chunk))
+            interaction = jnp.tile(target_half, support_half.shape[-1] // target_half.shape[-1]) + support_half
             if self.cross_activation is not None:
                 interaction = self.cross_activation(interaction)
             kept, averaged = ((), ()) if write is None else write(self.support_output(interaction))
@@ -169,10 +189,10 @@ class CrossBlock(nnx.Module):
     def from_images(
         self,
         target: Float[Array, "1 H W Cu"],
-        support: Float[Array, "S H W Cv"],
+        support: Float[Array, "S H W _c"],
         mean: Float[Array, "1 H W Cv"],
         over_support: Callable,
-    ) -> tuple[Float[Array, "1 H W F"], Float[Array, "S h w F"], Float[Array, "1 H W F"]]:
+    ) -> tuple[Float[Array, "1 H W F"], Float[Array, "S h w _f"], Float[Array, "1 H W F"]]:
         """Compute the block for inputs of few channels and even sizes, without cross activation.
 
         The two convolutions of a stream have no function between them, so they are one 5×5 convolution
@@ -183,8 +203,8 @@ class CrossBlock(nnx.Module):
 
         Args:
             target: input of the target stream.
-            support: input of the support stream.
-            mean: weighted mean of `support`.
+            support: input of the support stream. Entries may lie side by side (`nn/lanes.py`).
+            mean: weighted mean of the entries.
             over_support: as in `in_chunks`.
 
         Returns:
@@ -195,23 +215,25 @@ class CrossBlock(nnx.Module):
         of_target = jnp.concatenate([kernel_target, bias_as_kernel], axis=2)
         with_bias = jnp.concatenate([target, jnp.ones_like(target[..., :1])], axis=-1)
 
-        second, bias, folded = self.support.kernel[...], self.support.bias[...], backend.fold_pixels()
+        lanes, folded = support.shape[-1] // kernel_support.shape[2], backend.fold_pixels()
+        first, second = (block_diagonal(kernel, lanes) for kernel in (kernel_support, self.support.kernel[...]))
         convolve = conv_twice_folded if folded else conv_twice
-        target_part = convolve(with_bias, of_target, second) + jnp.tile(bias, 4 if folded else 1).astype(target.dtype)
+        bias = jnp.tile(self.support.bias[...], 4 * lanes if folded else lanes).astype(target.dtype)
+        target_part = convolve(with_bias, jnp.tile(of_target, lanes), second) + bias
 
-        def on_chunk(chunk: Array) -> tuple[Array, Array]:
-            features = _activate(target_part + convolve(chunk, kernel_support, second))
+        def on_chunk(chunk: Array) -> tuple[Array, PyTree]:
+            features = _activate(target_part + convolve(chunk, first, second))
             if not folded:
                 return max_pool(features), features
             # Without the barrier, the convolution writes two results, one for the pooling and one for the mean.
-            features = lax.optimization_barrier(features)
-            return max_pool_folded(features), features
+            pixels = split_pixels(lax.optimization_barrier(features))
+            return reduce(jnp.maximum, pixels), pixels
 
         pooled, means = over_support(on_chunk, support)
         joint = jnp.concatenate([with_bias, mean.astype(target.dtype)], axis=-1)
         joint_kernel = jnp.concatenate([of_target, kernel_support], axis=2)
         output = conv_twice(joint, joint_kernel, self.target.kernel[...]) + self.target.bias[...].astype(target.dtype)
-        return _activate(output), pooled, unfold(means) if folded else means
+        return _activate(output), pooled, unfold(jnp.concatenate(means, axis=-1)) if folded else means
 
     def from_means(self, target: Float[Array, "1 H W Cu"], mean: Float[Array, "1 H W Cv"]) -> Float[Array, "1 H W F"]:
         """Compute the target output alone: u' = A(Conv_t(K_u * u + b + K_v * mean_i v_i)).

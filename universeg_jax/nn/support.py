@@ -31,15 +31,20 @@ def weighted_mean(entries: PyTree, weights: Array, *, axis_name: str | None = No
 
     Args:
         entries: arrays (S,…).
-        weights: (S,) with sum one (`mean_weights`).
+        weights: (S,) with sum one (`mean_weights`); or (S,L) for L entries side by side in the last axis.
         axis_name: named axis over whose devices the support set is split.
 
     Returns:
-        Arrays (1,…) in float32, because sums of many entries need its precision.
+        Arrays (1,…) of one entry, in float32, because sums of many entries need its precision.
     """
 
     def mean(x: Array) -> Array:
-        return jnp.tensordot(weights, x, axes=1, preferred_element_type=jnp.float32)[None]
+        if weights.ndim == 1:
+            return jnp.tensordot(weights, x, axes=1, preferred_element_type=jnp.float32)[None]
+        lanes = weights.shape[1]
+        of_channels = jnp.repeat(weights, x.shape[-1] // lanes, axis=1)
+        total = (x * jnp.expand_dims(of_channels, tuple(range(1, x.ndim - 1)))).sum(axis=0, keepdims=True)
+        return sum(jnp.split(total, lanes, axis=-1))
 
     return _sum_over_devices(jax.tree.map(mean, entries), axis_name)
 
@@ -58,7 +63,7 @@ def map_support(
     Args:
         function: function from `entries` with a leading axis of any length to (kept, averaged) with the same axis.
         entries: arrays with leading axis S.
-        weights: (S,) with sum one (`mean_weights`).
+        weights: (S,) or (S,L), as in `weighted_mean`.
         chunk: number of entries at a time. A smaller last chunk takes the remainder.
         axis_name: named axis over whose devices the support set is split.
         checkpoint: for a gradient, apply `function` again instead of storing its intermediate results.
