@@ -20,8 +20,8 @@ _PLATFORM: ContextVar[str | None] = ContextVar("platform", default=None)
 def compile_for(platform: str) -> Iterator[None]:
     """Make the choices of this module for a platform other than the default one.
 
-    It serves compilation for a machine that is not at hand. Trace a new function inside: JAX reuses earlier traces of
-    the same function, with the choices that they were made with.
+    It serves compilation for a machine that is not available. Trace a new function inside: JAX reuses earlier traces of
+    the same function, with the choices of that time.
 
     Args:
         platform: "cpu", "gpu" or "tpu".
@@ -144,7 +144,7 @@ _MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # in malloc.h of glibc
 
 
 def return_freed_arrays() -> None:
-    """Make the process smaller by the gaps that freed arrays leave.
+    """Return the memory of freed arrays to the system.
 
     By default glibc keeps freed arrays below 32 MB for later ones. After a network has run, these gaps add up to
     hundreds of megabytes. Threads share one heap for the same reason. The settings hold for the whole process. Other C

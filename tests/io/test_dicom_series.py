@@ -71,7 +71,7 @@ def test_gantry_tilt_shears_the_affine_and_right_masks_are_read(tmp_path):
 def test_slices_beside_a_straight_line_are_refused_by_name(tmp_path):
     folder = series(tmp_path / "a")
     moved = change(folder, 2, ImagePositionPatient=[-10.0, -12.0, 11.0])
-    with pytest.raises(InputError, match=rf"do not lie on a straight line: {moved.name} is 8 mm beside it"):
+    with pytest.raises(InputError, match=rf"do not lie on a straight line: {moved.name} is 8 mm off it"):
         Series(series_files(folder))
 
 

@@ -14,7 +14,7 @@ class Background:
     """Call a function in a thread of its own whenever there may be work.
 
     Args:
-        work: does what can be done. Its argument tells whether it should return early, since there is other work.
+        work: does what can be done. Its argument tells whether to return early, because there is other work.
     """
 
     def __init__(self, work: Callable[[Callable[[], bool]], object]):
@@ -40,12 +40,12 @@ class Background:
         self._thread.start()
 
     def wake(self) -> None:
-        """Call the function soon, if the thread was started; a call that is under way should return early."""
+        """Call the function soon, if the thread was started. A running call should return early."""
         self._awake.set()
 
     @property
     def ends(self) -> bool:
-        """Whether the thread is about to end; a call that is under way should return as soon as it can."""
+        """Whether the thread is about to end. A running call should then return as soon as it can."""
         return self._ends
 
     def stop(self) -> None:
@@ -73,7 +73,7 @@ class Background:
 class Turns:
     """Let one thread compute at a time.
 
-    A request waits for one step of the background work at most, since that work gives way between its steps.
+    Background work gives way between its steps. So a request waits for one step at most.
     """
 
     def __init__(self) -> None:

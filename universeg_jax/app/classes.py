@@ -82,7 +82,7 @@ class FolderClasses:
         return value
 
     def check(self, name: str, values: Iterable[int]) -> None:
-        """Refuse class values of an image's mask that are no class."""
+        """Refuse a mask of an image that holds values without a class."""
         unknown = set(values) - {0, *self.names}
         if unknown:
             raise InputError(f"{name}: the mask holds the class {min(unknown)}; classes are {sorted(self.names)}")

@@ -30,7 +30,7 @@ class Prompter:
     """Segment the structure at a click or in a box with a SAM, without any example.
 
     LiteMedSAM learned from boxes alone: from a click it finds next to nothing. So boxes of several sizes are tried
-    around a click, and the mask is kept that the network trusts most.
+    around a click. The mask that the network trusts most is kept.
 
     Args:
         workspace: the images.
@@ -99,7 +99,7 @@ class Prompter:
 def lazy_prompter(workspace: Workspace) -> Callable[[], Prompter]:
     """Return a function that loads LiteMedSAM when it is first called.
 
-    The function raises InputError where the weights cannot be had.
+    The function raises InputError if the weights cannot be loaded.
     """
 
     @cache
@@ -115,7 +115,8 @@ class Clicks:
     Args:
         workspace: the folder.
         images: the list of the page.
-        prompter: returns the segmenter from clicks, loaded when first used; raises InputError where it cannot be had.
+        prompter: returns the segmenter from clicks, loaded when first used; raises InputError if its weights cannot be
+            loaded.
     """
 
     def __init__(self, workspace: Workspace, images: ImageList, prompter: Callable[[], Prompter]):

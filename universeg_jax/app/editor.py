@@ -14,7 +14,7 @@ from universeg_jax.app.states import LABELLED, State
 from universeg_jax.app.workspace import Workspace
 from universeg_jax.errors import InputError
 
-PROMPT_SIDE = 480  # pixels that the longer side of a prompt picture has at least, nearly
+PROMPT_SIDE = 480  # smallest longer side of a prompt picture in pixels, approximately
 LARGEST_SPREAD = 0.5  # standard deviation of probabilities, shown in the brightest colour
 
 
@@ -151,7 +151,7 @@ class Opened:
         name: the image; empty before the first was opened.
         token: the mask on disk that the editing began from.
         layer: what was drawn into the editor.
-        unsaved: whether the layer holds more than the mask on disk or the proposal.
+        unsaved: whether the layer holds changes that neither the mask on disk nor the proposal has.
         proposed: (H,W) class values that the threshold gave; None where the image had a mask.
         points: (x, y) that were clicked in the prompt picture.
         before_points: (H,W) class values before these clicks; None without clicks.
@@ -180,7 +180,7 @@ class Opened:
         return read_layer(pixels, self.layer, colours) if self.layer.is_shown(pixels) else None
 
     def is_changed(self, values: np.ndarray | None) -> bool:
-        """Tell whether painted class values must be saved; None, of an editor that shows another image, need not."""
+        """Tell whether painted class values must be saved; False for None, the value while another image is shown."""
         drawn = None if self.layer is None else self.layer.values
         return values is not None and (self.unsaved or drawn is None or not np.array_equal(values, drawn))
 

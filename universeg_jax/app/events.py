@@ -36,7 +36,8 @@ class Events:
     Args:
         workspace: the folder.
         proposer: makes proposals from confirmed images.
-        prompter: returns the segmenter from clicks, loaded when first used; raises InputError where it cannot be had.
+        prompter: returns the segmenter from clicks, loaded when first used; raises InputError if its weights cannot be
+            loaded.
     """
 
     def __init__(self, workspace: Workspace, proposer: Proposer, prompter: Callable[[], Prompter]):
@@ -68,7 +69,7 @@ class Events:
 
     def open_next(self, opened: Opened, *drawing) -> tuple:
         while (name := self.workspace.next_to_look_at()) is not None:
-            with self.workspace.noting(name):  # one that cannot be opened is passed over
+            with self.workspace.noting(name):  # an image that cannot be opened is skipped
                 return self._opened(name, *drawing)
         gr.Info(
             "All images are confirmed." if not self.workspace.problems.all() else "All usable images are confirmed."
@@ -214,7 +215,7 @@ class Events:
         return f"{opened.name} {times}" if times else "", self.watch()
 
     def propose_again(self, opened: Opened, ensemble: float) -> tuple:
-        """Propose anew where the opened image has a proposal: the ensemble changed."""
+        """Propose anew if the opened image has a proposal, because the ensemble changed."""
         confirmed = self.workspace.state(opened.name) is State.CONFIRMED
         if not opened.name or confirmed or self.workspace.proposal(opened.name) is None:
             return "", gr.skip(), gr.skip()
@@ -231,7 +232,7 @@ class Events:
         return skipped, skipped, skipped, *origin_of(self.workspace, opened.name), skipped, skipped
 
     def show_new_proposal(self, opened: Opened, value: dict | None, *drawing) -> tuple:
-        """Show the opened image's proposal after many were made, or it was made anew."""
+        """Show the opened image's proposal after it was renewed, or after many were made."""
         return self.show_proposal(opened.name, opened, value, *drawing)
 
     def use_proposal(self, opened: Opened, threshold: float, opacity: float, style: str) -> tuple:

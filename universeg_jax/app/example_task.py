@@ -29,7 +29,7 @@ class ExampleTask:
         segmenter: returns the segmenter.
 
     Attributes:
-        warnings: of the examples, when they were fitted last.
+        warnings: warnings about the examples, from the last fit.
     """
 
     def __init__(self, workspace: Workspace, segmenter: Callable[[], Segmenter]):
@@ -56,7 +56,7 @@ class ExampleTask:
         return self._fitted[1:]
 
     def names(self) -> list[str]:
-        """Return the names of the examples that `task` would use, as far as they are known to be readable."""
+        """Return the names of the examples that `task` would use, without those with a known problem."""
         return [name for name in self.workspace.confirmed_last(MOST) if not self.workspace.problem(name)]
 
     def is_due(self) -> bool:
@@ -122,11 +122,11 @@ class ExampleTask:
         return task
 
     def _key(self, names: Sequence[str]) -> tuple:
-        """Return what changes when an example changes, or its files."""
+        """Return values that change with an example or its files."""
         return tuple((name, self.workspace.version(name)) for name in names)
 
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Read the image and the mask of an example; None where they cannot be used, which the list then says."""
+        """Read image and mask of an example; None if they cannot be used. The list then states the reason."""
         with self.workspace.noting(name):
             image, mask = self.workspace.read(name)
             if mask is None:
@@ -147,7 +147,7 @@ def _classes(task: Task) -> tuple[int, ...]:
 
 
 def warning_text(text: str) -> str:
-    """Return a warning in the words of the page, without advice on options that the page has not."""
+    """Return a warning in the words of the page, without advice on options that the page lacks."""
     parts = text.split("; ")
     kept = [part for part in parts if "pass " not in part and "--" not in part]
     text = "; ".join(kept or parts)

@@ -23,10 +23,10 @@ SHOWN = 24  # images on the overview
 
 
 def export_zip(workspace: Workspace, folder: Path) -> tuple[Path, list[str]]:
-    """Write NAME.zip into a folder; return its path, and what is not in it and why.
+    """Write NAME.zip into a folder; return its path, and the reasons for everything left out.
 
-    Of pictures the zip holds all images with a saved mask and these masks, so that it is a support folder when it is
-    unpacked. Of volumes it holds the masks as NIfTI, and as DICOM SEG where the volume is a DICOM series.
+    For pictures, the zip holds all images with a saved mask, and these masks. Unpacked, it is a support folder. For
+    volumes, the zip holds the masks as NIfTI. The mask of a DICOM series is also there as DICOM SEG.
 
     Raises:
         InputError: no mask is saved.
@@ -72,7 +72,7 @@ def _picture_files(workspace: Workspace, saved: list[str]) -> Iterator[tuple[Pat
 def _volume_files(
     workspace: Workspace, files: ScanSlices, saved: list[str], folder: Path, problems: list[str]
 ) -> Iterator[tuple[Path, str]]:
-    """Yield masks as NIfTI and DICOM SEG, and their names in the zip; add what cannot be written to `problems`."""
+    """Yield masks as NIfTI and DICOM SEG, and their names in the zip. Failures are added to `problems`."""
     for name in dict.fromkeys(files.scan_of(one) for one in saved):
         scan, labels = files.scan(name), files.scan_labels(name)
         if labels is None:

@@ -31,7 +31,7 @@ class PictureFiles:
     Attributes:
         names: names of the pictures, sorted.
         scans: {}, since pictures are no slices.
-        axis: "", as for `scans`.
+        axis: "", since pictures have no axis.
         coding: coding of the masks.
         values: class values in the masks.
         class_names: {}, since pictures give their classes no names.
@@ -74,7 +74,7 @@ class PictureFiles:
         return self.image(name)
 
     def stamp(self, name: str) -> list:
-        """Return what changes when the file of a picture changes."""
+        """Return values that change when the file of a picture changes."""
         return [name, *file_stamp(self.image_file(name))]
 
     def mask(self, name: str) -> np.ndarray | None:
@@ -155,7 +155,7 @@ class PictureFiles:
 
 
 def _read_values(file: Path) -> Mask | str:
-    """Read a mask with its distinct values alone, since all masks may not fit into memory; return an error as text."""
+    """Read a mask, but keep only its distinct values to save memory. Return an error as text."""
     try:
         mask = read_mask(file)
     except InputError as error:
@@ -205,7 +205,7 @@ class ScanFile:
 
     @property
     def is_editable(self) -> bool:
-        """Whether its mask is one file that can be replaced."""
+        """Whether its mask is a single file that can be replaced."""
         name = self.mask.name.lower()
         return self.mask.is_file() and name.endswith((*ENDINGS, *tiff.ENDINGS)) and not name.endswith(itk.DETACHED)
 

@@ -73,7 +73,7 @@ class FolderImages:
         return self.problems.is_of(self.files.scan_of(name), self.version(name))
 
     def version(self, name: str) -> tuple:
-        """Return what changes when a file of an image changes."""
+        """Return values that change when a file of an image changes."""
         found: list = []
         for file in (self.files.image_file(name), self.files.mask_file(name)):
             with suppress(OSError):

@@ -47,7 +47,7 @@ def thumbnail(folder: Path, key: Sequence[object], picture: Callable[[], np.ndar
 
 def kept_thumbnail(folder: Path, key: Sequence[object]) -> Image.Image | None:
     """Return a small picture that was made before; None where there is none, or it is damaged."""
-    with suppress(OSError, SyntaxError, ValueError):  # Pillow raises these of damaged files
+    with suppress(OSError, SyntaxError, ValueError):  # Pillow raises these for damaged files
         return Image.open(_file(folder, key)).convert("RGB")
     return None
 
@@ -57,7 +57,7 @@ def _file(folder: Path, key: Sequence[object]) -> Path:
 
 
 def for_browser(picture: np.ndarray | Image.Image) -> str:
-    """Write a picture (H,W,3) or (H,W,4) into the private folder of the page, once, and return its path.
+    """Write a picture (H,W,3) or (H,W,4) into the private folder of the page, unless it is there. Return its path.
 
     Gradio would write an array anew each time, also while the browser fetches the same file.
     """
@@ -112,10 +112,10 @@ class Layer:
     mark: tuple[int, int, int, int]
 
     def is_shown(self, painted: np.ndarray) -> bool:
-        """Return whether an edited layer began from this one, and not from one that was shown before.
+        """Return whether an edited layer began from this one, not from an earlier one.
 
-        A browser draws a layer a moment after it got it. A mask that is saved in between would be another image's, or
-        empty; the faint marks in the corners tell.
+        A browser draws a layer some time after it was sent. A mask saved in between would be empty, or of another
+        image. The faint marks in the corners show which layer was edited.
         """
         if painted.shape != self.pixels.shape:
             return False
@@ -162,7 +162,7 @@ def read_layer(painted: np.ndarray, drawn: Layer, colours: Mapping[int, str]) ->
     Args:
         painted: (H,W,4) uint8 RGBA, the layer after editing.
         drawn: the layer before editing.
-        colours: colour of each class value, as `draw_layer` was given them.
+        colours: colour of each class value, as passed to `draw_layer`.
 
     Returns:
         (H,W) int32 class values; 0 where the layer is clear.
@@ -188,8 +188,8 @@ def read_layer(painted: np.ndarray, drawn: Layer, colours: Mapping[int, str]) ->
 def _distance_to_segment(colours: np.ndarray, old: np.ndarray, brush: np.ndarray) -> np.ndarray:
     """Return the distance (N,) of colours (N,3) from the segments between old colours (N,4) and one brush (3,).
 
-    The part next to the old colour is left out: there every brush explains a pixel equally well. Where nothing was
-    drawn, the colour must be the brush's own.
+    The part next to the old colour is left out: there every brush explains a pixel equally well. If nothing was drawn,
+    the colour must equal the brush's.
     """
     start = np.where(old[:, 3:] > 0, old[:, :3] + 0.3 * (brush - old[:, :3]), brush)
     along = brush - start

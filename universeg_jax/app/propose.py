@@ -23,7 +23,7 @@ from universeg_jax.segment.task import Task
 AT_ONCE = 4  # images in a call of the model, between two looks at the stop button
 AHEAD = 8  # images that are encoded before they are asked for
 ENCODINGS = 720 * 2**20  # bytes of encodings in memory: all examples and the images ahead, with LiteMedSAM
-SLICE_WINDOW = (0, 255)  # of slices, which the workspace scales alike in the whole volume
+SLICE_WINDOW = (0, 255)  # intensities of slices: the workspace scales whole volumes
 
 
 class Ended(Exception):
@@ -34,7 +34,7 @@ class Proposer:
     """Propose masks with one segmenter.
 
     While nobody waits, `start` lets a thread take in new examples, propose the next image, choose the plan anew, and
-    encode the images after it. What it finished is used by `propose`.
+    encode the images after it. `propose` uses the finished results.
 
     Args:
         workspace: the images, and the confirmed masks that are the examples.
@@ -70,7 +70,7 @@ class Proposer:
 
     @property
     def idle(self) -> bool:
-        """Whether everything is prepared that can be."""
+        """Whether nothing is left to prepare."""
         return self._background.idle
 
     @property
@@ -159,7 +159,7 @@ class Proposer:
             yield
 
     def _between_computations(self) -> None:
-        """Let requests come first, and keep up with what was confirmed or opened, while the plan is being chosen."""
+        """While the plan is chosen, let requests come first, and process newly confirmed or opened images."""
         if self._background.ends:
             raise Ended
         self._turns.give_way()
@@ -178,7 +178,7 @@ class Proposer:
             yield
 
     def _propose_ahead(self) -> Iterator[None]:
-        """Make the proposal that is likely to be asked for next: of the opened image, or the next to look at."""
+        """Make the proposal that is likely to be needed next: for the opened image, or the next one to look at."""
         task, _ = self.examples.task()
         name = next(self._next_images(), None)
         if name is not None and self._known(task, name) is None:
@@ -189,7 +189,7 @@ class Proposer:
             yield
 
     def _basis(self, task: Task, name: str) -> tuple:
-        """Return what the proposal for an image depends on."""
+        """Return the values that the proposal for an image depends on."""
         return task, task.choice, self.workspace.version(name), tuple(self.workspace.classes)
 
     def _known(self, task: Task, name: str) -> Proposal | None:
@@ -198,7 +198,7 @@ class Proposer:
         return proposal if tuple(basis) == self._basis(task, name) else None
 
     def _next_images(self) -> Iterator[str]:
-        """Yield images that are not confirmed, in the order in which they are likely to be looked at."""
+        """Yield images that are not confirmed, those that will be looked at next first."""
         order = self.workspace.order()
         for name in [self._opened, *order] if self._opened in order else order:
             if self.workspace.state(name) is not State.CONFIRMED and not self.workspace.problem(name):
@@ -220,7 +220,7 @@ class Proposer:
             self._rough.append(name)
 
     def _made(self, task: Task, names: Sequence[str], ensemble: int) -> Iterator[tuple[str, Proposal]]:
-        """Yield the proposals of images; what cannot be used is noted and left out."""
+        """Yield the proposals of images. Unusable images are noted and left out."""
         images = {}
         for name in names:
             if self.workspace.is_still_unusable(name):
@@ -253,7 +253,7 @@ class Proposer:
             if spread is not None and spread.ndim == 3:
                 spread = spread.max(axis=-1)
             forecast = result.predicted_dice
-            if forecast is None:  # without leave-one-out: what the probabilities expect of their own mask
+            if forecast is None:  # without leave-one-out, the probabilities estimate the Dice of their mask
                 forecast = certainty(result.probability)
             note = self.examples.describe(task, len(examples))
             own = tuple(dict.fromkeys(warning_text(text) for text in found if is_about(text, name, list(images))))
@@ -275,7 +275,7 @@ def segmenter_for(workspace: Workspace, model: str = AUTO) -> Callable[[], Segme
     """Return a function that loads the segmenter of a workspace.
 
     Args:
-        workspace: the images; slices have a common scale of intensities, pictures have not.
+        workspace: the images; slices have a common scale of intensities, pictures do not.
         model: name or path, as `Segmenter` takes it.
     """
 

@@ -29,14 +29,14 @@ KEPT = 2  # volumes, and masks, in memory
 
 
 class ScanSlices:
-    """Slices of volumes, and their masks on disk, which have the format and the place of their volume.
+    """Slices of volumes, and their masks on disk, in the format and geometry of their volume.
 
     The intensities of a volume are scaled to 0..255, alike in all of its slices. A DICOM series has a NIfTI mask.
 
     Args:
         folder: it holds images/ (or imagesTr/), or the volumes themselves; masks lie in masks/ (or labelsTr/).
         session: what an earlier session knew.
-        axis: axis to cut along; "" takes the axis of the session, else the one that the first volume was taken along.
+        axis: axis to cut along; "" takes the axis of the session, else the axis along which the first volume was taken.
 
     Attributes:
         names: names of the slices, scan by scan: "a, slice 1", ...
@@ -81,7 +81,7 @@ class ScanSlices:
         self.seen: dict[str, list[int]] = {}
         self._shown: OrderedDict[str, np.ndarray] = OrderedDict()
         self._labels: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._lock = threading.RLock()  # of both caches
+        self._lock = threading.RLock()  # protects both caches
         self._folder, empty = folder, EmptySlices.read(folder)
         self._empty = {name: set(own) for name, own in empty.numbers.items() if empty.axis == self.axis}
         self.labelled = {name for name, kept in session.images.items() if kept.state in LABELLED}
@@ -95,14 +95,14 @@ class ScanSlices:
             return _kept(self._shown, scan, lambda: self._read(scan))[index]
 
     def glance(self, name: str) -> np.ndarray:
-        """Read a slice for a thumbnail; volumes in memory stay there, and others may be read at the same time."""
+        """Read a slice for a thumbnail. It displaces no volume from memory, and threads may call it together."""
         scan, index = self._place(name)
         with self._lock:
             shown = self._shown.get(scan)
         return (self._read(scan) if shown is None else shown)[index]
 
     def stamp(self, name: str) -> list:
-        """Return what changes when the file of a slice changes."""
+        """Return values that change when the file of a slice changes."""
         path = self.image_file(name)
         return [name, self.axis, *file_stamp(path)]
 
@@ -231,7 +231,7 @@ class ScanSlices:
             _kept(self._labels, name, lambda: labels)
 
     def _note_empty(self, scan: str, masks: Mapping[str, np.ndarray]) -> None:
-        """Note which slices were labelled as empty, since the mask of a volume cannot tell."""
+        """Note which slices were labelled as empty, since the mask of a volume cannot show it."""
         known = self._empty.setdefault(scan, set())
         before = set(known)
         for name, values in masks.items():

@@ -16,7 +16,7 @@ from universeg_jax.errors import InputError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 USER = "universeg"
-SLOWEST = 30.0  # seconds that a wrong password is made to wait at most
+SLOWEST = 30.0  # longest wait after a wrong password, in seconds
 
 
 class Gate:

@@ -39,7 +39,7 @@ class Session:
     Attributes:
         images: state of each image, in the order of their last change.
         masks: size, time and class values of each mask file when it was read last.
-        axis: axis along which volumes were cut; "" of pictures.
+        axis: axis along which volumes were cut; "" for pictures.
     """
 
     images: Mapping[str, Kept] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Session:
 
     @classmethod
     def read(cls, file: Path) -> "Session":
-        """Read a session. A missing or damaged file counts as none: masks show most states again."""
+        """Read a session. A missing or damaged file counts as none, because masks show most states."""
         content = {}
         with suppress(InputError):
             content = read_json(file)
@@ -92,7 +92,7 @@ class Problems:
     def noting(self, name: str, version: tuple = ()) -> Iterator[None]:
         """Note an error inside, and continue after the block.
 
-        A block that succeeds removes the note; it must read everything that may have been wrong.
+        A block that succeeds removes the note. So the block must read everything that was wrong before.
 
         Args:
             name: of the image or volume.

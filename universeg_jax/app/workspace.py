@@ -101,7 +101,7 @@ class Workspace(FolderImages):
         return [name for name in self.names if self.state(name) is State.CONFIRMED]
 
     def confirmed_last(self, most: int) -> list[str]:
-        """Return the names of the images that were confirmed last, at most so many, sorted."""
+        """Return the sorted names of the images that were confirmed last, up to a number."""
         with self._lock:
             last = [name for name, state in self._states.items() if state is State.CONFIRMED][-most:]
         return sorted(last, key=self._position.__getitem__)
@@ -124,7 +124,7 @@ class Workspace(FolderImages):
         return sorted(self.names if names is None else names, key=key)
 
     def next_to_look_at(self) -> str | None:
-        """Return the image that is not confirmed with the lowest forecast; None where all usable ones are confirmed."""
+        """Return the unconfirmed image with the lowest forecast; None if all usable images are confirmed."""
         first = self.order()[0]
         return None if self.state(first) is State.CONFIRMED or self.problem(first) else first
 
@@ -205,7 +205,7 @@ class Workspace(FolderImages):
             return self._classes.add()
 
     def remove_unfinished(self) -> None:
-        """Remove what a killed process left half written. No other process may have the folder open."""
+        """Remove unfinished files of a killed process. No other process may have the folder open."""
         own = self.folder / LABELLING
         for place in (self.folder, self.files.mask_folder, own, *own.glob("*")):
             if place.is_dir():
@@ -215,7 +215,7 @@ class Workspace(FolderImages):
                         file.unlink()
 
     def _write(self, masks: Mapping[str, np.ndarray], state: State) -> None:
-        """Write masks and their state, such that no mask counts as confirmed that was not, whenever this is killed."""
+        """Write masks and their state. If it is killed at any time, an unconfirmed mask never counts as confirmed."""
         masks = {name: np.asarray(values).astype(np.int32) for name, values in masks.items()}
         for name, values in masks.items():
             self._classes.check(name, np.unique(values).tolist())
@@ -237,7 +237,7 @@ class Workspace(FolderImages):
         self._save_session()
 
     def _find_states(self, kept: Mapping[str, Kept]) -> None:
-        """Take over the states of an earlier session, as far as masks and proposals bear them out."""
+        """Take over the states of an earlier session that agree with the masks and proposals on disk."""
         known = [name for name in kept if name in self._position]
         proposed = self._proposals.names(self.names)
         for name in dict.fromkeys([*known, *self.names]):

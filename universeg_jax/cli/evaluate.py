@@ -167,7 +167,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _open(arguments: argparse.Namespace):
-    """A corpus, one dataset of it, or a folder."""
+    """Open a corpus, one dataset of it, or a folder."""
     from universeg_jax.data.corpus.read import Corpus
     from universeg_jax.errors import InputError
     from universeg_jax.evaluate.data import CorpusData

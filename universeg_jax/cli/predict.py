@@ -160,10 +160,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _load(model: str, weights: str, features: str | None):
-    """The model of these weights.
+    """Load the model of these weights.
 
     Raises:
-        InputError: for weights of another model, and features where none are taken.
+        InputError: weights of another model, or features for a model that takes none.
     """
     from universeg_jax.errors import InputError
     from universeg_jax.segment.segmenter import load_in_context

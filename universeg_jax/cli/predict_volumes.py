@@ -143,7 +143,7 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
         check_apart(out, inputs, [*files, "overview.png", "report.json"])
         if not (out / "report.json").exists():
             check_outputs(out, files, overwrite=arguments.overwrite)
-        # The page may have labelled a part of the slices; nobody may have looked at those without a label.
+        # The page may have labelled some of the slices. The others may be unchecked.
         labelled_slices = arguments.labelled_slices or (arguments.support / LABELLING).is_dir()
         segmenter = load()
         segmenter.progress = not arguments.quiet

@@ -40,7 +40,7 @@ class FolderData:
         self._size, self._axis = size, axis
         self._known = source.subjects_known
         self._images: list[np.ndarray] = []  # (size,size,1) uint8
-        self._labels: list[dict[str, np.ndarray]] = []  # of the classes that an image shows, (size,size,1) uint8
+        self._labels: list[dict[str, np.ndarray]] = []  # label maps (size,size,1) uint8 of shown classes
         self._names: list[str] = []
         self._examples: dict[CorpusTask, list[Example]] = {}
         self._cases: dict[CorpusTask, list[Case]] = {}

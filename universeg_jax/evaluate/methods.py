@@ -77,7 +77,7 @@ class InContext:
         # Images are in [0,1] already. Scaling each by its own range would undo windows and augmentation.
         segmenter = Segmenter(self.model, window=(0, 1))
         labels = support.labels
-        if np.isin(labels, (0, 1)).all():  # unlike numbers, booleans may be empty in all labels
+        if np.isin(labels, (0, 1)).all():  # boolean labels may all be empty, numbers may not
             labels = labels > 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SegmentationWarning)  # the evaluation measures the quality itself

@@ -12,7 +12,7 @@ import numpy as np
 
 from universeg_jax.errors import InputError
 
-SMOOTHING = 1e-7  # of soft Dice, as in the loss of the UniverSeg authors
+SMOOTHING = 1e-7  # smoothing of soft Dice, as in the loss of the UniverSeg authors
 
 
 @dataclass(frozen=True)

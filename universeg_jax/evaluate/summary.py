@@ -16,7 +16,7 @@ from universeg_jax.util.random import generator
 
 RESAMPLES = 2000
 INTERVAL = (2.5, 97.5)  # percentiles
-FEWEST_SUBJECTS = 3  # of every task, for an interval
+FEWEST_SUBJECTS = 3  # fewest subjects of each task for an interval
 
 
 class Condition(NamedTuple):
@@ -125,7 +125,7 @@ def summarise(cells: Cells, *, resamples: int = RESAMPLES, seed: int = 0) -> Sum
     for task in cells:
         datasets.setdefault(task.split("/")[0], []).append(task)
 
-    means: dict[str, np.ndarray] = {}  # of each task: (1 + resamples, metrics); row 0 is the mean without resampling
+    means: dict[str, np.ndarray] = {}  # by task: (1 + resamples, metrics); row 0 is the mean without resampling
     for dataset, tasks in datasets.items():
         rng = generator(seed, "bootstrap", dataset)  # named after the dataset, so that other datasets have no effect
         subjects = sorted({subject for task in tasks for subject, _ in cells[task]})

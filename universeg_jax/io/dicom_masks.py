@@ -58,8 +58,8 @@ def read_series_masks(path: Path, image: Volume) -> tuple[Volume, dict[int, str]
 def paired_pictures(folder: Path, files: Sequence[Path], series: Series) -> list[Path]:
     """Find the mask picture of each slice, in the order of the sorted slices.
 
-    Names decide: equal without extension, or equal in their last number. Else masks in the order of their numbers are
-    paired with slices in the order of InstanceNumber, with a warning.
+    Names are paired if they are equal without extension, or have the same last number. Otherwise masks in the order of
+    their numbers are paired with slices in the order of InstanceNumber, with a warning.
 
     Raises:
         InputError: another number of masks than slices, or no way to pair them.
@@ -115,7 +115,7 @@ def segment_names(frames: Sequence[DicomSlice]) -> dict[int, str]:
 def segment_volume(frames: Sequence[DicomSlice], series: Volume) -> Volume:
     """Place segments on the voxels of the series that they were drawn on; the class value is the segment's number.
 
-    Where segments overlap the higher number wins, with a warning. Fractions count from a half.
+    If segments overlap, the higher number wins, with a warning. Fractional values from 0.5 count.
 
     Raises:
         InputError: a segmentation with other rows, columns or slices than the series.
@@ -182,7 +182,7 @@ def write_segmentation(file: Path, labels: np.ndarray, series: Series, names: Ma
         frames = frames[np.argsort(series.order)]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values in the source that bend the standard
+            warnings.simplefilter("ignore")  # about source values that do not follow the standard
             made = highdicom.seg.Segmentation(
                 source_images=sources,
                 pixel_array=np.ascontiguousarray(frames),
@@ -219,7 +219,7 @@ def _slice_of(frame: DicomSlice, series: Volume) -> int:
             f"{frame.file}: frame {frame.index + 1} ({rows}x{columns}, slice {k}) is not one of the slices of "
             f"{series.name} ({'x'.join(map(str, series.shape))}); a segmentation must be of its series"
         )
-    if np.abs(indices - expected).max() > 0.1:  # of a voxel: headers are written with few digits
+    if np.abs(indices - expected).max() > 0.1:  # voxels: headers have few digits
         raise InputError(
             f"{frame.file}: frame {frame.index + 1} lies {np.abs(indices - expected).max():.3g} voxels off the slices "
             f"of {series.name}; resample the segmentation to the series"

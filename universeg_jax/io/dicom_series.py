@@ -13,7 +13,7 @@ from universeg_jax.io.itk import LPS_TO_RAS
 from universeg_jax.io.volumes import Volume, check_header
 from universeg_jax.util.files import check_regular
 
-ROUNDED = 1e-3  # what direction cosines, and spacings relative to each other, may differ by: headers have few digits
+ROUNDED = 1e-3  # allowed difference of direction cosines and relative spacings: headers have few digits
 POSITION = 0.1  # millimetres that a position may be rounded by
 STRAIGHT = 0.5  # degrees of gantry tilt that are rounding
 
@@ -141,7 +141,7 @@ def _stem(path: Path) -> str:
 
 
 def _compact(first: np.ndarray) -> type:
-    """The type to stack slices in: 2 bytes where they hold the values."""
+    """Return the type to stack slices in: 2 bytes if they hold the values."""
     if first.ndim == 3:
         return first.dtype.type
     return np.int16 if _holds(np.dtype(np.int16), first) else np.float32
@@ -157,7 +157,7 @@ def _holds(dtype: np.dtype, pixels: np.ndarray) -> bool:
 
 
 def _step(name: str, frames: Sequence[DicomSlice], heights: np.ndarray) -> np.ndarray:
-    """The vector from slice to slice, the same between all of them."""
+    """Compute the vector from slice to slice, and check that it is the same between all of them."""
     gaps = np.diff(heights)
     usual = float(np.median(gaps))
     allowed = min(POSITION, 0.2 * usual) + 0.01 * usual
@@ -175,7 +175,7 @@ def _step(name: str, frames: Sequence[DicomSlice], heights: np.ndarray) -> np.nd
     if off.max() > max(2 * POSITION, 0.1 * usual):
         i = int(off.argmax())
         raise InputError(
-            f"{name}: its slices do not lie on a straight line: {_called(frames[i])} is {off[i]:.3g} mm beside it; "
+            f"{name}: its slices do not lie on a straight line: {_called(frames[i])} is {off[i]:.3g} mm off it; "
             "resample the series to parallel slices above each other"
         )
     return step

@@ -12,7 +12,7 @@ from universeg_jax.io.volumes import Volume, check_bytes, check_header
 from universeg_jax.util.files import check_regular
 
 ENDINGS = (".nii", ".nii.gz")
-MILLIMETRES = {"meter": 1000.0, "micron": 0.001}  # of the units that a header can name, other than mm
+MILLIMETRES = {"meter": 1000.0, "micron": 0.001}  # units that a header can name, other than mm
 
 
 def read_nifti(file: Path) -> Volume:

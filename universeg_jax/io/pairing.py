@@ -16,10 +16,10 @@ _IMAGE_NAME = re.compile(r"^(?:img|image|im)(?:[_-]+(?=.)|(?=\d))|[_-](?:img|ima
 
 
 def find_folders(folder: Path) -> tuple[Path, Path] | None:
-    """Find the folder of images and the folder of masks in a dataset; None where one is missing.
+    """Find the folder of images and the folder of masks in a dataset; None if one is missing.
 
     Raises:
-        InputError: two folders that may both be the one.
+        InputError: two folders that may both hold the images, or the masks.
     """
     found = []
     for names in (IMAGE_FOLDERS, MASK_FOLDERS):
@@ -40,14 +40,14 @@ def is_mask_name(name: str) -> bool:
 def pair_names(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
     """Pair names of images with names of masks (both without extension).
 
-    Equal names are pairs. Of the rest, names are pairs that are equal without their prefix or suffix: "img0001" and
-    "label0001", "a" and "a_mask", "a_0000" and "a".
+    Equal names are pairs. Other names are pairs if they are equal without prefix or suffix: "img0001" and "label0001",
+    "a" and "a_mask", "a_0000" and "a".
 
     Returns:
         Names of masks by names of images, for images that have a mask.
 
     Raises:
-        InputError: names of which several have one pair.
+        InputError: an image with several possible masks, or a mask with several possible images.
     """
     images, masks = list(images), list(masks)
     pairs = {name: name for name in images if name in set(masks)}

@@ -1,4 +1,4 @@
-"""Read a task from disk: a support folder, target images and, where they are known, their masks.
+"""Read a task from disk: a support folder, target images and, if they are known, their masks.
 
 SUPPORT/images/a.png b.jpg ...      the labelled examples
 SUPPORT/masks/a.png b.png ...       their masks, matched by name without extension (see `pairing`)
@@ -133,8 +133,7 @@ def find_pairs(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 def read_support(folder: Path) -> SupportFolder:
     """Read the labelled examples of a support folder.
 
-    In a folder that the page has labelled, images without a mask are not examples yet: they are left out. Elsewhere an
-    image without a mask is an error.
+    In a folder labelled by the page, images without a mask are left out. In other folders they are an error.
 
     Raises:
         InputError: missing folders, images without mask and masks without image (all are listed), different sizes,
@@ -191,7 +190,7 @@ def read_target(target: TargetFile, support: SupportFolder) -> tuple[np.ndarray,
     """Read the image of a target and, where it is known, its label: class values (H,W) int32.
 
     Raises:
-        InputError: unreadable files, different sizes, a label with classes that the support lacks.
+        InputError: unreadable files, different sizes, or a label with classes that the support lacks.
     """
     image = read_image(target.image)
     if target.label is None:

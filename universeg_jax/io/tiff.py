@@ -171,12 +171,12 @@ def is_stack(file: Path) -> bool:
         check_regular(file)
         with tifffile.TiffFile(file) as stack:
             return len(stack.pages) > 1 or len(_planes(stack)) > 1
-    except Exception:  # no TIFF: the reader of pictures says what is wrong
+    except Exception:  # no TIFF: the reader of pictures reports the problem
         return False
 
 
 def read_stack(file: Path) -> Volume:
-    """Read a stack; its pages are the slices, columns run to the left and rows to the back as radiologists look.
+    """Read a stack: pages are slices. Columns run to the left and rows to the back, as radiologists view slices.
 
     The distances come from the headers that ImageJ writes, in millimetres; a voxel of unknown size measures 1 mm.
 

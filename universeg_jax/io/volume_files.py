@@ -1,4 +1,4 @@
-"""Files of volumes: which there are, and reading and writing one of any kind.
+"""Files of volumes: list them, and read and write one of any format.
 
 NIfTI (.nii, .nii.gz), NRRD and MetaImage (.nrrd, .nhdr, .mha, .mhd), multi-page TIFF, and DICOM series, which are
 folders or multi-frame files.
@@ -31,7 +31,7 @@ _ENDING = re.compile(
 
 
 def volume_name(path: Path) -> str:
-    """Name of a file without the ending of a volume, or of a folder."""
+    """Return the name of a volume: of a file without its ending, or of a folder."""
     if path.is_dir():
         return path.name
     return _ENDING.sub("", path.name)
@@ -72,7 +72,8 @@ def list_volumes(folder: Path) -> dict[str, Path]:
     """Find the volumes of a folder by name without ending: files, and folders of DICOM slices; hidden ones left out.
 
     Returns:
-        Sorted by name; {} without the folder. DICOM files that lie in the folder itself are one series, called by it.
+        Sorted by name; {} without the folder. DICOM files that lie in the folder itself are one series, named after the
+        folder.
 
     Raises:
         InputError: two volumes of one name; something else than a file or a folder, such as a pipe.
@@ -103,7 +104,7 @@ def read_volume(path: Path | str, *, channel: int | None = None) -> Volume:
     """Read one volume: a file, or a folder of DICOM slices.
 
     Args:
-        channel: which of several numbers per voxel to take; None refuses volumes with channels.
+        channel: index of the channel to read; None refuses volumes with channels.
 
     Raises:
         InputError: no such file, no volume, damage, channels without `channel`.
@@ -139,7 +140,7 @@ def read_channels(path: Path) -> Volume:
 
 
 def read_place(path: Path) -> Volume:
-    """Read shape and affine of a volume, and no voxels where the format allows: its voxels are zeros without memory.
+    """Read shape and affine of a volume; its voxels become zeros without memory. Most formats need no voxels read.
 
     Raises:
         InputError: no such file, no volume, damage, or several values per voxel.
@@ -150,7 +151,7 @@ def read_place(path: Path) -> Volume:
     elif path.is_dir() or not name.endswith((*itk.ENDINGS, *tiff.ENDINGS)):
         files = series_files(path) if path.exists() else []
         if not files or not is_dicom(files[0]):
-            return read_channels(path)  # which says what is wrong
+            return read_channels(path)  # raises the error
         series = Series(files)
         shape = (*series.frames[0].shape, len(series.frames))
         place = Volume(series.name, np.broadcast_to(np.uint8(0), shape), series.affine(), series.modality)
@@ -195,10 +196,10 @@ def read_label_volume(path: Path, image: Volume, *, structures: Sequence[str] = 
 
 
 def write_label_volume(file: Path, labels: np.ndarray, like: Volume) -> None:
-    """Write class values (X,Y,Z) in the place of a volume; the ending of the file tells the format.
+    """Write class values (X,Y,Z) with the geometry of a volume; the ending of the file sets the format.
 
     Raises:
-        InputError: a place that the format cannot hold.
+        InputError: a geometry that the format cannot hold.
     """
     labels = labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16, copy=False)
     name = file.name.lower()
@@ -211,7 +212,7 @@ def write_label_volume(file: Path, labels: np.ndarray, like: Volume) -> None:
 
 
 def output_ending(path: Path) -> str:
-    """Ending of the mask of a volume: its own format, or .nii.gz for DICOM."""
+    """Return the ending of the mask of a volume: its own format, or .nii.gz for DICOM."""
     name = path.name.lower()
     if path.is_dir() or not name.endswith((*ENDINGS, *tiff.ENDINGS)):
         return ".nii.gz"
@@ -220,7 +221,7 @@ def output_ending(path: Path) -> str:
 
 
 def _read_structures(folder: Path, names: Sequence[str], image: Volume) -> tuple[Volume, dict[int, str]]:
-    """One file per structure, as TotalSegmentator writes them: voxels that are not 0 belong to it."""
+    """Read one file per structure, as TotalSegmentator writes them. Voxels that are not 0 belong to it."""
     if len(names) > 255:
         raise InputError(f"{folder}: holds {len(names)} structures; at most 255 are read")
     labels: np.ndarray = np.zeros(image.shape, np.uint8)

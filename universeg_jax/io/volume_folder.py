@@ -37,7 +37,7 @@ class LabelledVolume:
         image: the volume.
         labels: (X,Y,Z) class values on its voxels, unsigned integers; 0 is background.
         empty: numbers of the slices along `empty_axis` that a person has confirmed to show nothing.
-        empty_axis: see `empty`.
+        empty_axis: axis of these slices.
     """
 
     image: Volume
@@ -61,13 +61,13 @@ class VolumeFile:
 
 @dataclass(eq=False)
 class VolumeFolder(Sequence[LabelledVolume]):
-    """Labelled volumes of a folder; each is read when it is asked for, and none is kept.
+    """Labelled volumes of a folder. Each is read when it is needed, and none is kept.
 
     Attributes:
         folder: where they lie.
         files: image and mask of each.
         class_names: names of class values, as far as files give them; masks that were read add theirs.
-        channel: which of several numbers per voxel is read; None refuses several.
+        channel: index of the channel to read; None refuses volumes with channels.
     """
 
     folder: Path
@@ -119,10 +119,10 @@ def has_volumes(folder: Path) -> bool:
 
 
 def find_volume_folders(folder: Path) -> tuple[Path, Path]:
-    """Find the folder of the volumes and the folder of their masks, which need not exist, of a folder to be labelled.
+    """Find the folders of volumes and masks in a folder to be labelled. The folder of masks need not exist.
 
     Raises:
-        InputError: two folders that may both be the one.
+        InputError: two folders that may both hold the images, or the masks.
     """
     found = _folders(folder)
     if found is not None:
@@ -134,7 +134,7 @@ def find_volume_folders(folder: Path) -> tuple[Path, Path]:
 
 
 def list_scans(images: Path, masks: Path) -> dict[str, Path]:
-    """List the volumes of a folder by name, without those in the folder of masks, which may lie in it."""
+    """List the volumes of a folder by name, without volumes in its folder of masks."""
     return {name: path for name, path in list_volumes(images).items() if not path.is_relative_to(masks)}
 
 
@@ -215,7 +215,7 @@ def _folders(folder: Path) -> tuple[Path, Path] | None:
 
 
 def _list_masks(folder: Path) -> dict[str, Path]:
-    """Masks by name: volumes, and folders of structures, of DICOM files or of pictures."""
+    """List masks by name: volumes, and folders of structures, of DICOM files or of pictures."""
     found = {path.name: path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and _files(path)}
     if len(found) < sum(1 for _ in folder.iterdir()):
         found |= {name: path for name, path in list_volumes(folder).items() if path.is_file()}
@@ -227,7 +227,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _first(folder: Path) -> Path | None:
-    """The first volume of a folder, up to two folders down; other files are passed over, but not many."""
+    """Find the first volume of a folder, up to two folders down. A few other files are skipped."""
     entries = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.name != "masks")
     for path in entries[:64]:
         if path.is_file() and is_volume(path):
@@ -238,7 +238,7 @@ def _first(folder: Path) -> Path | None:
 
 
 def _class_names(folder: Path) -> dict[int, str]:
-    """Names of classes by classes.json, or by dataset.json as the Decathlon ({"1": "liver"}) or nnU-Net write it."""
+    """Read names of classes from classes.json, or from a dataset.json of the Decathlon or nnU-Net."""
     names = {int(value): name for value, name in read_class_names(folder / "classes.json").items() if is_number(value)}
     about = folder / "dataset.json"
     if names or not about.exists():

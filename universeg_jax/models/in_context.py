@@ -50,11 +50,11 @@ class InContextModel(Protocol):
             images: support images (S,H,W,C), float32 in [0,1].
             labels: one label map per class (K,S,H,W,1), float32 in [0,1]; K is 1, the foreground, in a
                 binary task.
-            mask: (K,S), True where an entry counts for a class; entries that do not change nothing. At least
-                one counts for each class.
+            mask: (K,S), True where an entry counts for a class; other entries change nothing. At least one counts for
+                each class.
 
-        The shapes come from a small set of sizes, so a model may compile for each. Those who draw several
-        support sets hold several predictors at once.
+        The shapes come from a small set of sizes, so a model may compile for each. Callers that draw several support
+        sets hold several predictors at once.
         """
         ...
 

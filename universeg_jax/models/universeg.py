@@ -115,7 +115,7 @@ class UniverSeg(nnx.Module):
     ) -> Array:
         """Compute the network as the paper defines it, each block on the whole support set at once.
 
-        Arguments and result are those of `__call__`.
+        Arguments and result are as in `__call__`.
         """
         support, mask = self._checked(target, support_images, support_labels, support_mask)
         return _for_each(self._define_one, target, support, mask, at_once=target.shape[0])

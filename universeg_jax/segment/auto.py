@@ -1,4 +1,4 @@
-"""Choose how to segment a task: by leave-one-out over its examples, or by what was best on training sets."""
+"""Choose how to segment a task: by leave-one-out over its examples, or by the choice that was best on training sets."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,9 +12,10 @@ from universeg_jax.cache import cache_folder
 from universeg_jax.errors import SegmentationWarning, WeightsError
 from universeg_jax.models.in_context import Blend
 from universeg_jax.segment.forecast import Forecast
-from universeg_jax.segment.leave_one_out import LeaveOneOut
+from universeg_jax.segment.leave_one_out import LeaveOneOut, SlicesLeftOut
 from universeg_jax.segment.plan import SIMILAR, Plan
 from universeg_jax.segment.selection import best_threshold, expected, mean_dice, select, thresholds
+from universeg_jax.segment.slice_models import RankedSlices
 from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 
-SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of ProtoSAM, tried by leave-one-out
-VOLUME_SHARE = 0.5  # of ProtoSAM by default, for volumes: experiments/results/volumes/networks.md
+SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # weights of ProtoSAM that leave-one-out tries
+VOLUME_SHARE = 0.5  # default weight of ProtoSAM for volumes: experiments/results/volumes/networks.md
 FEWEST = 4  # examples from which leave-one-out decides
 
 
@@ -50,7 +51,7 @@ class Choice:
 
 
 def automatic_models() -> Blend:
-    """Load UniverSeg, and ProtoSAM without and with its decoder where its weights can be had.
+    """Load UniverSeg, and ProtoSAM without and with its decoder if its weights can be loaded.
 
     Warns:
         SegmentationWarning: if the weights of ProtoSAM cannot be loaded; the blend is UniverSeg alone.
@@ -136,10 +137,6 @@ def choose_slice_plan(pool: "SlicePool") -> Choice:
     unit = "pictures" if np.isnan(pool.candidates.positions).any() else "volumes"
     if len(np.unique(pool.candidates.subjects)) < 2:
         return _prior(default, f"one labelled {unit[:-1]} allows no leave-one-out")
-    # Both are built on the segmenter.
-    from universeg_jax.segment.leave_one_out import SlicesLeftOut
-    from universeg_jax.segment.slice_models import RankedSlices
-
     left_out = SlicesLeftOut(pool)
     number = int(left_out.volumes.max()) + 1
     over = f"leave-one-out over {len(left_out.entries)} slices of {number} {unit}"
@@ -168,9 +165,9 @@ def _chosen(
         left_out: examples that were segmented from the others.
         plans: the plans.
         over: the kind of test, for the reason.
-        examples: number of examples; few do not choose thresholds.
-        unit: of the forecast.
-        reason: why the default is taken, if there is no other plan.
+        examples: number of examples; with few, thresholds are not chosen.
+        unit: unit of the forecast.
+        reason: reason for the default, if there is no other plan.
     """
     default, levels = plans[0], thresholds(examples)
     dices = [left_out.dice(left_out.blended(default.weights, None), default.threshold)[None]]

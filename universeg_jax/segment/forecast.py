@@ -73,7 +73,7 @@ class Forecast:
 
 
 def certainty(probability: np.ndarray) -> float:
-    """Return the Dice that probabilities themselves expect of their mask, from 0 to 1.
+    """Estimate the Dice of a mask from its own probabilities, from 0 to 1.
 
     It is the soft Dice between the probabilities and the mask made from them, averaged over the foreground classes that
     are found. If nothing is found, it is the smallest probability of the background.
@@ -96,7 +96,7 @@ def certainty(probability: np.ndarray) -> float:
 
 
 class Certainty:
-    """Certainty of a volume, from its slices one after the other (`certainty`)."""
+    """Certainty (`certainty`) of a volume, whose slices are added one after the other."""
 
     def __init__(self) -> None:
         self._inside: np.ndarray = np.zeros(())

@@ -27,11 +27,11 @@ class LabelledSlice:
     """One labelled slice as the models see it.
 
     Attributes:
-        name: of the volume and the slice, in messages.
-        views: the image, for each model of the segmenter; None for a model that does without this slice.
+        name: name of the volume and the slice, for messages.
+        views: the image, for each model of the segmenter; None for a model that does not use this slice.
         labels: (H,W) class values.
         pixels: how its pixels are made square.
-        position: along the axis, in [0,1]; NaN of a picture.
+        position: position along the axis, in [0,1]; NaN for a picture.
         subject: number of the volume or picture.
     """
 
@@ -53,13 +53,13 @@ def read_slices(
     labelled_only: bool,
     encoded: int = MOST_ENCODED,
 ) -> Iterator[LabelledSlice]:
-    """Cut labelled volumes, one after the other, and keep slices at even distances and the largest of each class.
+    """Cut labelled volumes, one after the other. Keep slices at even distances, and the largest of each class.
 
     Args:
         volumes: read one at a time.
-        modality: of all volumes; "" if unknown.
+        modality: modality of all volumes; "" if unknown.
         labelled_only: leave out slices without any label, unless a person has confirmed that they are empty.
-        encoded: slices of all volumes that are prepared for models that keep their encodings.
+        encoded: number of slices of all volumes that are prepared for models that keep their encodings.
     """
     most = max(FEWEST, min(choice.pool, MOST // max(1, len(volumes))))
     models = segmenter.blend.models
@@ -108,7 +108,7 @@ def view_slice(
     Args:
         segmenter: models that prepare images alike share a view.
         image: (H,W) or (H,W,3).
-        name: of the slice in messages.
+        name: name of the slice, for messages.
         window: intensities that become 0 and 1; None takes the lowest and highest intensity of the slice.
         few: give None to models that take in many slices (`slice_models.takes_many`).
     """
@@ -137,7 +137,7 @@ def _kept(areas: Sequence[np.ndarray], most: int, empty: Sequence[int] | None) -
 
     Args:
         areas: voxels of each class value in each slice.
-        most: slices at even distances, at most.
+        most: largest number of slices at even distances.
         empty: slices without a label that are used too; None uses all.
 
     Returns:
@@ -182,8 +182,8 @@ def read_examples(
 
     Args:
         folder: the volumes.
-        axis: along which they are cut; None for the axis that the first volume was taken along.
-        modality: "CT", "MR", ...; by default what the first volume's file says.
+        axis: axis to cut along; None for the axis along which the first volume was taken.
+        modality: "CT", "MR", ...; by default the modality in the first volume's file.
         window: intensities that become 0 and 1; None chooses them for each volume.
         labelled_only: leave out slices without any label, unless a person has confirmed that they are empty.
 

@@ -37,8 +37,7 @@ class LeaveOneOut:
 
     Args:
         task: with at least two examples.
-        pause: called between computations, such as to let other work come first; each then segments one image. None
-            segments many images at once.
+        pause: called before each image, to let other work come first. None segments many images at once.
 
     Attributes:
         entries: (M,) indices of the examples that are left out (`left_out_entries`).
@@ -71,7 +70,7 @@ class LeaveOneOut:
         member, number = self._task.members[model], len(self._task.labels)
         if similar is not None and isinstance(member.model, ProtoSAM):
             nearest = member.model.config.nearest
-            similar = similar if nearest is None or nearest > similar else None  # it chooses among them anyway
+            similar = similar if nearest is None or nearest > similar else None  # ProtoSAM chooses among them anyway
         key = model, similar
         if key not in self._known:
             weights = 1 - np.eye(number, dtype=np.float32)[self.entries]
@@ -142,8 +141,8 @@ EMPTY = 0.25  # part of the slices of a volume that may show no structure
 class SlicesLeftOut:
     """Labelled slices of a pool, each segmented from the slices of other volumes by any model of the pool.
 
-    At most `MOST` slices are left out, about the same number of each volume. Predictions are compared with labels in
-    the square of the model with the largest input. Dice is measured over all slices of a volume together.
+    At most `MOST` slices are left out, about equally many from each volume. Predictions are compared with labels in the
+    square of the model with the largest input. Dice is measured over all slices of a volume together.
 
     Args:
         pool: slices of at least two volumes.
@@ -157,7 +156,7 @@ class SlicesLeftOut:
         self._pool, candidates = pool, pool.candidates
         model = max(pool.models, key=lambda one: one.support.images.shape[1])
         self._size = model.support.images.shape[1]
-        # Slices that some model does without are not left out, because their encodings would serve nothing else.
+        # Only slices that all models use are left out: encodings of others would serve nothing else.
         common = [s for s, views in enumerate(pool.views) if all(view is not None for view in views)]
         self.entries = _spread(np.array(common), candidates.subjects, np.any(candidates.shown, axis=0))
         subjects, self.volumes = np.unique(candidates.subjects[self.entries], return_inverse=True)
@@ -218,7 +217,7 @@ class SlicesLeftOut:
 
 
 def _spread(entries: np.ndarray, subjects: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Choose at most `MOST` slices, as many of each volume, at even distances; few of them without a structure."""
+    """Choose at most `MOST` slices, equally many from each volume, evenly spaced, few without a structure."""
     chosen: list[int] = []
     found = np.unique(subjects[entries])
     for subject, number in zip(found, shares(len(found), MOST), strict=True):

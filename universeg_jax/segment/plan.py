@@ -10,7 +10,7 @@ from universeg_jax.util.checks import check_number
 
 SIMILAR = 16  # examples shown for each target by default, if the most similar ones are chosen
 
-MOST_DRAWS = 1000  # of an ensemble; its spread changes no more after some dozens
+MOST_DRAWS = 1000  # draws of an ensemble; after some dozens its spread hardly changes
 
 Shown = Literal["all", "similar"] | np.ndarray
 
@@ -44,7 +44,7 @@ class Plan:
             examples: number of examples of the task.
 
         Raises:
-            InputError: for options that cannot be used, or not together.
+            InputError: options that cannot be used, alone or together.
         """
         check_number("ensemble", self.ensemble, least=1, most=MOST_DRAWS, whole=True)
         if self.support_size is not None and not 1 <= self.support_size <= examples:
@@ -67,7 +67,7 @@ class Plan:
 
 
 class RunningMean:
-    """Weighted mean and standard deviation of maps that come one after the other (West, 1979)."""
+    """Weighted mean and standard deviation of maps that are added one by one (West, 1979)."""
 
     def __init__(self) -> None:
         self._mean: np.ndarray | None = None

@@ -1,6 +1,6 @@
-"""Slices of a volume along an axis, as pictures that radiologists would know: their axes, pixels and intensities.
+"""Slices of a volume along an axis, as radiologists view them: their axes, pixels and intensities.
 
-The window of intensities that goes to [0,1] is one for all slices of a volume.
+All slices of a volume share one window of intensities, which becomes [0,1].
 """
 
 import re
@@ -14,7 +14,7 @@ from universeg_jax.errors import InputError, SegmentationWarning
 from universeg_jax.io.volumes import AXES, Volume
 from universeg_jax.segment.preprocess import bilinear
 
-COARSER = 1.5  # times the spacing of the other axes that makes an axis the one that a scan was taken along
+COARSER = 1.5  # an axis of this times the spacing of the others is the one that a scan was taken along
 SQUARE = 1.01  # ratio of spacings up to which pixels count as square
 
 
@@ -60,19 +60,19 @@ class Planes:
 
 
 def coarsest_axis(volume: Volume) -> str:
-    """Name the axis that a scan was taken along, with the largest spacing; axial where none stands out."""
+    """Name the axis that a scan was taken along, which has the largest spacing; axial if none stands out."""
     return thick_axis(volume) or "axial"
 
 
 def thick_axis(volume: Volume) -> str | None:
-    """Name the axis whose spacing stands out from the others; None of a volume of about equal spacings."""
+    """Name the axis whose spacing stands out from the others; None if spacings are about equal."""
     spacing = {axis: Planes.of(volume, axis).spacing[0] for axis in AXES}
     axis = max(spacing, key=spacing.__getitem__)
     return axis if spacing[axis] > COARSER * sorted(spacing.values())[1] else None
 
 
 def as_volume(volume: Volume | np.ndarray, name: str, axis: int, spacing: Sequence[float]) -> Volume:
-    """Give an array a place such that its axial slices are its slices along an axis, as they are stored."""
+    """Give an array a geometry in which its slices along an axis, as stored, are the axial slices."""
     if isinstance(volume, Volume):
         return volume
     voxels = np.asarray(volume)
@@ -137,9 +137,9 @@ def _resize(maps: np.ndarray, before: tuple[int, int], after: tuple[int, int]) -
 # megamedical/utils/proc_utils.py, and `clip_args` in megamedical/datasets/*/process_assets/process.py. AMOS, LITS,
 # LUNA, VerSe, WORD and the CT tasks of the Decathlon have this window there, but for its liver, (-250, 250).
 CT_WINDOW = (-500.0, 1000.0)  # Hounsfield units
-PERCENTILES = (0.5, 99.5)  # of the voxels that are not background
+PERCENTILES = (0.5, 99.5)  # over the voxels that are not background
 BACKGROUND = 0.05  # part of the voxels that one value must hold to be the background of a scan with negative values
-SAMPLE = 2**25  # voxels beyond which percentiles are taken of every second one, or fewer
+SAMPLE = 2**25  # largest number of voxels for percentiles; larger volumes are thinned
 _CT = re.compile(r"(^|[^a-z])cta?([^a-z]|$)")  # "CT", "CTA", "PVP-CT", "ct_contrast"
 
 
@@ -151,13 +151,13 @@ def is_ct(modality: str) -> bool:
 def volume_window(voxels: np.ndarray, modality: str, name: str) -> tuple[float, float]:
     """Choose the intensities that become 0 and 1.
 
-    A CT has a fixed window in Hounsfield units. Other volumes have percentiles of the voxels that are not background:
-    not 0 or below; or, where values are negative as after z-scoring, not the most frequent value.
+    A CT has a fixed window in Hounsfield units. Other volumes take percentiles over the voxels that are not background.
+    Background is 0 and below; or the most frequent value, if some values are negative, as after z-scoring.
 
     Args:
         voxels: (X,Y,Z).
         modality: "CT", "MR", ...; "" if unknown.
-        name: what messages call the volume.
+        name: name of the volume, for messages.
 
     Returns:
         Low and high, within the range of the voxels; equal for a volume of one intensity.
@@ -184,6 +184,6 @@ def volume_window(voxels: np.ndarray, modality: str, name: str) -> tuple[float, 
 
 
 def _background(values: np.ndarray) -> float:
-    """The most frequent value; NaN, which equals no value, if none is frequent."""
+    """Return the most frequent value; NaN, which equals no value, if none is frequent."""
     found, counts = np.unique(values, return_counts=True)
     return float(found[counts.argmax()]) if counts.max() >= BACKGROUND * values.size else np.nan

@@ -42,7 +42,7 @@ class Cleaning:
             boxes = ndimage.find_objects((mask == value).astype(np.uint8))
             if not boxes:
                 continue
-            part = mask[boxes[0]]  # of a whole scan, components are sought in the box of the class alone
+            part = mask[boxes[0]]  # components lie in the box of the class, which is smaller than the scan
             components, number = ndimage.label(part == value)
             if number < 2:
                 continue
@@ -56,13 +56,13 @@ class Cleaning:
         return mask
 
 
-REACH = 3  # standard deviations that the Gaussian is cut off at
+REACH = 3  # standard deviations at which the Gaussian is cut off
 
 
 def smoothed(slices: Iterable[tuple[int, np.ndarray]], sigma: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Average each slice with its neighbours, by the weights of a Gaussian. Few slices are in memory at a time.
+    """Smooth across slices: average each slice with its neighbours, by the weights of a Gaussian.
 
-    Slices that are missing count for nothing: the weights of the others sum to 1.
+    Missing slices do not count: the weights of the others sum to 1. Few slices are in memory at a time.
 
     Args:
         slices: numbers of slices, ascending, and their probabilities (H,W,P).

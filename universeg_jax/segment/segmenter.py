@@ -102,17 +102,17 @@ class Segmenter:
     ) -> "Task | VolumeTask":
         """Take in labelled images or volumes. Nothing is trained: the models compare them with every new image.
 
-        Volumes are arrays (X,Y,Z) given with `axis` or `spacing`, or what `universeg_jax.io.read_volume` returns; their
-        task is a `VolumeTask` (see `segment.volume.fit_arrays`).
+        Volumes are arrays (X,Y,Z) with `axis` or `spacing`, or results of `universeg_jax.io.read_volume`. Their task is
+        a `VolumeTask` (see `segment.volume.fit_arrays`).
 
         Args:
             images: S images (H,W) or (H,W,C), as a list or one array. C is 3 for colour, or 4 with alpha, which is
                 dropped. Sizes and dtypes may differ.
             labels: S labels (H,W): boolean, soft in [0,1], or class values; see `Classes`.
             names: names of the images in messages; None numbers them from 0.
-            axis: of volumes, the axis to cut along: 0, 1 or 2 of arrays, an anatomical name of read volumes.
-            spacing: of volumes that are arrays, millimetres per voxel.
-            choice: of an automatic segmenter, the choice for a task with fewer of these examples; it saves the
+            axis: axis to cut volumes along: 0, 1 or 2 for arrays, an anatomical name for volumes from files.
+            spacing: millimetres per voxel of volumes given as arrays.
+            choice: choice of an automatic segmenter for a task with fewer of these examples; it saves the
                 leave-one-out. None chooses anew.
 
         Raises:
@@ -164,7 +164,7 @@ def load_in_context(weights: str | os.PathLike) -> InContextModel | Blend:
     """Load the model of a name or path, as `universeg_jax.weights.load` takes it; a SAM is used as ProtoSAM.
 
     Raises:
-        InputError: weights that cannot be loaded, or of a network that cannot be shown examples.
+        InputError: weights that cannot be loaded, or of a network that takes no examples.
     """
     from universeg_jax.weights import load
 
@@ -259,7 +259,7 @@ class RecentViews:
 
 
 def encode_ahead(segmenter: Segmenter, image: np.ndarray, name: str = "image") -> None:
-    """Encode an image (H,W) or (H,W,C), so that a task needs less time when it shows or segments this image.
+    """Encode an image (H,W) or (H,W,C), so that a task which shows or segments it needs less time.
 
     Encodings are kept by content (`keep_encodings`). Models without an image encoder have nothing to prepare.
 

@@ -11,7 +11,7 @@ from universeg_jax.util.checks import check_number
 
 LARGEST_GROUP = 8  # target slices in a batch
 WAYS = ("both", "position", "similarity", "random")
-PER_LENGTH = 1.0  # correlation that weighs as much as a whole length of the axis, for "both"
+PER_LENGTH = 1.0  # for "both": correlation that counts as much as the whole length of the axis
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class SliceChoice:
     Attributes:
         size: slices shown at once.
         by: nearest in relative position along the axis, most similar, both together, or at random.
-        varied: part of the slices that shows each structure in turn, by the nearest slices that show it. The other
-            slices are the nearest, whatever they show.
+        varied: part of the slices that shows each structure in turn, by the nearest slices with it. The other slices
+            are the nearest ones of any content.
         share: millimetres of neighbouring target slices that share their labelled slices, which are then encoded once.
         negatives: largest part of slices without a structure among the slices that count for this structure. With 1 all
             count; with 0 a structure is found in every slice.
@@ -59,12 +59,13 @@ class SliceChoice:
         *,
         draw: int = 0,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slices for one group of targets, as many of each subject.
+        """Choose slices for one group of targets, equally many from each subject.
 
         Args:
             candidates: the labelled slices.
             similarity: (S,) of the candidates to the targets, from -1 to 1.
-            position: of the targets along the axis, in [0,1]; None where it is unknown, so that similarity decides.
+            position: position of the targets along the axis, in [0,1]; None if it is unknown, so that similarity
+                decides.
             draw: number of the group, for the random choice.
 
         Returns:
@@ -120,7 +121,7 @@ class Candidates:
     """The labelled slices that can be shown.
 
     Attributes:
-        positions: (S,) along the axis, in [0,1]; NaN of pictures, whose position is unknown.
+        positions: (S,) positions along the axis, in [0,1]; NaN for pictures, whose position is unknown.
         subjects: (S,) number of the subject.
         shown: (P,S), True where a slice shows the structure of a problem.
     """

@@ -42,8 +42,8 @@ class Targets:
 
     Attributes:
         views: B slices, prepared for the model.
-        similarities: (B,S) of the labelled slices to each target, from -1 to 1.
-        positions: (B,) along the axis, in [0,1]; None where they are unknown.
+        similarities: (B,S) similarity of each labelled slice to each target, from -1 to 1.
+        positions: (B,) positions along the axis, in [0,1]; None if they are unknown.
         allowed: (S,) True for labelled slices that may be shown.
         draw: number of the group, for a random choice.
         batch: number of targets to compile for.
@@ -70,7 +70,7 @@ class SliceModel:
         support: N labelled slices and P structures.
         entries: (N,) their indices among all labelled slices.
         candidates: all labelled slices.
-        dtype: of the computation.
+        dtype: dtype of the computation.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class ShownSlices(SliceModel):
 
 
 class RankedSlices(SliceModel):
-    """A model that takes in many slices and compares each target with the first ones of a ranking, as ProtoSAM does.
+    """A model that takes in many slices, as ProtoSAM does, and compares each target with the best-ranked ones.
 
     It encodes a labelled slice once, when it first uses it, and keeps the encoding. With several structures the model
-    gets the background as a class too, because it takes the first class for the background.
+    gets the background as a class too, because it treats the first class as the background.
     """
 
     def probabilities(self, targets: Targets, choice: SliceChoice) -> np.ndarray:

@@ -22,14 +22,14 @@ class SlicePool:
 
     Args:
         segmenter: the models that segment.
-        axis: along which volumes are cut.
+        axis: axis that volumes are cut along.
         slices: the labelled slices.
         values: (K,) class values, the background first.
-        choice: which slices are shown.
-        per_slice: scale intensities of each slice by its own range: of slices shown as pictures no more is known.
+        choice: rule that chooses the slices to show.
+        per_slice: scale intensities of each slice by its own range. Slices given as pictures have no other.
 
     Attributes:
-        views: of each labelled slice, for each model.
+        views: views of each labelled slice, for each model.
         models: each model with its labelled slices.
         candidates: the labelled slices, to choose from.
         plan: weights of the models, and the probability that separates a structure from the background.
@@ -52,7 +52,7 @@ class SlicePool:
         positions, subjects = (np.array([getattr(one, name) for one in slices]) for name in ("position", "subject"))
         self.candidates = Candidates(positions, subjects, shown)
         self.models = self._models(slices, values)
-        # Slices are compared as a model sees them that has all of them.
+        # Slices are compared in the views of a model that has all of them.
         self._comparing = max(range(len(self.models)), key=lambda m: len(self.models[m].entries))
 
     @property
@@ -80,7 +80,7 @@ class SlicePool:
 
         Args:
             volume: the scan.
-            modality: of the task.
+            modality: modality of the task.
             done: called with the number of slices that were segmented.
 
         Yields:
@@ -128,8 +128,8 @@ class SlicePool:
 
         Args:
             m: index of the model.
-            views: of B slices, as `view_slice` returns them.
-            positions: (B,) of the slices along the axis; None if they are unknown.
+            views: views of B slices, as `view_slice` returns them.
+            positions: (B,) positions of the slices along the axis; None if they are unknown.
             allowed: (S,) labelled slices that may be shown; None allows all.
             draw: number of the group, for a random choice.
             batch: number of slices to compile for.
@@ -164,5 +164,5 @@ def _known(view: View | None) -> View:
 
 
 def _maps(one: LabelledSlice, values: np.ndarray) -> np.ndarray:
-    """Label maps (H,W,P) with square pixels of the classes but the background."""
+    """Make label maps (H,W,P) with square pixels, of all classes except the background."""
     return one.pixels.into((one.labels[..., None] == values[1:]).astype(np.float32))

@@ -1,4 +1,4 @@
-"""A task: a support set that models were given, ready to segment any number of images."""
+"""A task: models with a support set, ready to segment any number of images."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from universeg_jax.util.checks import check_number
 if TYPE_CHECKING:
     from universeg_jax.segment.segmenter import Segmenter
 
-MOST_KEPT = 16  # predictors of an ensemble in memory: each holds its support set
+MOST_KEPT = 16  # predictors of an ensemble in memory, each with its support set
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Task:
         threshold: probability that separates the two classes of a binary task, in (0,1).
 
     All methods raise InputError for images and options that cannot be used. They warn (SegmentationWarning) of constant
-    images, of intensities, polarity and sizes unlike the support set, and of empty results.
+    images, and of empty results. They also warn if intensities, polarity or sizes differ from the support set.
 
     Attributes:
         segmenter: the segmenter that made it.
@@ -105,7 +105,7 @@ class Task:
         """Choose the plan by leave-one-out over the examples, for a task of an automatic segmenter.
 
         Args:
-            choice: a choice for a task of the same segmenter with fewer of these examples; it is taken over.
+            choice: choice of the same segmenter for a task with fewer of these examples; it is used again.
         """
         self.choice = choose_plan(self) if choice is None else choice
         self.plan, self._forecast = self.choice.plan, self.choice.forecast
@@ -218,7 +218,7 @@ class Task:
             yield self.support.draw(rng, size)
 
     def _predictors(self, member: ModelTask, plan: Plan, kept: list[Predictor]) -> Iterator[Predictor]:
-        """Yield the predictor of each draw. The first ones are kept for the next batch, the others are made again."""
+        """Yield the predictor of each draw. The first few are kept for the next batch; the others are made again."""
         for i, draw in enumerate(self._draws(plan)):
             if i < len(kept):
                 yield kept[i]

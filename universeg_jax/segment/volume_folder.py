@@ -35,7 +35,7 @@ class StructureRecord:
     Attributes:
         value: class value in the mask.
         voxels, millilitres: its size.
-        dice, surface_dice, hausdorff95: agreement with the true mask, in millimetres; None where none is given. Surface
+        dice, surface_dice, hausdorff95: agreement with the true mask, in millimetres; None without a true mask. Surface
             Dice allows 1 mm.
     """
 
@@ -82,7 +82,7 @@ class Progress:
 
     Attributes:
         file: report.json of the output folder.
-        about: command, settings and inputs; a folder of other ones is not resumed.
+        about: command, settings and inputs. A folder with other settings is not resumed.
         records: finished scans by name.
     """
 
@@ -132,7 +132,7 @@ class Progress:
 
 
 def mask_file(target: VolumeFile, *, dicom_seg: bool) -> str:
-    """Path of the mask of a scan, relative to the output folder."""
+    """Return the path of the mask of a scan, relative to the output folder."""
     return f"masks/{target.name}{'.dcm' if dicom_seg else output_ending(target.image)}"
 
 
@@ -147,15 +147,15 @@ def predict_volumes(
     dicom_seg: bool = False,
     show: bool = True,
 ) -> None:
-    """Segment scans and write OUT/masks/NAME with the shape and place of each. Finished scans are skipped.
+    """Segment scans and write OUT/masks/NAME with the geometry of each. Finished scans are skipped.
 
     Args:
         task: how to segment.
-        names: of the structures by class value, the background left out.
+        names: names of the structures by class value, without the background.
         targets: the scans.
         out: the output folder.
         progress: its report.
-        channel: which of several numbers per voxel is read.
+        channel: index of the channel to read, if scans have several.
         dicom_seg: write DICOM SEG for DICOM series.
         show: show a progress bar for each scan.
 
@@ -192,7 +192,7 @@ def predict_volumes(
 
 
 def support_examples(support: VolumeFolder, axis: str) -> list[ShownExample]:
-    """Show of labelled volumes the slice with the largest labelled area."""
+    """Show the slice with the largest labelled area of each labelled volume."""
     examples = []
     for i in evenly(len(support), SUPPORT_SHOWN):
         labelled = support[i]
@@ -205,7 +205,7 @@ def support_examples(support: VolumeFolder, axis: str) -> list[ShownExample]:
 def scan_results(
     targets: Sequence[VolumeFile], out: Path, progress: Progress, axis: str, *, channel: int | None = None
 ) -> list[Result]:
-    """Show of each scan the slice with the largest area of the mask, the middle one, and one between."""
+    """Show three slices of each scan: the one with the largest area of the mask, the middle one, and one between."""
     results = []
     for target in (targets[i] for i in evenly(len(targets), SCANS_SHOWN)):
         volume = read_volume(target.image, channel=channel)
@@ -237,12 +237,12 @@ class DemoVolumes:
         self._targets = find_volumes(place / "targets", place / "labels")
 
     def output_files(self) -> list[str]:
-        """Paths of all files that `run` writes."""
+        """Return the paths of all files that `run` writes."""
         files = [mask_file(target, dicom_seg=False) for target in self._targets]
         return [f"{self.about['folder']}/{file}" for file in [*files, "report.json"]]
 
     def run(self, segmenter: Segmenter, out: Path, title: str, *, show: bool) -> tuple[Section, list[dict], str]:
-        """Segment the scans into a folder of `out`; the section of the overview, records, and the table of Dice."""
+        """Segment the scans into a folder of `out`. Return a section of the overview, records and a table."""
         task = fit_volumes(segmenter, self._support, axis="axial", choice=SliceChoice(size=self.SLICES))
         names = {int(value): self._support.class_names[int(value)] for value in task.values[1:]}
         place = out / self.about["folder"]
@@ -297,6 +297,6 @@ def _record(
 
 
 def _largest(labels: np.ndarray) -> int:
-    """Number of the slice with the largest labelled area; the middle one where nothing is labelled."""
+    """Return the number of the slice with the largest labelled area; the middle one if nothing is labelled."""
     areas = [np.count_nonzero(plane) for plane in labels]
     return int(np.argmax(areas)) if any(areas) else len(labels) // 2

@@ -17,12 +17,12 @@ from universeg_jax.segment.slice_pool import SlicePool
 from universeg_jax.util.checks import check_number
 
 MOST_SMOOTHING = 10.0  # slices
-LEVELS = 255  # of the mean probability over axes, which takes one byte per voxel and class
+LEVELS = 255  # steps of a mean probability over axes, stored as one byte per voxel and class
 
 
 @dataclass(frozen=True, eq=False)
 class VolumeSegmentation:
-    """The result for one volume.
+    """Result for one volume.
 
     Attributes:
         mask: (X,Y,Z) class values on the voxels of the scan, unsigned integers.
@@ -72,7 +72,7 @@ class VolumeTask:
         """Choose the plan by segmenting labelled slices from other volumes, for a task of an automatic segmenter.
 
         Args:
-            known: a choice for a task of the same segmenter with fewer of these volumes; it is taken over.
+            known: choice of the same segmenter for a task with fewer of these volumes; it is used again.
         """
         self.choice = choose_slice_plan(self.pools[0]) if known is None else known
         for pool in self.pools:
@@ -87,15 +87,15 @@ class VolumeTask:
         """Segment a volume.
 
         Args:
-            volume: one number per voxel; any orientation, it is turned as the labelled volumes are.
+            volume: one number per voxel, in any orientation; it is turned like the labelled volumes.
             done: called with the number of slices that were segmented.
 
         Raises:
             InputError: NaN or infinity, or an affine that gives voxels no size.
 
         Warns:
-            SegmentationWarning: a constant scan, or one that was taken along another axis than the labelled volumes
-                are cut along.
+            SegmentationWarning: a constant scan, or a scan taken along another axis than the labelled volumes are cut
+                along.
         """
         check_finite_voxels(volume)
         self._warn_of_axis(volume)

@@ -32,7 +32,7 @@ class Checkpoints:
     def __exit__(self, kind, error, traceback) -> None:
         try:
             self._manager.close()
-        except Exception as late:  # of a save in the background
+        except Exception as late:  # the error of a save in the background
             if error is None:
                 raise self._unwritten(None, late) from late
 

@@ -26,7 +26,7 @@ MOST_WORKERS = 1024
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run in which sizes stay the same. A run usually starts with small images.
+    """Part of a run with constant sizes. A run usually starts with small images.
 
     Attributes:
         size: side of the images in pixels; for a corpus, one of its resolutions.
@@ -80,7 +80,7 @@ class Stage:
 
     @property
     def support_lengths(self) -> tuple[int, ...]:
-        """The lengths of the support arrays of all batches, each once. Arrays of shorter support sets are padded."""
+        """Different lengths of the support arrays of batches. Arrays of shorter support sets are padded."""
         return tuple(sorted({*self.support_deck, self.support_sizes[1]}))
 
 
@@ -167,7 +167,7 @@ class RunConfig:
         raise NotImplementedError
 
     def make_data(self, source: Path | str) -> "RunData":
-        """Return the episodes of a folder: a prepared corpus, or whatever the run trains on.
+        """Return the episodes of a folder: a prepared corpus, or other data of this kind of run.
 
         Raises:
             InputError: the folder is unusable.
@@ -181,7 +181,7 @@ class TrainConfig(RunConfig):
 
     Attributes:
         model: network, if it starts from random weights.
-        synthetic: share of the episodes that show synthetic tasks, from 0 to 1.
+        synthetic: share of the episodes with synthetic tasks, from 0 to 1.
         outlined: share of the synthetic tasks whose labels differ by outlines instead of intensities.
         walled: share of the synthetic tasks whose labels are walls and their contents.
         superpixels: share of the episodes whose label is a superpixel of an image, from 0 to 1.

@@ -1,4 +1,4 @@
-"""A network as a run trains it (`Learner`): loss, optimiser, the weights that it starts from, and the state of a run.
+"""A network in training (`Learner`): loss, optimiser, initial weights, and the state of a run.
 
 Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/) makes the momentum of a matrix orthogonal before
 applying it. Its updates are scaled as in Liu et al., Muon is scalable for LLM training, arXiv:2502.16982.
@@ -58,7 +58,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
             weight_decay=config.weight_decay,
             adam_weight_decay=config.weight_decay,
             muon_weight_dimension_numbers=_matrices,
-            consistent_rms=0.2,  # updates as large as Adam's, so that its learning rates serve
+            consistent_rms=0.2,  # updates are as large as Adam's, so they use the same learning rates
         )
     else:
         optimizer = optax.adamw(rates, weight_decay=config.weight_decay)
@@ -66,7 +66,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
 
 def clipping(config: RunConfig) -> optax.GradientTransformation:
-    """Return the clipping of gradients by their global norm, if there is any."""
+    """Return the clipping of gradients by their global norm; nothing without a limit."""
     return optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
 
 
@@ -175,7 +175,7 @@ class UniverSegLearner:
         self.config = config
         initial = initial_model(config)
         self._initial = get_parameters(initial)
-        # Weights are for images of the size that they were trained on last.
+        # The weights are for images of the size in the last stage.
         self.model = dataclasses.replace(initial.config, input_size=config.stages[-1].size)
 
     def initial_parameters(self) -> Parameters:

@@ -43,8 +43,8 @@ class Stopped(Exception):
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
     """Catch SIGTERM and Ctrl-C while the block lasts.
 
-    Yields a function that returns whether a signal came, to this process or to another process of the run. All
-    processes call it together, after every step. A second signal acts at once, as it does outside the block.
+    Yield a function. It returns whether a signal came to any process of the run. All processes call it together, after
+    every step. A second signal acts at once, as it does outside the block.
     """
     signals = _Signals()
     try:
@@ -146,7 +146,7 @@ class _Run:
         self.config, self.learner, self.data, self.out = config, learner, data, out
         self.devices, self.provenance = devices, provenance
         self.fingerprints: Mapping[str, str] | None = getattr(data, "fingerprints", None)
-        self.leads = jax.process_index() == 0  # one process writes what people read
+        self.leads = jax.process_index() == 0  # a single process writes the output
         self.best, self.not_better = Best(), 0
         optimizer = learner.optimizer()
         initial = initial_state(learner.initial_parameters(), optimizer, frozen=learner.frozen_parameters())

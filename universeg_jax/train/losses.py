@@ -1,4 +1,4 @@
-"""Losses: soft Dice and cross-entropy of binary segmentation, and those of ALPNet.
+"""Losses: soft Dice and cross-entropy of binary segmentation, and the losses of ALPNet.
 
 The losses of ALPNet (Ouyang et al., ECCV 2020) take features of one support image and one query image. The head is
 `models.protosam.alp`. All of it is differentiable in the features.
@@ -54,7 +54,7 @@ class ALPLoss(NamedTuple):
 
 
 def training_config(grid: int, *, cells: int = 8) -> ALPConfig:
-    """Return ALPNet's options in training, for features of grid x grid: windows that make cells x cells of them."""
+    """Return ALPNet's options in training, for features of grid x grid: windows that divide them into cells x cells."""
     return ALPConfig(
         window=max(1, grid // cells),
         purity=0.95,

@@ -33,7 +33,8 @@ class Monitor:
 
     Args:
         folder: receives metrics.jsonl, with one line for each call of `log`, and tensorboard/.
-        first: the step that the run resumes from; lines of later steps are dropped, because these are taken again.
+        first: the step that the run resumes from; lines of later steps are dropped, because the run repeats these
+            steps.
         steps: the last step of the run.
         quiet: hide the bar and messages.
         leads: whether this process writes; only one process of a run does.
@@ -60,7 +61,7 @@ class Monitor:
 
     def __exit__(self, *exception) -> None:
         self._bar.close()
-        with contextlib.suppress(OSError):  # all lines are flushed already; closing is worth no second error
+        with contextlib.suppress(OSError):  # all lines are flushed already, so an error here is ignored
             self._open.close()
 
     def say(self, text: str) -> None:
@@ -74,7 +75,7 @@ class Monitor:
         Args:
             dice: mean Dice of the batch.
             episodes: number of episodes in the batch.
-            seconds: duration of the step; None for a step that was compiled first, which is no guide to later ones.
+            seconds: duration of the step; None for a step with compilation, which predicts no later step.
         """
         self._average("dice", dice)
         if seconds is None:
@@ -145,7 +146,7 @@ class _Curves:
 
 
 def read_metrics(file: Path) -> list[dict]:
-    """Read the lines of a metrics.jsonl. A line that a kill cut off, or that is damaged, is skipped."""
+    """Read the lines of a metrics.jsonl. Damaged and incomplete lines are skipped."""
     found = []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []:
         try:

@@ -1,8 +1,8 @@
 """Take one training step, written once for one device and for many, and place batches and states on the devices.
 
-`TrainStep` sees the episodes, and the entries of their support sets, that its device holds. It takes the gradient of
-its own loss and then the mean over the devices. A mean of the losses inside the differentiated function would scale
-the gradients by a wrong factor, without any error.
+`TrainStep` sees the episodes and support entries that its device holds. It takes the gradient of its own loss and then
+the mean over the devices. A mean of the losses inside the differentiated function would scale the gradients by a wrong
+factor, without any error.
 
 `on_one_device`, `over_data` and `over_mesh` compile it for the devices of a run, which `Devices` chooses. One device
 takes `jax.jit`; several devices of one process take `jax.pmap`. Several processes, and support sets that are split over
@@ -96,7 +96,7 @@ class TrainStep:
     def _update(self, state: TrainState, gradients: Parameters) -> TrainState:
         updates, optimizer_state = self.optimizer.update(gradients, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
-        # A young average forgets its random beginning faster.
+        # A new average forgets its random initial values faster.
         decay = jnp.minimum(self.ema, (1 + state.step) / (10 + state.step))
         average = optax.incremental_update(parameters, state.average, 1 - decay)
         return TrainState(parameters, average, optimizer_state, state.step + 1, state.frozen)
@@ -168,7 +168,7 @@ class Devices:
             not fit on a device.
 
     Raises:
-        InputError: the numbers do not fit the devices that are there.
+        InputError: the numbers do not fit the available devices.
     """
 
     data: int
@@ -205,7 +205,7 @@ class Devices:
         """The devices in order of their process, because a process reads whole episodes."""
         devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
         grid = np.array(devices[: self.data * self.support]).reshape(self.data, self.support)
-        # The mesh of `jax.pmap` has one axis; states on another would have it compiled twice.
+        # The mesh of `jax.pmap` has one axis. With states on another mesh, it would compile twice.
         return Mesh(grid[:, 0], (DATA,)) if self._by_pmap else Mesh(grid, (DATA, SUPPORT))
 
     def compile(self, step: TrainStep, augmentation: Augmentation) -> CompiledStep:
@@ -236,7 +236,7 @@ class Devices:
         return jax.device_put(state, NamedSharding(self.mesh, P()))
 
     def put(self, batch: Episode) -> tuple[Episode, Episode]:
-        """Return the episodes of this process as they are, and on the devices as the step takes them."""
+        """Return the episodes of this process unchanged, and the same on the devices for the step."""
         if self._single:
             return batch, jax.device_put(batch)
         if self._by_pmap:
@@ -254,5 +254,5 @@ class Devices:
 
     @property
     def _by_pmap(self) -> bool:
-        """Tell whether `jax.pmap` suits. With it, each of several processes would have a state of its own."""
+        """Tell whether to use `jax.pmap`. With it, each of several processes would have a state of its own."""
         return self.support == 1 and jax.process_count() == 1

@@ -24,7 +24,7 @@ def check_number(
     below: float | None = None,
     whole: bool = False,
 ) -> None:
-    """Check a finite number, whole if asked for. The bounds least and most are allowed, above and below are not."""
+    """Check a finite number, whole on request. `least` and `most` are allowed values, `above` and `below` are not."""
     inside = isinstance(value, Integral if whole else Real) and not isinstance(value, bool) and math.isfinite(value)
     if inside:
         inside = (
@@ -88,7 +88,7 @@ def check_name(name: Any, place: str) -> str:
         The name.
 
     Raises:
-        InputError: naming the place, and the beginning of the name.
+        InputError: the name is not allowed; the message gives the place and the beginning of the name.
     """
     if not isinstance(name, str):
         raise InputError(f"{place}: the name {str(name)[:40]!r} is no text")

@@ -18,11 +18,11 @@ from universeg_jax.util.files import locked, remove_left, temporary_folder
 UNFINISHED = "unfinished-results"
 """Folder in OUT of complete results that a killed run was moving to their places. The next run finishes it."""
 
-_REMOVE = ".remove"  # in it: outputs of the run before that the killed run was removing
+_REMOVE = ".remove"  # in it: outputs of an earlier run that the killed run was removing
 
 
 def check_outputs(out: Path, files: Sequence[str], *, overwrite: bool) -> None:
-    """Refuse, before any work, a folder that the outputs cannot be put in.
+    """Refuse, before any work, a folder that cannot take the outputs.
 
     Args:
         out: the folder, which need not exist.
@@ -30,7 +30,7 @@ def check_outputs(out: Path, files: Sequence[str], *, overwrite: bool) -> None:
         overwrite: whether outputs of an earlier run may be replaced.
 
     Raises:
-        InputError: the folder is a file, outputs exist (they are named), or other things are in their way.
+        InputError: the folder is a file, outputs exist (they are named), or other files or folders have their names.
     """
     for place in (out, *out.parents):
         if place.exists() and not place.is_dir():
@@ -49,10 +49,10 @@ def check_outputs(out: Path, files: Sequence[str], *, overwrite: bool) -> None:
 
 
 def check_apart(out: Path, inputs: Sequence[Path], files: Sequence[str]) -> None:
-    """Refuse an output folder inside an input folder, and inputs that lie where outputs are written.
+    """Refuse an output folder inside an input folder, and inputs at the paths of outputs.
 
     Raises:
-        InputError: naming the two.
+        InputError: one of them lies there; the message names both.
     """
     written = {(out / file).parent.resolve() for file in files} - {out.resolve()}
     for given in inputs:
@@ -94,7 +94,8 @@ def complete_or_nothing(out: Path, *, new: Sequence[str] = (), outputs: Sequence
 
     Args:
         new: files, relative to `out`, that must not exist.
-        outputs: files, relative to `out`, that an earlier run may have left: those not made now are removed.
+        outputs: files, relative to `out`, that an earlier run may have left: those that this run does not make are
+            removed.
 
     Raises:
         InputError: the folder cannot be made, another process is writing to it, or `new` files exist.
@@ -135,14 +136,14 @@ def _check_new(out: Path, files: Sequence[str]) -> None:
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
-    """Remove folders that this run made, from the innermost on, where nothing was put into them."""
+    """Remove empty folders that this run made, the innermost first."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
 
 
 def printable(text: str) -> str:
-    """Escape what could steer a terminal, such as colours in the name of a file; lines stay lines."""
+    """Escape control characters of a terminal, such as colours in the name of a file; lines stay lines."""
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -150,7 +151,7 @@ class PatientStream:
     """A stream that escapes characters which its target cannot show, and remembers errors instead of raising them.
 
     Args:
-        target: a text stream; None where the process was started with it closed.
+        target: a text stream; None if it was closed when the process started.
 
     Attributes:
         failure: the first error of the target, None without.
@@ -188,7 +189,7 @@ class PatientStream:
 
     def _fail(self, error: OSError) -> None:
         self.failure = error
-        # Python flushes the target when it ends, and would fail then.
+        # Python flushes the target when it ends, which would fail.
         with suppress(OSError, ValueError, AttributeError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._target.fileno())

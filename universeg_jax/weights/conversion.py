@@ -24,7 +24,7 @@ from universeg_jax.weights.networks import NETWORKS, Model, looks_like, network_
 from universeg_jax.weights.torch_io.file import load_torch
 
 SIGNS = tuple(sign for network in NETWORKS for sign in network.signs)
-"""Names of tensors, one of which each kind of network has."""
+"""Names of tensors; each kind of network has one of them."""
 
 
 def read_checkpoint(path: str | os.PathLike, *, key: str | None = None) -> dict[str, np.ndarray]:
@@ -168,7 +168,7 @@ def _size(folder: Path) -> int:
 def load_release(release: Release) -> Model:
     """Load the model of a release; download and convert it if it is not in the cache folder.
 
-    The folder holds `release.file_name`, as downloaded or put there by hand, and `release.name`, converted.
+    The folder holds `release.file_name`, downloaded or put there by hand, and the converted `release.name`.
 
     Raises:
         WeightsError: it cannot be downloaded (the message says how to do it by hand), does not fit this network, or
@@ -200,7 +200,7 @@ def _install(release: Release, folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.parent, wait=True):
-            if folder.exists():  # made by another process while this one waited
+            if folder.exists():  # another process made it while this one waited
                 return
             if not file.exists():
                 _download(release, file)

@@ -150,7 +150,7 @@ def _version(response: HTTPResponse) -> str:
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:
     began, size = time.monotonic(), 0
     try:
-        while chunk := response.read1(CHUNK):  # what has arrived, so that a hang loses nothing
+        while chunk := response.read1(CHUNK):  # all bytes that arrived, so that a hang loses none
             size += len(chunk)
             yield chunk
             seconds = time.monotonic() - began

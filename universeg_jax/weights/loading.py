@@ -80,15 +80,15 @@ def load(weights: str | os.PathLike) -> Model | Blend:
 
     Args:
         weights: a name (`known_weights`), a folder that `store.save` or `universeg-jax convert` wrote, or a released
-            file of PyTorch. A name is tried before a path: "./open-v4" is a folder. A property that no file shows is
-            taken from the released network: a UniverSeg has no cross activation.
+            file of PyTorch. A name is tried before a path: "./open-v4" is a folder. Properties that no file shows are
+            as in the released network: a UniverSeg has no cross activation.
 
     Raises:
-        WeightsError: unknown, damaged, of another network, or not to be downloaded; or the ViT-B of a SAM in a file
-            that is neither SAM's nor MedSAM's; `universeg-jax convert` takes the missing answer.
+        WeightsError: weights that are unknown, damaged, of another network, or cannot be downloaded. Also the ViT-B of
+            a SAM in a file that is neither SAM's nor MedSAM's; `universeg-jax convert` takes the missing answer.
 
     Warns:
-        UserWarning: where a released file is not the one that was expected.
+        UserWarning: a released file is not the expected one.
     """
     if weights == BLEND:
         shares = {number: (1 - share, share) for number, share in PROTOSAM_SHARE.items()}
@@ -134,9 +134,9 @@ def universeg(
     """Make a UniverSeg with random or trained weights.
 
     Args:
-        pretrained: True for the authors' weights, which are downloaded when first used; or what `load` takes.
-        config: of a network with random weights; None is the released network's.
-        rngs: for random weights; None is `nnx.Rngs(0)`.
+        pretrained: True for the authors' weights, which are downloaded when first used; or a name or path for `load`.
+        config: configuration of a network with random weights; None takes the released network's.
+        rngs: random numbers for random weights; None is `nnx.Rngs(0)`.
 
     Raises:
         InputError: pretrained together with config or rngs.

@@ -137,7 +137,7 @@ MEMINFO, LIMIT, USED = "/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cg
 
 
 def available_memory() -> int:
-    """Return the bytes that new processes may use without swapping; all memory where the system tells no better."""
+    """Return the bytes that new processes may use without swapping; all memory if that is unknown."""
     free = [found for found in (_free_of_machine(), _free_of_container()) if found is not None]
     if free:
         return max(0, min(free))
@@ -157,7 +157,7 @@ def processes_that_fit(wanted: int, need: int, memory: int) -> int:
 
 
 def _free_of_machine() -> int | None:
-    """Read the memory of a Linux machine that is free, or used for files that can be read again."""
+    """Return the bytes of memory that are free or hold cached files, on Linux."""
     try:
         lines = Path(MEMINFO).read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
@@ -166,7 +166,7 @@ def _free_of_machine() -> int | None:
 
 
 def _free_of_container() -> int | None:
-    """Read what a container may still use; None without a limit."""
+    """Return the bytes that a container may still use; None without a limit."""
     try:
         limit, used = (int(Path(file).read_text(encoding="ascii")) for file in (LIMIT, USED))
     except (OSError, ValueError):  # no control group, or "max"
@@ -190,7 +190,7 @@ def memory_to_prepare(path: Path) -> int:
         return sum(memory_to_prepare(file) for file in path.iterdir() if file.is_file())
     name = path.name.lower()
     try:
-        if not path.is_file():  # to open a pipe can take for ever
+        if not path.is_file():  # opening a pipe may never end
             return 0
         if name.endswith(".npz"):
             return _of_arrays(path)

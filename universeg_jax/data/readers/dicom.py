@@ -7,9 +7,8 @@ SOURCE/masks/a/*.dcm       a parallel series with the class values, matched by p
 SOURCE/masks/a.dcm         a DICOM segmentation (SEG) of the series, which names its classes; or
 SOURCE/masks/a/*.png       one mask per DICOM file, of the same name or number; masks/a.png for a single picture
 
-Of a patient with one series, masks may be called by the patient; otherwise they are masks/patient/series or
-masks/patient_series. Names of classes may stand in SOURCE/classes.json, {"1": "liver"}. RTSTRUCT, which holds contours,
-is not read.
+Masks of images/patient/series are masks/patient/series or masks/patient_series; or masks/patient, if there is one
+series. SOURCE/classes.json may name the classes: {"1": "liver"}. RTSTRUCT holds contours and is not read.
 """
 
 from functools import partial

@@ -31,7 +31,7 @@ class Item:
         files: the files that are read. Their sizes and times identify finished work.
         part: index of the image, where the files hold several.
         split: "train", "validation" or "test", where the dataset comes with its own splits; else "".
-        problem: reason why the item cannot be read, where the list of files shows it.
+        problem: reason why the item cannot be read, if the list of files shows it.
     """
 
     name: str
@@ -234,7 +234,7 @@ def read_dataset_json(file: Path) -> DatasetJson:
 
 
 def _members(file: Path, labels: dict) -> dict[str, tuple[int, ...]]:
-    """Mask values of each name. The Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1} or {"whole": [1, 2]}."""
+    """List the values of each name. The Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1} or {"whole": [1, 2]}."""
     decathlon = all(isinstance(name, str) and is_number(value) for value, name in labels.items())
     pairs = [(name, value) for value, name in labels.items()] if decathlon else list(labels.items())
     members = {}

@@ -1,7 +1,7 @@
 """Match the brightness of the labelled slices to the query scan, by features of an image encoder.
 
-MR intensities have no unit: an organ can be half as bright in one scan as in another. Histograms mislead where fat is
-suppressed in one scan only. Features of the right brightness resemble each other more, whatever fills the rest.
+MR intensities have no unit: an organ can be half as bright in one scan as in another. Histograms mislead if fat is
+suppressed in one scan only. Features of equal brightness are more similar, whatever else the scans show.
 """
 
 from dataclasses import dataclass, replace

@@ -58,7 +58,7 @@ class InContextSlices:
     label: str
     choice: SupportChoice
     model_digest: str | None = None
-    _last: dict = field(default_factory=dict, init=False, repr=False)  # the last result, which a blend asks for again
+    _last: dict = field(default_factory=dict, init=False, repr=False)  # the last result: a blend needs it again
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class InContextSlices:
 
     def segment(self, support: OrganSlices, query: OrganSlices) -> np.ndarray:
         """Return the probability of the organ in each query slice."""
-        if support.scan is not None and support.scan is query.scan:  # one slice, which nobody asks for again
+        if support.scan is not None and support.scan is query.scan:  # a single slice, whose result is needed once
             return self._segment(support, query)
         pair = (support, query)
         if self._last.get("pair") != pair:
@@ -83,7 +83,7 @@ class InContextSlices:
         weights = self.choice.weights(support, query)
         probability = np.zeros(query.images.shape, np.float32)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SegmentationWarning)  # scores say how good the result is
+            warnings.simplefilter("ignore", SegmentationWarning)  # the scores measure the quality
             for shown in np.unique(weights > 0, axis=0)[::-1]:  # from the first support slices on
                 same = (weights > 0) == shown
                 targets, chosen = np.flatnonzero(same.all(axis=1)), np.flatnonzero(shown)
@@ -175,10 +175,10 @@ def smooth_across(
 
 
 def main_body(masks: np.ndarray, slices: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Keep one connected component of masks (n,H,W), with diagonal neighbours. Slices with gaps separate.
+    """Keep one connected component of masks (n,H,W), with diagonal neighbours. Gaps between slices separate bodies.
 
-    It is the component with the largest sum over slices of the square root of its area. A body that runs through many
-    slices is kept, not a wider one that fills few: the organ is in every slice of the protocol.
+    It is the component with the largest sum over slices of the square root of its area. This prefers a body through
+    many slices to a wider one in few slices, because the organ is in every slice of the protocol.
     """
     places = np.asarray(slices)
     places = places - places[0]
@@ -197,7 +197,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Propagation:
-    """A method whose main body is continued, slice by slice, into the slices where it found nothing.
+    """A method that continues its main body, slice by slice, into slices where it found nothing.
 
     The protocol segments slices that show the organ only, so an empty mask is a known error.
 

@@ -35,7 +35,7 @@ class FewShotProtocol:
         seeds: number of support choices. Seed 0 takes the scan after each fold, other seeds draw one at random.
         organs: names of the organs to measure, for example a label set; None for all.
         threshold: of the probabilities.
-        smallest: organs that a scan shows in fewer slices are skipped there, in support and query.
+        smallest: organs in fewer slices of a scan are skipped there, in support and query.
 
     Raises:
         InputError: a value is out of range.
@@ -193,7 +193,7 @@ class MeasurementFile:
         overwrite: delete the file first.
 
     Raises:
-        InputError: the file belongs to another run, or is no such file.
+        InputError: the file belongs to another run, or is no file of measurements.
     """
 
     def __init__(self, file: Path, about: Mapping, identities: Mapping[str, str], *, overwrite: bool = False):

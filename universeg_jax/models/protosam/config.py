@@ -61,7 +61,7 @@ class ALPConfig:
             image. The product is subtracted from their similarity. It helps if all images are taken in one way, as
             medical ones often are. 0 (ALPNet) suits structures that may be anywhere.
         joint: score the foreground by one softmax over all entries, as the background. False (ALPNet) takes the maximum
-            of one softmax for each entry, which finds the larger a foreground, the more entries there are.
+            over one softmax for each entry. Then the foreground grows with the number of entries.
     """
 
     window: int = 2
@@ -173,7 +173,7 @@ class RefinementConfig:
         stability: smallest stability score (SAM): the area above a logit of 2 divided by the area above -2. A
             component below it stays coarse.
         agreement: smallest IoU of a refined component with the coarse one; a component below it stays coarse.
-        largest_box: fraction of the image; a component with a larger box stays coarse, since such a box tells little.
+        largest_box: fraction of the image; a component with a larger box stays coarse, because such a box helps little.
         coarse_weight: weight of the coarse logits in the mean with refined logits, which have weight 1.
     """
 
@@ -231,8 +231,8 @@ class ProtoSAMConfig:
         components: connected components to keep.
         prompts: prompts for the decoder.
         refinement: rules for the decoder's masks; None gives coarse masks only.
-        countless: largest number of components in one support mask of an ordinary class. A class with more is taken
-            for structures anywhere and in any number, such as cells: positions have no weight, all components are kept.
+        countless: largest number of components in one support mask of an ordinary class. A class with more may be
+            anywhere and in any number, as cells are: positions have no weight, and all components are kept.
         nearest: support entries whose prototypes each target is compared with, the most similar ones by thumbnails.
             None (released code) takes all of them. The classifier is fitted to all, at most 16.
         turns: turns of support and targets whose coarse logits are averaged. Each costs as much as the first.

@@ -22,7 +22,7 @@ from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array, Float
 from universeg_jax.util.checks import check_number
 
-Tree = TypeVar("Tree")  # of arrays (B,...)
+Tree = TypeVar("Tree")  # a pytree of arrays (B,...)
 
 CAPACITY = 256 * 2**20  # bytes of the cache: about 16 images of LiteMedSAM
 

@@ -48,7 +48,7 @@ def fit_linear(
     alp: ALPConfig,
     config: LinearConfig,
 ) -> LinearClassifier:
-    """Fit one classifier for each class; the arguments are those of `alp.prototypes`."""
+    """Fit one classifier for each class; the arguments are as in `alp.prototypes`."""
     features = features.astype(jnp.float32)
     size = features.shape[1:3]
     values = cells(features, alp.window)

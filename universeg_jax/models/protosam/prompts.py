@@ -9,7 +9,7 @@ from scipy import ndimage
 from universeg_jax.models.protosam.config import ComponentsConfig, Keep, MaskPrompt, PromptsConfig
 from universeg_jax.models.sam.mask_decoder import NEGATIVE, NO_POINT, POSITIVE
 
-EIGHT_NEIGHBOURS: np.ndarray = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
+EIGHT_NEIGHBOURS: np.ndarray = np.ones((3, 3), bool)  # pixels that touch at a corner are connected
 
 
 @dataclass(frozen=True, eq=False)

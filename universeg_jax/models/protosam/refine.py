@@ -15,8 +15,8 @@ from universeg_jax.models.sam.model import SAM
 from universeg_jax.nn.resample import resize_linear
 from universeg_jax.shapes import Array, Float
 
-PROMPTS_AT_ONCE = 8  # in the decoder
-LIMIT = 6.0  # of logits that are combined, so that neither half outvotes the other by its scale
+PROMPTS_AT_ONCE = 8  # prompts in a call of the decoder
+LIMIT = 6.0  # bound of combined logits, so that neither half outweighs the other by its scale
 STABILITY_OFFSET = 2.0  # a stable mask hardly changes between the thresholds minus and plus this logit
 
 

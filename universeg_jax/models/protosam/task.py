@@ -21,8 +21,8 @@ Regions = Int[Array, "B 4"]
 def in_padding(regions: Regions, size: tuple[int, int]) -> Bool[Array, "B H W"]:
     """Return masks that are True in the padding, which is kept out of masks.
 
-    Padding repeats the edge of an image. A speck at the edge would become a band as long as the padding is wide, and
-    outweigh the structure itself.
+    Padding repeats the edge of an image. A speck at the edge would become a band across the padding, and outweigh the
+    structure itself.
     """
     top, left, bottom, right = regions.T[..., None]
     rows, columns = np.arange(size[0]), np.arange(size[1])

@@ -46,7 +46,7 @@ class EncoderLearner:
         network: the network; None loads `config.weights`.
 
     Raises:
-        InputError: the weights belong to another network, or the image size does not suit it.
+        InputError: the weights belong to another network, or the image size does not fit it.
     """
 
     def __init__(self, config: EncoderTrainConfig, network: SAM | DINOv2 | None = None):
@@ -98,7 +98,7 @@ class EncoderLearner:
         return (found.query + self.config.alignment * found.alignment).mean(), found.dice.mean()
 
     def predict(self, parameters: Parameters, episode: Episode) -> Float[Array, "H W"]:
-        """Return the probabilities of one target, by ALPNet's options in validation."""
+        """Return the probabilities of one target, with ALPNet's options for validation."""
         features = self._features(parameters, jnp.stack([episode.support_images[0], episode.target]))
         label = episode.support_labels[0, ..., 0]
         background, foreground = alp_scores(features[0], label, features[1], validation_config())

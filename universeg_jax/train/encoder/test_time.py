@@ -38,7 +38,7 @@ class TestTimeTraining:
         InputError: an option is out of range, or the weights cannot be loaded.
     """
 
-    __test__ = False  # its name makes pytest take it for a test
+    __test__ = False  # otherwise pytest takes it for a test, by its name
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class TestTimeTraining:
         """Return the probability of the organ in each query slice, after training on the query scan.
 
         Raises:
-            InputError: the query does not tell its scan, or the scan has no superpixel.
+            InputError: the scan of the query is unknown, or has no superpixel.
         """
         if query.scan is None:
             raise InputError("query.scan=None: test-time training needs the scan that the slices are from")

@@ -1,6 +1,6 @@
 """Fine-tune general weights by a short training on the labelled examples of one task.
 
-RUN/finetune.json    options and data of the run; a run with others is refused
+RUN/finetune.json    options and data of the run; they must be the same to resume
 RUN/best/ ...        as `train` writes it
 """
 
@@ -120,7 +120,7 @@ class FineTuningRun:
 
     Args:
         examples: the labelled examples of a folder.
-        options: of the run.
+        options: options of the run.
         subjects: subject of each example; None counts each as its own subject.
 
     Attributes:
@@ -161,7 +161,7 @@ class FineTuningRun:
             quiet: hide the progress bar and messages.
 
         Raises:
-            InputError: `out` holds another run, or something else; and what `train` raises.
+            InputError: `out` holds another run, or other files. `train` may raise others.
         """
         claim(out, ABOUT, self._identity, written=WRITTEN, overwrite=overwrite)
         best = train(

@@ -183,10 +183,10 @@ def _attention_table(theirs: str, ours: str) -> list[Entry]:
 
 
 def is_medsam(file: str | os.PathLike, state_dict: Tensors, *, medsam: bool | None = None) -> bool:
-    """Say whether a file of a SAM takes images in [0,1] as they are, as MedSAM does, or minus SAM's mean.
+    """Tell whether a file of a SAM takes images in [0,1] as they are, as MedSAM does, or minus SAM's mean.
 
-    If the shapes do not tell, the file is compared with the released ones. A wrong guess would give worse masks without
-    an error.
+    If the shapes do not show it, the file is compared with the released ones. A wrong guess would give worse masks
+    without an error.
 
     Args:
         state_dict: content of the file.
