@@ -25,7 +25,7 @@ from experiments.benchmark.turns import in_turn, medians, ratio
 from experiments.command import run
 from universeg_jax import backend
 from universeg_jax.nn.conv import conv2d
-from universeg_jax.nn.conv_twice import conv_twice, conv_twice_folded, split_pixels
+from universeg_jax.nn.conv_twice import conv_twice, conv_twice_pixels
 from universeg_jax.nn.resample import max_pool, upsample
 
 SIZE, WIDTH = 128, 64
@@ -71,18 +71,15 @@ def skip_half_apart() -> tuple[Side, Side]:
     return jitted(together, low, skip, kernel), jitted(apart, low, skip, kernel)
 
 
-def _first_layer(convolve: Callable, pool: Callable) -> Side:
-    images, first, second = random(0, 1, SIZE, SIZE, 2), random(1, 3, 3, 2, WIDTH), random(2, 3, 3, WIDTH, WIDTH)
-    return jitted(lambda *arrays: pool(jax.nn.leaky_relu(convolve(*arrays))), images, first, second)
-
-
 def pixels_in_channels() -> tuple[Side, Side]:
     """Compute the first layer of an entry with 2x2 blocks of pixels as channels, as on a TPU."""
+    arrays = random(0, 1, SIZE, SIZE, 2), random(1, 3, 3, 2, WIDTH), random(2, 3, 3, WIDTH, WIDTH)
 
-    def pool(folded: jax.Array) -> jax.Array:
-        return reduce(jnp.maximum, split_pixels(folded))
+    def folded(*arrays: jax.Array) -> jax.Array:
+        return reduce(jnp.maximum, map(jax.nn.leaky_relu, conv_twice_pixels(*arrays)))
 
-    return _first_layer(conv_twice, max_pool), _first_layer(conv_twice_folded, pool)
+    now = jitted(lambda *arrays: max_pool(jax.nn.leaky_relu(conv_twice(*arrays))), *arrays)
+    return now, jitted(folded, *arrays)
 
 
 def two_side_by_side() -> tuple[Side, Side]:

@@ -158,6 +158,9 @@ def memory_bytes(text: str) -> int:
         results[name] = padded_bytes(shapes)
         if kind in _NO_ACCESS or kind.endswith("-done"):
             continue
+        if kind == "slice-start":  # its results hold the whole operand
+            total += padded_bytes(shapes.split("), ")[1].replace("S(1)", ""))
+            continue
         total += results[name]
         if not kind.endswith("-start"):  # the results of a start hold its operands
             total += sum(results.get(operand, 0) for operand in re.findall(r"%[\w.\-]+", rest.split("), ")[0]))

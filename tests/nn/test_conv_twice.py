@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from universeg_jax.nn.conv import conv2d
-from universeg_jax.nn.conv_twice import compose, conv_twice, conv_twice_folded, split_pixels, unfold
+from universeg_jax.nn.conv_twice import compose, conv_twice, conv_twice_pixels, unfold
 from universeg_jax.nn.resample import max_pool
 
 
@@ -49,6 +49,6 @@ def test_conv_twice_has_the_gradients_of_two_convolutions(argument):
 @pytest.mark.parametrize(("height", "width"), [(2, 8), (4, 4), (10, 6)])
 def test_folded_convolution_and_pooling_are_the_plain_ones(height, width):
     images, first, second = random(0, 2, height, width, 2), random(1, 3, 3, 2, 4), random(2, 3, 3, 4, 5)
-    folded, expected = jax.jit(conv_twice_folded)(images, first, second), in_turn(images, first, second)
-    np.testing.assert_allclose(unfold(folded), expected, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(np.maximum.reduce(split_pixels(folded)), max_pool(expected), rtol=0, atol=1e-4)
+    pixels, expected = jax.jit(conv_twice_pixels)(images, first, second), in_turn(images, first, second)
+    np.testing.assert_allclose(unfold(np.concatenate(pixels, axis=3)), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(np.maximum.reduce(pixels), max_pool(expected), rtol=0, atol=1e-4)

@@ -1,7 +1,7 @@
 """Two zero-padded 3×3 convolutions in a row as one 5×5 convolution, for images of few channels."""
 
 from collections.abc import Iterator
-from functools import reduce
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -38,61 +38,59 @@ def conv_twice(
     return result
 
 
-def conv_twice_folded(
+def conv_twice_pixels(
     images: Float[Array, "N H W C"], first: Float[Array, "3 3 C M"], second: Float[Array, "3 3 M F"]
-) -> Float[Array, "N h w G"]:
-    """Compute `fold(conv_twice(images, first, second))` for even H and W by one 3×3 convolution of `fold(images)`.
+) -> list[Array]:
+    """Compute `conv_twice(images, first, second)` for even H and W, one image for each pixel of the 2×2 blocks.
 
-    It has 4·F instead of F channels at a quarter of the pixels. A TPU pads channels to multiples of 128 in memory, and
+    Each image is one 3×3 convolution of `fold(images)`. A TPU pads channels to multiples of 128 in memory, and
     multiplies by tiles of as many.
+
+    Returns:
+        Four images (N,h,w,F) in the order of `fold`. Their maximum is the result after `max_pool`.
     """
     if min(images.shape[1:3]) < 3:
-        return fold(conv2d(conv2d(images, first), second))
-    result = conv2d(fold(images), fold_kernel(compose(first, second)))
-    return _with_ring(result, [fold(jnp.repeat(row, 2, axis)) for axis, _, row in _sides(images, first, second)])
+        return jnp.split(fold(conv2d(conv2d(images, first), second)), 4, axis=3)
+    folded, kernels = fold(images), jnp.split(fold_kernel(compose(first, second)), 4, axis=3)
+    top, right, bottom, left = (side for _, _, side in _sides(images, first, second))
+    pixels = []
+    for (down, across), kernel in zip(np.ndindex(2, 2), kernels, strict=True):
+        row = (top, bottom)[down][:, :, across::2]
+        column = (left, right)[across][:, down::2]
+        pixels.append(_with_sides((down, across), conv2d(folded, kernel), row, column))
+    return pixels
 
 
-@jax.custom_vjp
-def _with_ring(folded: Array, sides: list[Array]) -> Array:
-    """Replace the outermost ring of pixels by its four sides, in the order of `_SIDES`; rows have the corners.
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _with_sides(place: tuple[int, int], images: Array, row: Array, column: Array) -> Array:
+    """Replace the first or last row and column of images, for the pixel of a block at `place`; the row has the corner.
 
     A TPU writes into an array by a pass over all of it, while a selection becomes part of the convolution before. The
     gradient takes the cotangent of a side from the side alone.
     """
-    masks = _ring(folded.shape)
-    for number in (1, 3, 0, 2):
-        folded = jnp.where(masks[number], sides[number], folded)
-    return folded
+    in_row, in_column = _edges(place, images.shape)
+    return jnp.where(in_row, row, jnp.where(in_column, column, images))
 
 
-def _with_ring_forward(folded: Array, sides: list[Array]) -> tuple[Array, None]:
-    return _with_ring(folded, sides), None
+def _with_sides_forward(place: tuple[int, int], images: Array, row: Array, column: Array) -> tuple[Array, None]:
+    return _with_sides(place, images, row, column), None
 
 
-def _with_ring_backward(_: None, cotangent: Array) -> tuple[Array, list[Array]]:
-    masks = _ring(cotangent.shape)
-    corners = masks[0] | masks[2]
-    of_sides = []
-    for number, (axis, end) in enumerate(_SIDES):
-        own = masks[number] if axis == 1 else masks[number] & ~corners
-        start = end % cotangent.shape[axis]
-        of_sides.append(lax.slice_in_dim(jnp.where(own, cotangent, 0), start, start + 1, axis=axis))
-    return jnp.where(reduce(jnp.logical_or, masks), 0, cotangent), of_sides
+def _with_sides_backward(place: tuple[int, int], _: None, cotangent: Array) -> tuple[Array, Array, Array]:
+    in_row, in_column = _edges(place, cotangent.shape)
+    row, column = (-end % side for end, side in zip(place, cotangent.shape[1:3], strict=True))
+    of_row = lax.slice_in_dim(cotangent, row, row + 1, axis=1)
+    of_column = lax.slice_in_dim(jnp.where(in_row, 0, cotangent), column, column + 1, axis=2)
+    return jnp.where(in_row | in_column, 0, cotangent), of_row, of_column
 
 
-_with_ring.defvjp(_with_ring_forward, _with_ring_backward)
+_with_sides.defvjp(_with_sides_forward, _with_sides_backward)
 
 
-def _ring(shape: tuple[Size, ...]) -> list[Array]:
-    """Make masks, in shapes that broadcast, of the four sides of the ring in folded arrays of a shape."""
-    channel, masks = lax.broadcasted_iota(jnp.int32, (1, 1, 1, shape[3]), 3), []
-    for axis, end in _SIDES:
-        within = channel // (shape[3] // 2) if axis == 1 else channel // (shape[3] // 4) % 2
-        along = [1] * 4
-        along[axis] = shape[axis]
-        block = lax.broadcasted_iota(jnp.int32, along, axis)
-        masks.append((block == end % shape[axis]) & (within == end % 2))
-    return masks
+def _edges(place: tuple[int, int], shape: tuple[Size, ...]) -> tuple[Array, Array]:
+    """Make masks, in shapes that broadcast, of the first (0) or last (1) row and column of images of a shape."""
+    rows, columns = (lax.iota(jnp.int32, side) == -end % side for end, side in zip(place, shape[1:3], strict=True))
+    return rows[:, None, None], columns[:, None]
 
 
 def fold(images: Float[Array, "N H W C"]) -> Float[Array, "N h w G"]:
@@ -107,14 +105,6 @@ def unfold(folded: Float[Array, "N h w G"]) -> Float[Array, "N H W C"]:
     count, height, width, channels = folded.shape
     blocks = folded.reshape(count, height, width, 2, 2, channels // 4)
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(count, 2 * height, 2 * width, channels // 4)
-
-
-def split_pixels(folded: Float[Array, "N h w G"]) -> list[Array]:
-    """Split folded images into four images (N,h,w,C), one for each pixel of a block, in the order of `fold`.
-
-    Their maximum is `max_pool(unfold(folded))`.
-    """
-    return jnp.split(folded, 4, axis=3)
 
 
 def fold_kernel(kernel: Float[Array, "5 5 C F"]) -> Float[Array, "3 3 G P"]:

@@ -26,11 +26,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 
 from universeg_jax import backend
 from universeg_jax.nn.conv import LINEAR, RECTIFIED, Conv, conv2d, kaiming_normal
-from universeg_jax.nn.conv_twice import conv_twice, conv_twice_folded, split_pixels, unfold
+from universeg_jax.nn.conv_twice import conv_twice, conv_twice_pixels, unfold
 from universeg_jax.nn.lanes import block_diagonal
 from universeg_jax.nn.resample import max_pool
 from universeg_jax.nn.support import weighted_mean
@@ -217,23 +216,19 @@ class CrossBlock(nnx.Module):
 
         lanes, folded = support.shape[-1] // kernel_support.shape[2], backend.fold_pixels()
         first, second = (block_diagonal(kernel, lanes) for kernel in (kernel_support, self.support.kernel[...]))
-        convolve = conv_twice_folded if folded else conv_twice
-        bias = jnp.tile(self.support.bias[...], 4 * lanes if folded else lanes).astype(target.dtype)
-        target_part = convolve(with_bias, jnp.tile(of_target, lanes), second) + bias
+        convolve = conv_twice_pixels if folded else _conv_twice_whole
+        bias = jnp.tile(self.support.bias[...], lanes).astype(target.dtype)
+        target_parts = [part + bias for part in convolve(with_bias, jnp.tile(of_target, lanes), second)]
 
         def on_chunk(chunk: Array) -> tuple[Array, PyTree]:
-            features = _activate(target_part + convolve(chunk, first, second))
-            if not folded:
-                return max_pool(features), features
-            # Without the barrier, the convolution writes two results, one for the pooling and one for the mean.
-            pixels = split_pixels(lax.optimization_barrier(features))
-            return reduce(jnp.maximum, pixels), pixels
+            parts = [_activate(t + s) for t, s in zip(target_parts, convolve(chunk, first, second), strict=True)]
+            return reduce(jnp.maximum, parts) if folded else max_pool(parts[0]), parts
 
         pooled, means = over_support(on_chunk, support)
         joint = jnp.concatenate([with_bias, mean.astype(target.dtype)], axis=-1)
         joint_kernel = jnp.concatenate([of_target, kernel_support], axis=2)
         output = conv_twice(joint, joint_kernel, self.target.kernel[...]) + self.target.bias[...].astype(target.dtype)
-        return _activate(output), pooled, unfold(jnp.concatenate(means, axis=-1)) if folded else means
+        return _activate(output), pooled, unfold(jnp.concatenate(means, axis=-1)) if folded else means[0]
 
     def from_means(self, target: Float[Array, "1 H W Cu"], mean: Float[Array, "1 H W Cv"]) -> Float[Array, "1 H W F"]:
         """Compute the target output alone: u' = A(Conv_t(K_u * u + b + K_v * mean_i v_i)).
@@ -262,3 +257,7 @@ def _activate_backward(result: Array, cotangent: Array) -> tuple[Array]:
 
 
 _activate.defvjp(_activate_forward, _activate_backward)
+
+
+def _conv_twice_whole(*arrays: Array) -> list[Array]:
+    return [conv_twice(*arrays)]
