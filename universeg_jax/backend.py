@@ -1,6 +1,6 @@
 """Choices that depend on the platform: they change speed and memory, never results.
 
-`compiled` compiles a method of a network with these choices.
+`compiled` compiles a method of a network with these choices. `return_freed_arrays` keeps the process small.
 """
 
 import ctypes

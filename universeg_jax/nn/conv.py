@@ -52,6 +52,7 @@ def _forward(images: Array, kernel: Array, padding: Padding) -> tuple[Array, tup
 
 
 def _backward(padding: Padding, operands: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    """Compute the gradients with respect to images and kernel."""
     images, kernel = operands
     if not backend.kernel_gradient_by_products():
         return jax.vjp(partial(_convolution, padding=padding), images, kernel)[1](cotangent)

@@ -1,4 +1,7 @@
-"""Forecast of the quality of a segmentation: the expected Dice of a task, and of each image."""
+"""Forecast of the quality of a segmentation: the expected Dice of a task, and of each image.
+
+`leave_one_out.py` segments the examples, and `selection.expected` scores them. The forecast is made from these scores.
+"""
 
 from dataclasses import dataclass, replace
 from math import inf, sqrt

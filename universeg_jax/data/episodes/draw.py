@@ -193,7 +193,7 @@ class Episodes:
         )
 
     def draw(self, number: int) -> Draw:
-        """Return the examples of an episode without reading them."""
+        """Draw the target and the support set of an episode, without reading images."""
         number = checked_number(number)
         options: Any = self._tree
         turn, path = number, cast(tuple[str, ...], ())

@@ -1,4 +1,7 @@
-"""Segment one organ of a query scan: from the labelled slices of a support scan, or from a neighbouring slice."""
+"""Methods that segment one organ of a query scan: an in-context model with labelled slices, or the mean of several.
+
+`WholeVolume` smooths their probabilities across slices. `Propagation` segments empty slices from their neighbours.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -161,6 +164,8 @@ def smooth_across(
     probability: Float[np.ndarray, "n H W"], slices: Int[np.ndarray, " n"], *, sigma: float
 ) -> Float[np.ndarray, "n H W"]:
     """Smooth across slices with a Gaussian. The weights depend on the slice numbers, so gaps count.
+
+    `segment.postprocess.smoothed` does this for `predict`, a few slices at a time.
 
     Args:
         probability: of each slice.

@@ -1,4 +1,4 @@
-"""Predict with a prepared ProtoSAM: coarse logits, components of each target, and their refinement."""
+"""Predict with a prepared ProtoSAM: coarse logits, components of each target, their refinement, and the padding."""
 
 from dataclasses import dataclass, replace
 

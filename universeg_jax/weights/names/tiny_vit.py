@@ -1,4 +1,4 @@
-"""TinyViT: names of its parameters in the files of MobileSAM and LiteMedSAM, and here."""
+"""TinyViT: its configuration, and names of its parameters in the files of MobileSAM and LiteMedSAM, and here."""
 
 from math import isqrt, prod
 
