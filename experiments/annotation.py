@@ -1,11 +1,11 @@
-"""Claim: proposals save most of the painting, with `auto` more than with open-v4 alone; the order matters little.
+"""Claim: proposals save most of the painting, with `auto` more than with open-v4 alone; the order hardly matters.
 
     python -m experiments.annotation --sets a.npz b.npz c.npz --out experiments/results/annotation/auto
 
 The truth plays the person who labels a folder with the page. The first image is drawn in full. After 1, 2, 4, 8 and 16
 confirmed images, all others are proposed anew. Then the person opens the next image and proposes it from all confirmed
 ones. A proposal with a Dice above 0.9 is confirmed as it is; another one is corrected to the truth, and every corrected
-pixel counts. Where correcting would touch as many pixels as the structure has, the person draws it in full. Drawing
+pixel counts. If corrections would touch as many pixels as the structure has, the person draws it in full. Drawing
 everything by hand costs the foreground pixels of all images.
 
 Each set is an npz file as `universeg-jax prepare` reads them; its labels above 0 are the structure. Finished rows stay
@@ -46,9 +46,9 @@ class Work:
         by_hand: foreground pixels of all images.
         corrected: pixels that were corrected, and the pixels of images drawn in full.
         drawn: images that were drawn in full.
-        confirmed: images whose proposal was good as it was.
+        confirmed: images whose proposal was confirmed unchanged.
         halfway: part of `corrected` that the first half of the images cost.
-        error: wrong pixels in the proposals that were confirmed as they were.
+        error: wrong pixels in these proposals.
     """
 
     images: int
@@ -70,7 +70,7 @@ def annotate(
         images: uint8.
         truths: masks of the structure.
         order: "forecast" takes the page's next image; "random" a fixed random order.
-        seed: of the first image and the random order.
+        seed: seed of the first image and the random order.
     """
     names = [f"{i:03d}" for i in range(len(images))]
     waiting = [names[i] for i in np.random.default_rng(seed).permutation(len(images))]

@@ -1,10 +1,10 @@
-"""Measure what one click or one box is worth as the start of a mask, on the shipped examples.
+"""Measure the Dice of masks that start from one click or one box, on the shipped examples.
 
     python -m experiments.click_start --out experiments/results/app
 
-The three largest structures of each labelled picture are clicked at their deepest pixel, and boxed tightly; of each
-volume, the slice with the largest mask serves. Dice with the structure, for the click as the page takes it (boxes of
-several sizes), for the click as a point prompt of LiteMedSAM, and for the box.
+The three largest structures of each labelled picture are clicked at their deepest pixel, and boxed tightly. Volumes
+give the slice with the largest mask. Three prompts are scored: the click as the page takes it (boxes of several sizes),
+the click as a point prompt of LiteMedSAM, and the box.
 """
 
 import argparse

@@ -83,7 +83,7 @@ def methods(arguments: argparse.Namespace) -> list:
         choice = support_choice(words)
         plain = [InContextSlices(*both, choice, digest) for *both, digest in networks]
         methods = [stored(arguments, method) for method in plain]
-        if arguments.match:  # outside the store: slices that stay as they are have the stored result
+        if arguments.match:  # outside the store: unchanged slices have the stored result
             methods = [MatchedBrightness(method, networks[0][0]) for method in methods]
         methods = with_mean(methods)
         volumes = [WholeVolume(method) for method in methods]

@@ -3,7 +3,7 @@
     python -m experiments.page_speed --out experiments/results/app
 
 The folder holds pictures of 512 pixels. A quarter of them have masks. It is opened for the first time, and again with
-what the first session kept. Proposals are of the shipped nuclei, enlarged to 512 pixels, from 16 examples and more.
+the files of the first session. Proposals are of the shipped nuclei, enlarged to 512 pixels, from 16 examples and more.
 They are measured as a person waits for them: from the press of Propose until the server has answered with the mask,
 after a pause of a few seconds and without one.
 """
@@ -41,7 +41,7 @@ class Times(dict[str, float]):
 
     Args:
         out: gets NAME.json and NAME.md.
-        name: of the files.
+        name: name of the files.
     """
 
     def __init__(self, out: Path, name: str):
@@ -169,7 +169,7 @@ def _nuclei(folder: Path) -> None:
 
 
 def _wait(proposer: Proposer) -> None:
-    """Wait until everything is prepared that can be."""
+    """Wait until nothing is left to prepare."""
     while not proposer.idle:
         time.sleep(0.02)
 

@@ -33,7 +33,7 @@ from universeg_jax.util.files import whole_file
 from universeg_jax.weights import load
 from universeg_jax.weights.loading import protosam
 
-SIGMAS = (0.0, 0.5, 0.8, 1.2)  # of the Gaussian, in slices
+SIGMAS = (0.0, 0.5, 0.8, 1.2)  # deviations of the Gaussian, in slices
 NETWORKS = {"UniverSeg": lambda: load("open-v4"), "ProtoSAM": lambda: protosam(config=ProtoSAMConfig.coarse())}
 
 
@@ -67,7 +67,7 @@ def measure(
     Args:
         maps: probabilities (X,Y,Z,P) by network and axis.
         target: the scan and its true mask.
-        names: of the structures, by class value.
+        names: names of the structures, by class value.
         shares: weights of ProtoSAM.
     """
     volume = read_volume(target.image)

@@ -5,8 +5,8 @@
 
 Networks are a DINOv2-S at 252 pixels and LiteMedSAM's TinyViT at 256 pixels. Both sides have the same random weights,
 episode, losses (ALPNet's) and optimiser (SGD), and run in turn in one process. Loss and gradient norm of the first step
-must agree. A step of LoRA adapters is timed too. Peak memory is the one of a process for each side, libraries included.
-On a quiet machine of two cores each command takes three minutes. Both write to the same file.
+must agree. A step of LoRA adapters is timed too. Peak memory is measured in a process for each side, libraries
+included. On a quiet machine of two cores each command takes three minutes. Both write to the same file.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     PYTHONPATH=/path/to/UniverSeg python -m experiments.benchmark.training --out experiments/results
 
 The authors released no training code, so their model gets the same loss, clipping and optimiser (Adam) in PyTorch's
-own form. Without the official code ours is measured alone. On a quiet machine of two cores it takes three minutes.
+own form. Without the official code, ours is measured alone. On a quiet machine of two cores it takes three minutes.
 """
 
 import argparse

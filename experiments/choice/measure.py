@@ -1,4 +1,4 @@
-"""Probabilities of targets, and of examples left out, by every method: what choices and forecasts are made from.
+"""Compute the probabilities of targets and of left-out examples by every method, for choices and forecasts.
 
     python -m experiments.choice.measure --corpus CORPUS --encodings DIR --out DIR --model universeg
     python -m experiments.choice.measure --corpus CORPUS --encodings DIR --out DIR --model protosam
@@ -107,7 +107,7 @@ def measure(
 
 
 def similar(member: ModelTask, views, size: int, allowed: np.ndarray | None = None) -> np.ndarray:
-    """Weights of the most similar examples of each image."""
+    """Return the weights of the most similar examples of each image."""
     alike = similarity(*(np.stack([view.pixels for view in own]) for own in (views, member.views)))
     if allowed is not None:
         alike = np.where(allowed > 0, alike, -np.inf)
@@ -115,7 +115,7 @@ def similar(member: ModelTask, views, size: int, allowed: np.ndarray | None = No
 
 
 def probabilities(member: ModelTask, views, weights: np.ndarray) -> np.ndarray:
-    """Probabilities (N,H,W) of images of one size."""
+    """Return the probabilities (N,H,W) of images of one size."""
     maps = []
     for start in range(0, len(views), AT_ONCE):
         part = slice(start, start + AT_ONCE)

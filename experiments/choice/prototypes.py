@@ -1,4 +1,4 @@
-"""ProtoSAM with many examples: which of them to compare a target with, and how.
+"""ProtoSAM with many examples: choose those that a target is compared with, and the comparison.
 
     python -m experiments.choice.prototypes --corpus POOL --encodings DIR --out FILE.json [--maps DIR]
 
@@ -79,11 +79,11 @@ def measure(
     """Yield the Dice of each target by the way its examples are used.
 
     Args:
-        corpus: of the trial.
+        corpus: corpus of the trial.
         trial: the task.
         model: encodes images.
         size: number of examples.
-        targets: number of targets, at most.
+        targets: largest number of targets.
         other: probabilities (T,H,W) of UniverSeg; None measures ProtoSAM alone.
     """
     entries = trial.draws[0][:size]
@@ -124,7 +124,7 @@ def measure(
 
 
 def dices(logits: np.ndarray, truth: np.ndarray, most: int, other: np.ndarray | None) -> dict[str, float]:
-    """Return the Dice of logits (h,w) alone, and of the means with UniverSeg, by what the name of a row ends with."""
+    """Return the Dice of logits (h,w) alone, and of the means with UniverSeg, by the ending of the row's name."""
     large = np.asarray(resize_linear(logits[None, ..., None], truth.shape))[0, ..., 0]
     kept = choose_components(
         find_components(expit(large)), CONFIG.components, None if most > CONFIG.countless else most

@@ -1,4 +1,4 @@
-"""Table of what `experiments.choice.measure` found: methods, the automatic choice, and the forecast.
+"""Make the table of `experiments.choice.measure`: methods, the automatic choice, and the forecast.
 
     python -m experiments.choice.report --corpus POOL --maps DIR --out experiments/results/choice.md
     python -m experiments.choice.report --corpus POOL --maps DIR --corpus HELDOUT --maps DIR2 --out ...
@@ -169,7 +169,7 @@ def shifted(maps: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def page(found: list[Found]) -> str:
-    """Markdown of all tables."""
+    """Format all tables as Markdown."""
     lines = ["# Choosing between UniverSeg, ProtoSAM and their mean", "", *ABOUT, ""]
     for corpus in dict.fromkeys(f.corpus for f in found):
         own = [f for f in found if f.corpus == corpus]
@@ -205,7 +205,7 @@ def _lag(found: Found) -> float:
 
 
 def forecasts(found: list[Found]) -> list[str]:
-    """Lines about how true forecasts are, of tasks and of images."""
+    """Compare forecasts of tasks and of images with the truth, as lines of Markdown."""
     known = [f for f in found if f.forecast is not None]
     if len(known) < 3:
         return []
@@ -230,7 +230,7 @@ def forecasts(found: list[Found]) -> list[str]:
 
 
 def interval(differences: np.ndarray) -> str:
-    """Mean and 95 % bootstrap interval."""
+    """Return the mean and its 95 % bootstrap interval."""
     rng = np.random.default_rng(0)
     means = [differences[rng.integers(len(differences), size=len(differences))].mean() for _ in range(2000)]
     low, high = np.quantile(means, (0.025, 0.975))

@@ -19,7 +19,7 @@ from universeg_jax.models.sam.model import SAM
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.util.random import generator
 
-SMALLEST = 1e-3  # fraction of the image that a label covers at least, 16 pixels at 128
+SMALLEST = 1e-3  # smallest fraction of the image that a label covers: 16 pixels at 128
 VOLUMES = ("sa_ct_liver", "sa_whole_heart_hvsmr_2_0", "sa_kits19_kidney_tumor", "sa_liver_tumor")
 """Datasets of slices named after their volume by the first number; sa_liver_tumor has mirrored copies under it."""
 NUMBERED = (*VOLUMES, "chasedb1_vessel")
@@ -41,7 +41,7 @@ class RememberingSAM:
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *(self._known[key] for key in keys))
 
     def forget(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._known.clear()
 
 
@@ -121,7 +121,7 @@ def segment(corpus: Corpus, task: CorpusTask, draw: Draw, contender: Contender) 
 
     targets = list(draw.targets)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SegmentationWarning)  # it is measured here how good the result is
+        warnings.simplefilter("ignore", SegmentationWarning)  # the quality is measured here
         segmenter = Segmenter(contender.model, dtype=contender.dtype)
         if contender.examples == 1 or draw.more:
             support = [draw.support, *draw.more[: contender.examples - 1]]

@@ -1,4 +1,4 @@
-"""The thread of the page that works between requests, and whose turn it is to compute."""
+"""Background work of the page: the thread between requests, and turns of computing."""
 
 import os
 import sys

@@ -63,7 +63,7 @@ def test_a_file_becomes_a_folder_that_holds_all_of_it(case, file, tmp_path, caps
     assert from_file.config == model.config
 
 
-def test_what_a_file_does_not_show_is_told(file, tmp_path, capsys):
+def test_properties_that_a_file_does_not_show_are_options(file, tmp_path, capsys):
     save_torch(state_dict("vit"), file)
     main(["convert", "sam", str(file), "--out", str(tmp_path / "sam")])
     assert "SAM's mean" in capsys.readouterr().out

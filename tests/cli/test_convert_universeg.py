@@ -51,14 +51,14 @@ def test_a_file_becomes_a_folder_and_a_report(file, tmp_path, capsys):
     assert re.search(r"max difference 0\.0$", report)
 
 
-def test_the_cross_activation_is_told(file, tmp_path, capsys):
+def test_the_cross_activation_is_reported(file, tmp_path, capsys):
     out = tmp_path / "new"
     assert main(["convert", "universeg", str(file), "--out", str(out), "--cross-activation", "leaky_relu"]) == 0
     assert load(out).config.cross_activation is jax.nn.leaky_relu
     assert "cross activation leaky_relu" in capsys.readouterr().out
 
 
-def test_what_is_there_is_replaced_only_when_told(file, tmp_path, capsys):
+def test_existing_files_are_replaced_only_with_overwrite(file, tmp_path, capsys):
     out = tmp_path / "new"
     main(["convert", "universeg", str(file), "--out", str(out)])
     save_torch(random_tensors(seed=1), file)

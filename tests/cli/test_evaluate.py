@@ -39,7 +39,7 @@ def test_a_folder_is_cross_validated(source, tmp_path, capsys):
     assert {path.name for path in (out / "pictures").iterdir()} == {"support_image_2d_255.png"}
 
 
-def test_a_second_run_goes_on_and_options_that_do_not_fit_are_refused(source, tmp_path, capsys):
+def test_a_second_run_resumes_and_options_that_do_not_fit_are_refused(source, tmp_path, capsys):
     out = tmp_path / "out"
     assert evaluate(source, out, "--no-pictures", "--draws", "1", "--support", "2") == 0
     first = (out / "records.jsonl").read_bytes()
@@ -74,7 +74,7 @@ def test_plots_and_pictures_of_an_earlier_run_do_not_stay(source, tmp_path):
     assert left == {"records.jsonl", "results.json", "tables.md", "tables.tex", "datasets.png", "pictures/mine.png"}
 
 
-def test_subjects_told_apart_later_are_other_data(source, tmp_path, capsys):
+def test_subjects_distinguished_later_are_other_data(source, tmp_path, capsys):
     options = ["--no-pictures", "--draws", "1", "--support", "1"]
     assert evaluate(source, tmp_path / "out", *options) == 0
     said = refused(capsys, evaluate(source, tmp_path / "out", *options, "--subject-pattern", "s[01]?"))

@@ -57,7 +57,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_table_tells_what_fine_tuning_gained(run):
+def test_the_table_shows_the_gain_of_fine_tuning(run):
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     assert report["measured_on"] == "test"
     assert report["helped"]
@@ -78,7 +78,7 @@ def test_the_table_tells_what_fine_tuning_gained(run):
     assert provenance["licence"] == "research use only"
 
 
-def test_the_weights_are_used_by_predict_and_reach_what_was_told(place, run, tmp_path):
+def test_predict_uses_the_weights_and_reaches_the_reported_dice(place, run, tmp_path):
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     for part, folder in (("train", "support"), ("test", "targets")):
         for name in report["examples"][part]:
@@ -105,9 +105,9 @@ def test_the_same_command_again_gives_the_same(place, run, capsys):
     assert (run / "before_after.md").read_text(encoding="utf-8") in said
 
 
-def test_a_run_that_was_stopped_says_how_to_go_on(place, monkeypatch, capsys):
+def test_a_stopped_run_says_how_to_resume(place, monkeypatch, capsys):
     def stop(*arguments, **options):
-        raise Stopped("stopped after step 3 of 75; start the same command again to go on")
+        raise Stopped("stopped after step 3 of 75; run the same command again to resume")
 
     monkeypatch.setattr(universeg_jax.train.finetune.run, "train", stop)
     assert finetune(place, "--out", str(place / "stopped"), "--quiet") == STOPPED

@@ -76,7 +76,7 @@ def test_one_file(task):
     assert files_in(task / "out" / "masks") == ["t1.png"]
 
 
-def test_out_beside_a_single_image(task):
+def test_out_next_to_a_single_image(task):
     assert predict(task, "-i", task / "images" / "t1.png", "-o", task / "images" / "out") == 0
 
 

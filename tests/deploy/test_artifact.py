@@ -13,7 +13,7 @@ from universeg_jax.deploy import artifact
 from universeg_jax.errors import InputError
 from universeg_jax.weights import card
 
-# Nothing of this library, nor what it is built on beside JAX, may be imported.
+# Neither this library nor its dependencies may be imported, except JAX.
 ALONE = """
 import sys
 

@@ -55,7 +55,7 @@ def test_smaller_support_is_part_of_larger_and_the_same_for_all_methods(discs, t
     assert one.supports[2] != one.supports[5]
 
 
-def test_a_run_that_was_killed_goes_on_and_gives_the_same(discs, threshold, tmp_path):
+def test_a_killed_run_resumes_and_gives_the_same(discs, threshold, tmp_path):
     evaluate(discs(), [threshold], PROTOCOL, tmp_path / "whole")
     (tmp_path / "killed").mkdir()
     content = (tmp_path / "whole" / "records.jsonl").read_bytes()
@@ -71,7 +71,7 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same(discs, threshold, tmp_
 
 
 @pytest.mark.parametrize("written", [0, 10])
-def test_a_run_that_was_killed_before_its_first_line_goes_on(discs, threshold, tmp_path, written):
+def test_a_run_killed_before_its_first_line_resumes(discs, threshold, tmp_path, written):
     evaluate(discs(), [threshold], PROTOCOL, tmp_path / "whole")
     (tmp_path / "killed").mkdir()
     content = (tmp_path / "whole" / "records.jsonl").read_bytes()

@@ -1,4 +1,4 @@
-"""A small task of volumes on disk: a bright ball and a half-bright one beside it, in scans of several orientations."""
+"""A small task of volumes on disk: a bright ball next to a half-bright one, in scans of several orientations."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ VIT = SAMConfig(
     decoder_epsilon=1e-6,  # as in Hugging Face's code, the original of its golden file
     **_DECODER,
 )
-# The last stage has 320 features: by that number the original knows a transition of stride 1.
+# The last stage has 320 features. The original recognises a transition of stride 1 by this number.
 TINY_VIT = SAMConfig(
     encoder=TinyViTConfig(
         features=(8, 16, 16, 320), depths=(1, 1, 2, 1), heads=(1, 2, 2, 10), windows=(3, 3, 4, 3), stem_stride=1

@@ -68,7 +68,7 @@ def test_gantry_tilt_shears_the_affine_and_right_masks_are_read(tmp_path):
     np.testing.assert_array_equal(read_label_volume(file, tilted.volume())[0].voxels, labels)
 
 
-def test_slices_beside_a_straight_line_are_refused_by_name(tmp_path):
+def test_slices_off_a_straight_line_are_refused_by_name(tmp_path):
     folder = series(tmp_path / "a")
     moved = change(folder, 2, ImagePositionPatient=[-10.0, -12.0, 11.0])
     with pytest.raises(InputError, match=rf"do not lie on a straight line: {moved.name} is 8 mm off it"):
@@ -133,7 +133,7 @@ def pictures(folder, names):
 
 
 def rename_by_uid(folder):
-    """Name files as archives do, so that their order says nothing; the instance at each height."""
+    """Name files as archives do, so that their order has no meaning. Return the instance at each height."""
     for file in list(folder.iterdir()):
         dataset = pydicom.dcmread(file)
         dataset.InstanceNumber = round((float(dataset.ImagePositionPatient[2]) - 5) / 3) + 1

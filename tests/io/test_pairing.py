@@ -1,4 +1,4 @@
-"""Names of images and masks that belong together."""
+"""Pairs of images and masks by name, and the file of confirmed empty slices."""
 
 import pytest
 

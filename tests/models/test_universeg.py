@@ -1,4 +1,4 @@
-"""The fast path against the definition, and what surrounds it."""
+"""UniverSeg: the fast path compared with the definition, options, and refused input."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Slices of labelled volumes as labelled pictures."""
+"""Slices of labelled volumes as labelled pictures: their subject, their scale, their square pixels."""
 
 import nibabel
 import numpy as np

@@ -1,4 +1,4 @@
-"""Smoothing of probabilities across slices."""
+"""Cleaning of masks by components, and smoothing of probabilities across slices."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Views that are kept, and images that are encoded ahead."""
+"""Views that a segmenter keeps, and images that are encoded ahead."""
 
 import numpy as np
 

@@ -72,7 +72,7 @@ def test_a_run_leaves_what_it_says(complete):
     assert load(complete / "last").config.input_size == STAGE.size
 
 
-def test_a_checkpoint_holds_all_it_takes_to_go_on(complete):
+def test_a_checkpoint_holds_everything_to_resume(complete):
     run = config(picture_every=6)
     state, about = saved(run, complete)
     last = get_parameters(load(complete / "last"))
@@ -95,7 +95,7 @@ def test_a_complete_run_is_left_as_it_is(complete, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_on_other_devices(tmp_path):
+def test_a_run_resumes_on_other_devices(tmp_path):
     stages = tuple(dataclasses.replace(STAGE, steps=2) for _ in range(3))
     done(config(stages=stages), tmp_path / "one")
     for number, devices in enumerate([ONE, Devices(4), Devices(2, 2)], 1):

@@ -1,4 +1,4 @@
-"""Losses of training; those of ALPNet are compared with an independent implementation in PyTorch."""
+"""Losses of training. The losses of ALPNet are compared with an independent implementation in PyTorch."""
 
 from dataclasses import replace
 
@@ -122,7 +122,7 @@ def test_the_golden_file_is_that_of_the_reference():
 
 def test_an_empty_prediction_has_no_alignment_loss():
     arrays = episode("thin")
-    opposite = -arrays["support"]  # nothing of the query is like the foreground
+    opposite = -arrays["support"]  # no feature of the query resembles the foreground
     foreground = arrays["support_label"][::3, ::3] > 0
     query = np.broadcast_to(opposite[foreground].mean(axis=0), opposite.shape)
     (_, found), gradients = jax.value_and_grad(loss_of, has_aux=True)((arrays["support"], query), arrays)

@@ -38,7 +38,7 @@ config = TrainConfig(
     policy=Policy.none(),
     validation=0.5,
     validation_episodes=1,
-    clip_norm=1e9,  # so that the first moment of Adam tells the gradient
+    clip_norm=1e9,  # no clipping, so that the first moment of Adam shows the gradient
 )
 """
 
@@ -103,7 +103,7 @@ def test_two_processes_have_the_gradients_of_one_device(corpus, tmp_path, compil
         file.write_text(CONFIG.replace("STAGES", str(stages)))
         configs.append(file)
     launch(by_hand, configs[0], corpus, out, compiled_code)
-    # What they have written holds Adam's moments: 0.1 g after the first step.
+    # Their checkpoint holds Adam's moments: 0.1 g after the first step.
     config = read_config(configs[1])
     first = latest(config, out)
     moments = optax.tree.get(first.optimizer, "mu")

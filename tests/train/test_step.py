@@ -1,4 +1,4 @@
-"""The step on one device and on many. Gradients are compared: of wrong ones Adam makes losses that look right."""
+"""The step on one device and on many. Gradients are compared, because Adam hides a wrong scale of gradients."""
 
 from dataclasses import dataclass, field, replace
 from functools import partial

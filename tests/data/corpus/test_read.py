@@ -73,7 +73,7 @@ def test_what_is_not_there_is_refused(folder, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["dataset.json", "index.npz"])
-def test_damage_is_told(tmp_path, file):
+def test_damage_is_reported(tmp_path, file):
     npz(tmp_path / "a.npz", 3)
     prepare_all(tmp_path / "a.npz", tmp_path / "corpus")
     (tmp_path / "corpus" / "a" / file).write_bytes(b"{")

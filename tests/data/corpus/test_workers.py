@@ -39,7 +39,7 @@ def test_all_items_are_worked_on(number):
         assert sorted(workers.run(double, range(9))) == list(range(0, 18, 2))
 
 
-def test_a_killed_worker_is_told():
+def test_a_killed_worker_is_reported():
     with Processes(2) as workers, pytest.raises(InputError, match="a worker process was killed"):
         list(workers.run(die, range(3)))
 

@@ -143,7 +143,7 @@ def test_small_areas_are_left_out():
     assert {example.image for draw in drawn for example in (draw.target, *draw.support)} == {0, 1, 2}
 
 
-def test_tasks_with_too_few_examples_are_left_out_and_told():
+def test_tasks_with_too_few_examples_are_left_out_and_reported():
     lonely, empty = CorpusTask("organs", "CT", "axial", "spleen"), CorpusTask("organs", "CT", "axial", "lung")
     corpus = ArrayCorpus({ORGAN: examples(4), lonely: examples(3, per_subject=3), empty: examples(0, 0, 4)})
     source = Episodes(corpus, seed=0)

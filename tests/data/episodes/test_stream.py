@@ -57,7 +57,7 @@ def test_hosts_share_the_stream_of_one_host(hosts, each, start):
         assert sorted(number for share in shares for number in share[i]) == whole[i]
 
 
-def test_a_restored_state_goes_on_exactly():
+def test_a_restored_state_resumes_exactly():
     iterator = batches(source(), batch_size=2)
     next(iterator)
     state = json.loads(json.dumps(iterator.get_state()))

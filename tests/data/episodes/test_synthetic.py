@@ -55,7 +55,7 @@ def test_walls_enclose_cores():
     templates, half = np.asarray(draw(jax.random.split(jax.random.key(0), 20))), LABELS // 2
     cores = templates > half
     assert 0.1 < cores.mean() < 0.7
-    for axis in (1, 2):  # a pixel of a core is beside its core, its wall, or nothing else
+    for axis in (1, 2):  # a neighbour of a core pixel is in the same core or in its wall
         a, b = np.moveaxis(templates, axis, 0)[:-1], np.moveaxis(templates, axis, 0)[1:]
         for inner, beside in ((a, b), (b, a)):
             core = inner > half
@@ -119,7 +119,7 @@ def test_a_task_without_deformation_is_its_template(tasks):
     np.testing.assert_array_equal(classes, tasks[0].template)
 
 
-def test_outlined_tasks_are_told_apart_by_lines():
+def test_outlined_tasks_differ_by_lines():
     plain, classes = synthetic_images(0, 1, np.arange(SUBJECTS), size=SIZE)
     outlined, same_classes = synthetic_images(0, 1, np.arange(SUBJECTS), size=SIZE, outlined=1.0)
     np.testing.assert_array_equal(classes, same_classes)
@@ -211,7 +211,7 @@ def test_written_tasks_are_read_by_prepare(tmp_path):
     assert scan.class_names[3] == "label 3"
 
 
-def test_writing_goes_on_where_it_stopped(tmp_path, monkeypatch):
+def test_writing_resumes_where_it_stopped(tmp_path, monkeypatch):
     drawn = []
 
     def stopped_at_second(seed, task, subjects, *, size):

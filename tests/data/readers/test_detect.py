@@ -1,4 +1,4 @@
-"""Annotations that are not read: named, with the command that converts."""
+"""Recognition of layouts, names and subjects; foreign annotations are named with the command that converts."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
-def test_the_layout_is_told_from_the_files(tmp_path, kind):
+def test_the_layout_is_recognised_from_the_files(tmp_path, kind):
     LAYOUTS[kind](tmp_path)
     assert {source.kind for source in find_sources(tmp_path)} == {kind}
 

@@ -29,7 +29,7 @@ def test_known_images_are_not_computed_again(doubled):
         assert sum(doubled.asked) == asked
 
 
-def test_what_results_depend_on_is_told_apart(doubled):
+def test_options_that_change_results_are_distinguished(doubled):
     remembered = EncodingCache()
     remembered.of(IMAGES, True, compute=doubled)
     remembered.of(IMAGES, False, compute=doubled)

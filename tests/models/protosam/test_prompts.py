@@ -70,8 +70,8 @@ LOGITS = np.full((8, 8), -1.0, np.float32)
 LOGITS[2:4, 1:4] = 1
 LOGITS[3, 2] = 2  # the most confident of the first component
 LOGITS[6, 6] = 5  # the second
-LOGITS[0, 7] = -4  # the surest background
-LOGITS[1, 2] = -2  # the surest of the ring around the first
+LOGITS[0, 7] = -4  # the most certain background
+LOGITS[1, 2] = -2  # the most certain pixel of the ring around the first
 
 
 def prompts(**options):

@@ -36,7 +36,7 @@ def test_the_verdict_follows_the_figures(pairs, helped, verdict):
     assert "had no part in the training" in text
 
 
-def test_images_that_decided_when_to_stop_are_told_of():
+def test_images_that_decided_when_to_stop_are_reported():
     found = comparison({"cell": [(0.5, 0.7), (0.4, 0.7)]}, held_out=False)
     assert found.report()["measured_on"] == "validation"
     text = markdown(found, Path("run"))
