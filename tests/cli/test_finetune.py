@@ -111,7 +111,7 @@ def test_a_stopped_run_says_how_to_resume(place, monkeypatch, capsys):
 
     monkeypatch.setattr(universeg_jax.train.finetune.run, "train", stop)
     assert finetune(place, "--out", str(place / "stopped"), "--quiet") == STOPPED
-    assert "start the same command again" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     assert {path.name for path in (place / "stopped").iterdir()} == {"finetune.json"}
 
 

@@ -21,7 +21,7 @@ from universeg_jax.segment.segmenter import Segmenter, encode_ahead, keep_encodi
 from universeg_jax.segment.task import Task
 
 AT_ONCE = 4  # images in a call of the model, between two looks at the stop button
-AHEAD = 8  # images that are encoded before they are asked for
+AHEAD = 8  # images that are encoded in advance
 ENCODINGS = 720 * 2**20  # bytes of encodings in memory: all examples and the images ahead, with LiteMedSAM
 SLICE_WINDOW = (0, 255)  # intensities of slices: the workspace scales whole volumes
 
@@ -33,8 +33,8 @@ class Ended(Exception):
 class Proposer:
     """Propose masks with one segmenter.
 
-    While nobody waits, `start` lets a thread take in new examples, propose the next image, choose the plan anew, and
-    encode the images after it. `propose` uses the finished results.
+    `start` lets a thread work while no request waits. It takes in new examples, proposes the next image, chooses the
+    plan anew, and encodes later images. `propose` uses the finished results.
 
     Args:
         workspace: the images, and the confirmed masks that are the examples.
@@ -48,7 +48,7 @@ class Proposer:
         self._settled = True
         self._opened = ""
         self._encoded: dict[str, tuple] = {}  # versions of images that were encoded
-        self._ahead: OrderedDict[str, tuple] = OrderedDict()  # proposals that nobody has asked for yet, and their basis
+        self._ahead: OrderedDict[str, tuple] = OrderedDict()  # proposals made in advance, and their basis
         self._rough: list[str] = []  # images proposed by a plan that is about to be chosen anew
         self._renewed: dict[str, int] = {}  # number of times that an image's proposal was replaced unasked
 
@@ -125,7 +125,7 @@ class Proposer:
                     self._turns.give_way()
             except (InputError, Ended):  # a request raises an InputError again
                 pass
-            finally:  # also after an error: nobody must wait for ever
+            finally:  # also after an error, so that no request waits for ever
                 self._settled |= not hurried
 
     def _steps(self) -> Iterator[None]:

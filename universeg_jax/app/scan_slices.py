@@ -222,7 +222,7 @@ class ScanSlices:
         if before is not None and np.array_equal(before, labels):
             return  # an unchanged mask stays byte for byte
         self.mask_folder.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(self.mask_folder) as unfinished:  # the name of a file tells its format
+        with temporary_folder(self.mask_folder) as unfinished:  # the name of a file sets its format
             write_label_volume(unfinished / scan.mask.name, labels, scan.place)
             (unfinished / scan.mask.name).replace(scan.mask)
         self.seen[name] = [*file_stamp(scan.mask), *values_of(labels)]

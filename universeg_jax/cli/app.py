@@ -19,7 +19,9 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--demo", action="store_true", help="label the shipped nuclei, in a temporary folder")
     parser.add_argument("-m", "--model", default="auto", help="a known name, or a path (default: %(default)s)")
     parser.add_argument(
-        "--axis", choices=("axial", "coronal", "sagittal"), help="of volumes (default: the axis of the thickest slices)"
+        "--axis",
+        choices=("axial", "coronal", "sagittal"),
+        help="axis to cut volumes along (default: the axis of the thickest slices)",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to serve (default: %(default)s; others need a password)"

@@ -67,9 +67,7 @@ def add_parser(subparsers) -> None:
     what.add_argument(
         "--one-class", metavar="NAME", help="join all classes of a folder into one, such as instances of one structure"
     )
-    what.add_argument(
-        "--modality", help="modality of volumes in a folder: CT has Hounsfield units, any other name has not"
-    )
+    what.add_argument("--modality", help="modality of volumes in a folder: CT means Hounsfield units")
     what.add_argument(
         "--axis", choices=("axial", "coronal", "sagittal"), help="axis along which volumes in a folder are cut"
     )

@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the protocol for volumes."""
     group = parser.add_argument_group("protocol for volumes; --support N shows N labelled volumes (default: 3)")
     group.add_argument("--slices", type=int, metavar="N", help="labelled slices shown for a slice (default: 32)")
-    group.add_argument("--channel", type=int, metavar="N", help="of volumes with several values per voxel, from 0")
+    group.add_argument("--channel", type=int, metavar="N", help="channel to read of volumes with several, from 0")
 
 
 def refuse_options(arguments: argparse.Namespace) -> None:

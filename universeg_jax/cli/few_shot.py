@@ -92,7 +92,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--match-brightness",
         action="store_true",
-        help="darken or brighten the labelled slices by 2 if the encoder of ProtoSAM finds that more like a query scan",
+        help="halve or double the brightness of the labelled slices if the query scan then has more similar features",
     )
     group.add_argument(
         "--whole-volume",

@@ -74,11 +74,11 @@ def add_parser(subparsers) -> None:
         "--axis", choices=AXES, help="cut volumes along this axis (default: the axis of the thickest slices)"
     )
     what.add_argument("--labelled-slices", action="store_true", help="leave out slices of volumes without any label")
-    what.add_argument("--channel", type=int, metavar="N", help="of volumes with several values per voxel, from 0")
+    what.add_argument("--channel", type=int, metavar="N", help="channel to read of volumes with several, from 0")
     what.add_argument(
         "--modality",
         choices=("CT", "MR"),
-        help="scales intensities of volumes (default: as DICOM says; else as MR)",
+        help="modality of volumes, which scales intensities (default: from DICOM; else MR)",
     )
     add_quiet(parser)
     parser.set_defaults(run=run, extra="train")

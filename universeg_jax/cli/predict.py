@@ -70,7 +70,7 @@ def add_parser(subparsers) -> None:
         nargs="?",
         const=16,
         metavar="N",
-        help="use only the N examples most similar to each image (N alone: %(const)s)",
+        help="use only the N examples most similar to each image (without N: %(const)s)",
     )
     how.add_argument("--seed", type=int, default=0, help="seed of the draws (default: %(default)s)")
     how.add_argument(

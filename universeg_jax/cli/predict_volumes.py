@@ -36,9 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out slices of the support without any label, as for folders that the page labelled",
     )
-    what.add_argument("--channel", type=int, metavar="N", help="of volumes with several values per voxel, from 0")
+    what.add_argument("--channel", type=int, metavar="N", help="channel to read of volumes with several, from 0")
     what.add_argument(
-        "--modality", choices=("CT", "MR"), help="scales intensities (default: as DICOM says; else as MR)"
+        "--modality", choices=("CT", "MR"), help="modality, which scales intensities (default: from DICOM; else MR)"
     )
     what.add_argument("--largest-component", action="store_true", help="keep the largest component of each structure")
     what.add_argument(

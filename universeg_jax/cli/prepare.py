@@ -42,7 +42,7 @@ def add_parser(subparsers) -> None:
     about = parser.add_argument_group("about the dataset")
     about.add_argument("--kind", help="layout, one of those above (default: recognised from the files)")
     about.add_argument("--name", help="name of the dataset (default: name of the folder or file)")
-    about.add_argument("--modality", help="modality: CT has Hounsfield units, any other name has not")
+    about.add_argument("--modality", help="modality: CT means Hounsfield units")
     about.add_argument(
         "--one-class",
         metavar="NAME",
@@ -67,7 +67,7 @@ def add_parser(subparsers) -> None:
         "--memory",
         type=float,
         metavar="GB",
-        help="memory of all processes together; fewer work at once if their scans are large (default: what is free)",
+        help="memory of all processes together; fewer work at once if their scans are large (default: the free memory)",
     )
     how.add_argument("--runner", metavar="NAME", help="an Apache Beam runner, such as DirectRunner or FlinkRunner")
     how.add_argument(

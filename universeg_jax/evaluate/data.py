@@ -64,7 +64,7 @@ class Data(Protocol):
         ...
 
     def subjects_known(self, dataset: str) -> bool:
-        """Return whether the data tell the subject of each image."""
+        """Return whether the subject of each image is known."""
         ...
 
     def fingerprint(self, dataset: str) -> str:

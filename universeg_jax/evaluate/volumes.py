@@ -94,7 +94,7 @@ class VolumeScore:
 
 
 class _Some(Sequence):
-    """Some volumes of a folder; each is read when it is asked for."""
+    """Some volumes of a folder; each is read when it is needed."""
 
     def __init__(self, folder: VolumeFolder, indices: Sequence[int]):
         self._folder, self._indices = folder, indices

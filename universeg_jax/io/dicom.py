@@ -23,7 +23,7 @@ class DicomSlice:
     """One slice, and its place in the patient.
 
     Attributes:
-        dataset: the header of its file; pixels are read when they are asked for.
+        dataset: the header of its file; pixels are read when they are needed.
         path: the file.
         index: its number in the file.
     """

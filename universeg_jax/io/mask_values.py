@@ -48,7 +48,7 @@ def class_values(values: np.ndarray, name: str) -> np.ndarray:
     shades = np.unique(values[shaded])
     middle = ((values > full / 4) & (values < full * 3 / 4)).mean()
     if (bright & (values < full)).any() and middle <= MOST_MIDDLE and len(np.unique(values)) > 2:
-        return _cut(values, full, name)  # nobody numbers classes by 254 and 255
+        return _cut(values, full, name)  # 254 and 255 are no usual class values
     if not shades.size:
         return values
     on_border = _part_on_borders(values, shaded)

@@ -78,7 +78,7 @@ EMPTY_SLICES = "empty-slices.json"
 class EmptySlices:
     """Slices of labelled volumes that a person has confirmed to be empty, as the page notes them.
 
-    A mask cannot tell an empty slice from one that nobody has looked at. FOLDER/empty-slices.json lists the slices that
+    A mask does not distinguish an empty slice from an unchecked one. FOLDER/empty-slices.json lists the slices that
     show no structure, by the name of their volume: {"axis": "axial", "slices": {"a": [0, 1, 7]}}. Numbers begin at 0.
 
     Attributes:

@@ -23,9 +23,9 @@ def attend(
 ) -> Float[Array, "_b Q M"]:
     """Compute softmax(q kᵀ / √D + bias) v for N heads of D features.
 
-    All heads are computed at once if their logits fit into `backend.attention_memory()`. Otherwise one head follows
-    the other, and large heads (`LARGE`) are computed for one batch entry at a time, as plain matrix products. The
-    result is the same; the memory is smaller, and so is the time on a CPU.
+    All heads are computed at once if their logits fit into `backend.attention_memory()`. Otherwise the heads follow one
+    another. Large heads (`LARGE`) are computed for one batch entry at a time, as plain matrix products. The result is
+    the same; the memory is smaller, and so is the time on a CPU.
 
     Args:
         query: (B,Q,N,D), or (1,Q,N,D) shared by all keys.

@@ -142,7 +142,7 @@ def _request(url: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
 
 
 def _version(response: HTTPResponse) -> str:
-    """Return the ETag or date that tells versions of the file apart; empty if the server sends neither."""
+    """Return the ETag or date that distinguishes versions of the file; empty if the server sends neither."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 

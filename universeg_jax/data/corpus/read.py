@@ -137,7 +137,7 @@ _OPENING = threading.Lock()
 
 
 class StoredImages:
-    """The images of one dataset at one resolution, read when they are asked for.
+    """The images of one dataset at one resolution, read when they are needed.
 
     Raises:
         InputError: from here and from every access, damaged files; they are named by their folder.

@@ -1,7 +1,7 @@
 """Draw episodes: a target image of some task, and labelled examples of the same task.
 
-A source returns any episode by its number, without the ones before it. Therefore a stream of episodes can be split over
-hosts and worker processes, stopped and resumed, and stays the same stream (see `stream.py`).
+A source returns any episode by its number, without the ones before it. So a stream of episodes stays the same if it is
+split over hosts and processes, or stopped and resumed (see `stream.py`).
 """
 
 import operator

@@ -1,7 +1,7 @@
 """Choose the labelled slices: folds of scans with a support scan each, and the slices shown for a query slice.
 
-The rules follow SSL-ALPNet (Ouyang et al., ECCV 2020): folds are runs of consecutive scans, the scan that follows
-a fold supports it, and an organ is divided into parts along the axis.
+The rules follow SSL-ALPNet (Ouyang et al., ECCV 2020): folds are runs of consecutive scans, and the scan after a fold
+supports it. Organs are divided into parts along the axis.
 """
 
 import itertools

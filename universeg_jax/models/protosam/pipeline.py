@@ -5,8 +5,7 @@
 3. Turn each component into a prompt: a box, points, a mask (`prompts.py`).
 4. Run the decoder of a SAM on the prompts and combine its masks with the coarse mask (`refine.py`).
 
-The features come from the SAM's own image encoder, which needs one pass for both halves, or from another network such
-as DINOv2.
+The features come from the SAM's own image encoder, in one pass for both halves, or from another network such as DINOv2.
 """
 
 from weakref import WeakValueDictionary

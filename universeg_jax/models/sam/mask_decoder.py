@@ -20,7 +20,7 @@ class PromptEncoder(nnx.Module):
     """Encoder of points and boxes to tokens, and of a mask to an image of features.
 
     A position p = (x, y) in [0,1]² becomes [sin, cos] of 2π (2p - 1) G with fixed random frequencies G (2,F/2).
-    Positions are always float32: bfloat16 cannot tell the pixels of a large image apart.
+    Positions are always float32: bfloat16 cannot distinguish the pixels of a large image.
     """
 
     def __init__(self, features: int, mask_features: int, *, rngs: nnx.Rngs):

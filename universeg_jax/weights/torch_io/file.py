@@ -272,8 +272,10 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def _pickle(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The pickle of an OrderedDict of tensors, assembled by hand, because the pickle module can mention
-    torch's functions only where torch is installed."""
+    """Assemble the pickle of an OrderedDict of tensors by hand.
+
+    The pickle module can name functions of torch only if torch is installed.
+    """
 
     def literal(value: Any) -> bytes:
         return pickle.dumps(value, protocol=2)[2:-1]  # without the instructions PROTO and STOP

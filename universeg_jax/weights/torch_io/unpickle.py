@@ -6,7 +6,7 @@ lines that check their arguments. torch/_utils.py, torch/_tensor.py and torch/se
 A pickle is a program for a small stack machine. Python's own machine lets it import and call any function. This one
 knows only the instructions that `torch.save` writes for a state dict, and only the names in `find_global`.
 
-`pickle.Unpickler` is not used. A subclass can forbid imports, but it still reserves as much memory as a damaged length
+`pickle.Unpickler` is not used. A subclass can forbid imports. But it still reserves as much memory as a damaged length
 demands, and calls methods of any object on the stack.
 """
 
