@@ -90,7 +90,7 @@ def table(rows: list[dict]) -> str:
     for row in sorted(fitting, key=lambda row: ("vV".find(row["chip"][0]), row["chip"], row["entries"])):
         numbers = (
             f"{row['temporary_bytes'] / 1e6:.0f} | {row['operations'] / 1e9:.1f} | {row['bytes'] / 1e9:.2f} | "
-            f"{row['memory_bytes'] / 1e9:.2f} | {row['cycles'] / 1e6:.2f} | "
+            f"{_figure(row, 'memory_bytes', 1e9)} | {_figure(row, 'cycles', 1e6)} | "
             f"{1e3 * row['seconds_of_arithmetic']:.2f} | {1e3 * row['seconds_of_memory']:.2f} |"
         )
         if "topology" in row:
@@ -114,9 +114,16 @@ def table(rows: list[dict]) -> str:
             "",
             *steps,
             "",
+            "A row with - is from an earlier version of the library. "
+            "Without GB of HBM, the time of memory counts all bytes accessed.",
+            "",
             *(["Too large for the memory of a chip:", "", *too_large, ""] if too_large else []),
         ]
     )
+
+
+def _figure(row: dict, name: str, unit: float) -> str:
+    return f"{row[name] / unit:.2f}" if name in row else "-"
 
 
 def _name(row: dict) -> str:
