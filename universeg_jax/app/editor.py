@@ -150,7 +150,7 @@ class Opened:
     Attributes:
         name: the image; empty before the first was opened.
         token: the mask on disk that the editing began from.
-        layer: what was drawn into the editor.
+        layer: layer that was drawn into the editor.
         unsaved: whether the layer holds changes that neither the mask on disk nor the proposal has.
         proposed: (H,W) class values that the threshold gave; None where the image had a mask.
         points: (x, y) that were clicked in the prompt picture.
@@ -171,8 +171,8 @@ class Opened:
         """Read the class values (H,W) that an editor shows; None while it does not show this image.
 
         Args:
-            value: of the editor.
-            colours: of the classes.
+            value: value of the editor.
+            colours: colours of the classes.
         """
         if self.layer is None or not value or not value.get("layers"):
             return None

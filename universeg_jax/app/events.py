@@ -56,8 +56,8 @@ class Events:
 
         Args:
             opened: the opened slice.
-            value: of the editor.
-            number: of a slice, from 1.
+            value: value of the editor.
+            number: number of a slice, from 1.
             step: slices to move on from there.
         """
         slices = self.workspace.scans[self.workspace.files.scan_of(opened.name)]

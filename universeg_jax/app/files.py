@@ -26,7 +26,7 @@ class PictureFiles:
 
     Args:
         folder: it holds images/, or the pictures themselves; masks lie in masks/.
-        session: what an earlier session knew.
+        session: state of an earlier session.
 
     Attributes:
         names: names of the pictures, sorted.

@@ -21,7 +21,7 @@ class FolderImages:
         thumbnails: folder of kept thumbnails.
 
     Attributes:
-        files: as above.
+        files: images and masks on disk.
         problems: images and volumes that cannot be used, and why.
     """
 

@@ -134,7 +134,7 @@ def draw_layer(
     Args:
         values: (H,W) class values; 0 is not painted.
         colours: colour of each class value, as matplotlib reads colours.
-        opacity: of painted pixels, in [0.1, 1].
+        opacity: opacity of painted pixels, in [0.1, 1].
         style: filled areas, or outlines around nearly clear areas.
     """
     values = np.asarray(values).astype(np.int32)

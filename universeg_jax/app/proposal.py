@@ -26,7 +26,7 @@ class Proposal:
         forecast: expected Dice in [0,1].
         examples: names of the images that it was made from.
         note: the model, and why it was chosen.
-        warnings: what may be wrong with the image, the examples or the proposal.
+        warnings: possible faults of the image, the examples or the proposal.
     """
 
     probability: np.ndarray

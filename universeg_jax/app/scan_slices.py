@@ -35,7 +35,7 @@ class ScanSlices:
 
     Args:
         folder: it holds images/ (or imagesTr/), or the volumes themselves; masks lie in masks/ (or labelsTr/).
-        session: what an earlier session knew.
+        session: state of an earlier session.
         axis: axis to cut along; "" takes the axis of the session, else the axis along which the first volume was taken.
 
     Attributes:

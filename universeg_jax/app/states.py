@@ -95,7 +95,7 @@ class Problems:
         A block that succeeds removes the note. So the block must read everything that was wrong before.
 
         Args:
-            name: of the image or volume.
+            name: name of the image or volume.
             version: changes when its files change.
         """
         try:

@@ -86,7 +86,7 @@ def run_volumes(arguments: argparse.Namespace, load, model: str, weights: str) -
     """Run `predict` where the support or the images are volumes.
 
     Args:
-        arguments: of the command line.
+        arguments: arguments of the command line.
         load: makes the segmenter; called after everything given was checked.
         model: name of its model.
         weights: name of its weights.

@@ -161,7 +161,7 @@ def make_folds(
 
     Args:
         data, task: to divide.
-        seed: of the random draws.
+        seed: seed of the random draws.
         folds: None for the splits of the data, with support from train and cases from test. A number k deals the
             subjects into k groups, and each group is segmented with support from all others.
         targets: largest number of cases, chosen at random; None for all.

@@ -47,7 +47,7 @@ def score(
     Args:
         probability: float in [0,1]; values above `threshold` are the predicted mask.
         label: float in [0,1] of the same shape; values from 0.5 are the true mask.
-        threshold: of the probabilities.
+        threshold: threshold of the probabilities.
         tolerance, spacing: as in `surface_scores`.
     """
     prediction, truth = probability > threshold, label >= 0.5

@@ -32,7 +32,7 @@ class EvaluationProtocol:
         minimum_area: smallest area of a label, as a fraction of the image. Training has the same default.
         threshold: threshold of the probabilities.
         tolerance: tolerance of surface Dice, in pixels, or in millimetres for volumes.
-        seed: of all random draws.
+        seed: seed of all random draws.
 
     Raises:
         InputError: a value is out of range.

@@ -36,11 +36,11 @@ class VolumeProtocol:
         draws: number of random draws of these volumes.
         folds: each volume is segmented once in each draw, from volumes of other folds. A subject stays in one fold.
         targets: largest number of volumes to segment, chosen at random; None for all.
-        threshold: of the probabilities.
-        tolerance: of surface Dice, in millimetres.
-        axis: along which volumes are cut; None for the axis of the thickest slices.
-        modality: of all volumes; "" for what the files say.
-        seed: of all random draws.
+        threshold: threshold of the probabilities.
+        tolerance: tolerance of surface Dice, in millimetres.
+        axis: axis to cut volumes along; None for the axis of the thickest slices.
+        modality: modality of all volumes; "" for the modality in the files.
+        seed: seed of all random draws.
         choice: slices shown.
 
     Raises:
@@ -81,7 +81,7 @@ class VolumeScore:
 
     Attributes:
         key: name of the measurement.
-        subject: of the scan.
+        subject: subject of the scan.
         support: names of the labelled volumes shown.
         structures: Dice, surface Dice and Hausdorff distance in millimetres, by structure. Structures that the true
             mask lacks are left out.
@@ -124,7 +124,7 @@ def evaluate_volumes(
         segmenter: the models.
         protocol: options.
         out: folder of the measurements.
-        identity: of the models; other models do not resume a run.
+        identity: identity of the models; other models do not resume a run.
         subjects: subject of each volume; None counts each as its own.
         overwrite: delete the measurements in `out` and start again.
         progress: show a progress bar.

@@ -29,7 +29,7 @@ def class_values(values: np.ndarray, name: str) -> np.ndarray:
 
     Args:
         values: (H,W) or (X,Y,Z), whole numbers of 0 or more.
-        name: of the mask, for messages.
+        name: name of the mask, for messages.
 
     Returns:
         The same array, or one of 0 and the full value, cut in the middle.

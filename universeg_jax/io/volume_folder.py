@@ -64,7 +64,7 @@ class VolumeFolder(Sequence[LabelledVolume]):
     """Labelled volumes of a folder. Each is read when it is needed, and none is kept.
 
     Attributes:
-        folder: where they lie.
+        folder: folder of the volumes.
         files: image and mask of each.
         class_names: names of class values, as far as files give them; masks that were read add theirs.
         channel: index of the channel to read; None refuses volumes with channels.
@@ -180,7 +180,7 @@ def find_volumes(scans: Path, labels: Path | None = None) -> list[VolumeFile]:
     """Find the volumes to segment: one file, one folder of DICOM slices, or a folder of volumes.
 
     Args:
-        scans: where they lie; nnU-Net's imagesTs/ too.
+        scans: file or folder of the volumes; nnU-Net's imagesTs/ too.
         labels: a folder of their true masks, by name.
 
     Returns:

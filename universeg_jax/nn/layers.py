@@ -111,7 +111,7 @@ class NormedConv(nnx.Module):
 
     Attributes:
         kernel: (k,k,C,F), k odd; the input is padded with k // 2 zeros.
-        scale, bias: (F,) of the batch norm.
+        scale, bias: (F,), scale and bias of the batch norm.
         mean, variance: (F,) stored statistics.
         stride: step in pixels.
     """
@@ -139,7 +139,7 @@ class NormedDepthwiseConv(nnx.Module):
 
     Attributes:
         kernel: (3,3,1,C).
-        scale, bias: (C,) of the batch norm.
+        scale, bias: (C,), scale and bias of the batch norm.
         mean, variance: (C,) stored statistics.
         stride: step in pixels.
     """

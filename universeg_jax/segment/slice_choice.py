@@ -63,7 +63,7 @@ class SliceChoice:
 
         Args:
             candidates: the labelled slices.
-            similarity: (S,) of the candidates to the targets, from -1 to 1.
+            similarity: (S,) similarity of the candidates to the targets, from -1 to 1.
             position: position of the targets along the axis, in [0,1]; None if it is unknown, so that similarity
                 decides.
             draw: number of the group, for the random choice.

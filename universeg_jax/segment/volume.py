@@ -43,13 +43,13 @@ def fit_volumes(
         volumes: read one at a time, once for each axis.
         axis: one of `AXES`; "all" for the mean over the axes whose pixels are at most `OBLONG` times as long as wide;
             None for the axis that the first volume was taken along.
-        choice: which labelled slices are shown for a slice.
+        choice: rule that chooses the labelled slices to show for a slice.
         modality: "CT", "MR", ...; by default what the first volume's file says.
         labelled_slices: leave out slices without a label, of volumes that are labelled in part.
         threshold: probability that a class must exceed.
         smoothing: standard deviation, in slices, of the Gaussian that smooths probabilities across slices; 0 is off.
-        cleaning: what is removed from masks.
-        known: of an automatic segmenter, a choice to take over; None chooses anew.
+        cleaning: components to remove from masks.
+        known: choice of an automatic segmenter to use again; None chooses anew.
 
     Raises:
         InputError: no volumes, labels of one value, unknown axes.
@@ -105,9 +105,9 @@ def fit_arrays(
         segmenter: its models segment the slices.
         volumes: arrays (X,Y,Z), or volumes as `universeg_jax.io.volume_files.read_volume` returns them.
         labels: class values or booleans, of the shape of each volume.
-        axis: of arrays, the axis to cut along, 0 by default; of volumes, one of `AXES` or "all".
+        axis: axis to cut along: for arrays a number, 0 by default; for volumes one of `AXES` or "all".
         spacing: millimetres per voxel of arrays, one for all; None for cubes.
-        names: of the volumes, for messages.
+        names: names of the volumes, for messages.
         known: as in `fit_volumes`.
 
     Raises:

@@ -47,7 +47,7 @@ class VolumeTask:
     Attributes:
         values: (K,) class values, ascending, the background first.
         pools: the labelled slices along each axis.
-        modality: of the labelled volumes; "" if unknown.
+        modality: modality of the labelled volumes; "" if unknown.
         choice: the choice of the plan and its reason, if the segmenter chooses automatically; otherwise None.
     """
 

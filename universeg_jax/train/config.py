@@ -91,7 +91,7 @@ class RunConfig:
     Attributes:
         stages: parts of the run, in order. Parameters and optimiser are kept from one to the next.
         weights: initial weights, as a name or a folder; None for random weights.
-        seed: of weights, episodes and augmentation.
+        seed: seed of weights, episodes and augmentation.
         policy: augmentation of the episodes.
         weight_decay: weight decay of the optimiser.
         clip_norm: largest global norm of the gradient; longer gradients are scaled down to it. None for no limit.

@@ -118,7 +118,7 @@ def weighted_cross_entropy(
     """Return the weighted mean of the cross-entropy over pixels, as `torch.nn.CrossEntropyLoss(weight=...)`.
 
     Args:
-        logits: of background and foreground.
+        logits: logits of background and foreground.
         label: 0 and 1.
         background: weight of background pixels; foreground pixels have weight 1.
     """

@@ -170,7 +170,7 @@ class Validation:
 
     Args:
         predict: returns the probabilities (H,W) of one episode; it is compiled here.
-        episodes: of each task, all of the same shapes.
+        episodes: episodes of each task, all of the same shapes.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ def read_json(path: str | os.PathLike, *, advice: str = "", error: type[InputErr
     """Read a JSON file (UTF-8, with or without a byte order mark).
 
     Args:
-        advice: what to do about a damaged file, for the message.
+        advice: way out for a damaged file, for the message.
         error: the class of the error.
 
     Raises:

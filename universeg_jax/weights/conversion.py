@@ -57,7 +57,7 @@ def without_prefix(state_dict: Mapping[str, np.ndarray], name: str) -> dict[str,
     """Remove a common prefix from the names of a known network; other state dicts stay as they are.
 
     Args:
-        name: of the file, for messages.
+        name: name of the file, for messages.
     """
     if any(sign in state_dict for sign in SIGNS):
         return dict(state_dict)

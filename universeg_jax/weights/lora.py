@@ -104,7 +104,7 @@ def save_lora(
         folder: folder to write; it must not exist.
         base: name or path of the base weights, which loading needs.
         model: the base model, for its digest.
-        provenance: where the adapters come from, as JSON can hold it.
+        provenance: origin of the adapters, as JSON can hold it.
         overwrite: replace a folder of adapters or weights.
 
     Raises:

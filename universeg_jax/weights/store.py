@@ -39,8 +39,8 @@ def save(
     """Write a model, in float32. The folder appears when it is complete.
 
     Args:
-        folder: where to; its parents are made.
-        provenance: where the weights come from, as JSON can hold it.
+        folder: folder to write; its parents are made.
+        provenance: origin of the weights, as JSON can hold it.
         overwrite: replace a folder of weights that is there.
 
     Raises:

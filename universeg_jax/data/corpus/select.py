@@ -77,7 +77,7 @@ def split_tasks(
         tasks: to divide.
         validation: fraction of the labels for validation; at least one label unless it is 0.
         training: fraction of the other labels for training; at least one label.
-        seed: of the choice.
+        seed: seed of the choice.
 
     Raises:
         InputError: no label would be left for training.

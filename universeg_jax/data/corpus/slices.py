@@ -95,7 +95,7 @@ def cut(
         scan: the volume.
         image: its intensities in [0,1].
         axis: axis to cut along.
-        index: of the slice.
+        index: index of the slice.
         values: class values to make maps of.
 
     Returns:

@@ -95,7 +95,7 @@ class PseudoLabelStore:
     """Pseudo-labels of scans, kept in a folder. A second run reuses them.
 
     Args:
-        folder: where they are kept; it is created.
+        folder: folder that keeps them; it is created.
         config: options of the labels.
 
     Raises:

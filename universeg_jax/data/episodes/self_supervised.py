@@ -152,7 +152,7 @@ def augmented_copies(
     """Return two copies of an image in [0,1] and its mask, each changed in its own way and resized.
 
     Args:
-        seed: of all random numbers.
+        seed: seed of all random numbers.
         image, label: square.
         augmentation: ranges of the changes.
         size: side of the copies in pixels.

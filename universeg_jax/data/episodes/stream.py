@@ -72,7 +72,7 @@ def batches(
     keeps one file for each host, so pass `start` to resume with another number of hosts.
 
     Args:
-        source: of the episodes.
+        source: source of the episodes.
         batch_size: episodes of all hosts together.
         start: number of the first batch.
         host, hosts: `jax.process_index()` and `jax.process_count()`.
@@ -128,7 +128,7 @@ class DealtSizes:
         sources: a source of the same tasks for each size.
         deck: sizes of a round. A size that is named twice comes twice as often.
         batch_size: episodes of a batch on all hosts together, as for `batches`.
-        seed: of the order.
+        seed: seed of the order.
 
     Attributes:
         tasks: tasks of the sources.

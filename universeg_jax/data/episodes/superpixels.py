@@ -129,7 +129,7 @@ def copies(seed: int, image: Array, label: Array, *, number: int) -> tuple[Array
     """Make copies of a square image and its label map, each deformed and recoloured in its own way.
 
     Args:
-        seed: of all random numbers.
+        seed: seed of all random numbers.
         image, label: (H,W,1) in [0,1].
         number: N, the number of copies.
 

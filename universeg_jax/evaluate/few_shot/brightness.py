@@ -40,7 +40,7 @@ class MatchedBrightness:
     Args:
         method: segments with the changed slices.
         model: its encoder gives the features.
-        factors: of the brightness.
+        factors: factors of the brightness.
 
     Raises:
         InputError: there is no factor, or one that is not positive.

@@ -136,7 +136,7 @@ class WholeVolume:
         method: makes the probabilities.
         sigma: deviation of the Gaussian across slices, in slices; 0 for none. Chosen on scans with 7.7 mm slices.
         largest: keep the main connected component of the organ (`main_body`).
-        threshold: of the probabilities, for the components.
+        threshold: threshold of the probabilities, for the components.
     """
 
     method: FewShotMethod
@@ -168,7 +168,7 @@ def smooth_across(
     `segment.postprocess.smoothed` does this for `predict`, a few slices at a time.
 
     Args:
-        probability: of each slice.
+        probability: probability of each slice.
         slices: numbers of the slices.
         sigma: deviation, in slices; 0 for none.
     """

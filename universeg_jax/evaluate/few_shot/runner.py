@@ -34,7 +34,7 @@ class FewShotProtocol:
             of one fold may be measured on this fold only.
         seeds: number of support choices. Seed 0 takes the scan after each fold, other seeds draw one at random.
         organs: names of the organs to measure, for example a label set; None for all.
-        threshold: of the probabilities.
+        threshold: threshold of the probabilities.
         smallest: organs in fewer slices of a scan are skipped there, in support and query.
 
     Raises:

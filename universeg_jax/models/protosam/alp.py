@@ -74,8 +74,8 @@ def prototypes(
     """Find the prototypes of a task. It compiles under `jax.jit` with `config` static.
 
     Args:
-        features: of the support images.
-        labels: of the support images, in [0,1], at the resolution of the features or a higher one.
+        features: features of the support images.
+        labels: labels of the support images, in [0,1], at the resolution of the features or a higher one.
         counts: True where an entry counts for a class; other entries change nothing.
         anywhere: True for classes that may be anywhere in an image; positions have no weight for them.
         config: options.

@@ -66,8 +66,8 @@ class CoarseTask:
     Entries are encoded when they are first used.
 
     Args:
-        encoder: of support images and targets.
-        config: of the system.
+        encoder: encoder of support images and targets.
+        config: configuration of the system.
         images: (S,H,W,3).
         labels: (K,S,H,W,1).
         counts: (K,S), True where an entry counts for a class.
@@ -95,7 +95,7 @@ class CoarseTask:
         Args:
             images: B targets (B,H,W,3).
             encoded: the encoded targets, not turned.
-            entries: of each target.
+            entries: entries of each target.
         """
         keys = [(image_digest(image), own) for image, own in zip(images, entries, strict=True)]
         found = {key: self._found.get(key) for key in keys}

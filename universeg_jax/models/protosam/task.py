@@ -45,8 +45,8 @@ class ProtoSAMTask:
     """A task of K classes, ready for any number of targets.
 
     Attributes:
-        encoder: of targets.
-        config: of the system.
+        encoder: encoder of targets.
+        config: configuration of the system.
         coarse: the coarse half.
         images: (S,H,W,3) support images.
         counts: (K,S), True where an entry counts for a class.

@@ -22,7 +22,7 @@ class SGDConfig:
     """Stochastic gradient descent as SSL-ALPNet uses it. The rate falls by a factor at regular steps.
 
     Attributes:
-        momentum: of the gradients.
+        momentum: momentum of the gradients.
         weight_decay: L2 penalty, added to the gradient before the momentum as in PyTorch.
         factor, every: the rate is multiplied by `factor` after each `every` steps.
     """

@@ -56,7 +56,7 @@ def split_examples(
         shown: whether an example shows a class.
         subjects: subject of each example.
         classes: names of the classes, for messages.
-        seed: of the random order.
+        seed: seed of the random order.
 
     Raises:
         InputError: there are fewer than FEWEST subjects, or too few that show a class.
@@ -157,7 +157,7 @@ class ExampleData:
     Args:
         prepared, tasks, subjects: as in `Examples`.
         split: indices of the examples in each part.
-        seed: of the episodes.
+        seed: seed of the episodes.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ class FineTuning:
         support_size: largest number of examples shown with a target; the smallest is half of it.
         size: side of the images in pixels; None for the size of the weights.
         window: intensity window, as in `Segmenter`.
-        seed: of split, episodes and augmentation.
+        seed: seed of split, episodes and augmentation.
         policy: augmentation of the episodes.
     """
 

@@ -133,7 +133,7 @@ def load_torch(path: str | os.PathLike, *, key: str | None = None) -> dict[str, 
 
     Args:
         path: a file in the zip format (PyTorch since 1.6) or the legacy one.
-        key: which entry of a checkpoint to take, where several are dictionaries of tensors; "a.b" for an inner one.
+        key: entry of a checkpoint to take, if several are dictionaries of tensors; "a.b" for an inner one.
 
     Returns:
         names -> arrays in the order of the file. They are writable, C-contiguous and share no memory. Their dtypes are
@@ -240,7 +240,7 @@ def save_torch(state_dict: Mapping[str, ArrayLike], path: str | os.PathLike) -> 
 
     Args:
         state_dict: names -> NumPy or JAX arrays of float64/32/16, bfloat16, int64/32/16/8, uint8 or bool.
-        path: where to write, by custom with a name ending in .pt or .pth.
+        path: file to write; its name usually ends in .pt or .pth.
 
     Raises:
         WeightsError: a name is not a string, a dtype is not among the above, or the file cannot be written.
