@@ -25,12 +25,12 @@ class Background:
 
     @property
     def runs(self) -> bool:
-        """Whether the thread was started."""
+        """True if the thread was started."""
         return self._thread is not None
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """True if there is nothing to do."""
         return not self._working and not self._awake.is_set()
 
     def start(self) -> None:
@@ -45,7 +45,7 @@ class Background:
 
     @property
     def ends(self) -> bool:
-        """Whether the thread is about to end. A running call should then return as soon as it can."""
+        """True if the thread is about to end. A running call should then return as soon as it can."""
         return self._ends
 
     def stop(self) -> None:

@@ -152,7 +152,7 @@ class Opened:
         token: the mask on disk that the editing began from.
         layer: layer that was drawn into the editor.
         unsaved: whether the layer holds changes that neither the mask on disk nor the proposal has.
-        proposed: (H,W) class values that the threshold gave; None where the image had a mask.
+        proposed: (H,W) class values that the threshold gave; None if the image had a mask.
         points: (x, y) that were clicked in the prompt picture.
         before_points: (H,W) class values before these clicks; None without clicks.
         chosen: the image that was clicked in the list, to be opened next.

@@ -78,7 +78,7 @@ class PictureFiles:
         return [name, *file_stamp(self.image_file(name))]
 
     def mask(self, name: str) -> np.ndarray | None:
-        """Read the class values (H,W) of a picture's mask; None where there is none."""
+        """Read the class values (H,W) of a picture's mask; None if there is none."""
         file = self.mask_file(name)
         return values_in(read_mask(file), self.coding) if file.exists() else None
 
@@ -205,7 +205,7 @@ class ScanFile:
 
     @property
     def is_editable(self) -> bool:
-        """Whether its mask is a single file that can be replaced."""
+        """True if its mask is a single file that can be replaced."""
         name = self.mask.name.lower()
         return self.mask.is_file() and name.endswith((*ENDINGS, *tiff.ENDINGS)) and not name.endswith(itk.DETACHED)
 

@@ -97,7 +97,7 @@ class FolderImages:
         return None
 
     def mask(self, name: str) -> np.ndarray | None:
-        """Read the class values (H,W) of an image's mask; None where there is none."""
+        """Read the class values (H,W) of an image's mask; None if there is none."""
         return self.files.mask(name)
 
     def token(self, name: str) -> str:

@@ -46,7 +46,7 @@ def thumbnail(folder: Path, key: Sequence[object], picture: Callable[[], np.ndar
 
 
 def kept_thumbnail(folder: Path, key: Sequence[object]) -> Image.Image | None:
-    """Return a small picture that was made before; None where there is none, or it is damaged."""
+    """Return a small picture that was made before; None if there is none, or it is damaged."""
     with suppress(OSError, SyntaxError, ValueError):  # Pillow raises these for damaged files
         return Image.open(_file(folder, key)).convert("RGB")
     return None

@@ -61,7 +61,7 @@ class Proposals:
         self._remember(name, proposal)
 
     def read(self, name: str, classes: int) -> Proposal | None:
-        """Return the proposal for an image; None where there is none, or it is damaged or of other classes."""
+        """Return the proposal for an image; None if there is none, or it is damaged or of other classes."""
         found = self._recent.get(name)
         if found is None or found.probability.shape[-1] != classes:
             found = read_proposal(self._file(name), classes)
@@ -95,7 +95,7 @@ def write_proposal(part: Path, proposal: Proposal) -> None:
 
 
 def read_proposal(file: Path, classes: int) -> Proposal | None:
-    """Read a kept proposal; None where there is none, it is damaged, or it is of other classes."""
+    """Read a kept proposal; None if there is none, it is damaged, or it is of other classes."""
     try:
         with np.load(file, allow_pickle=False) as kept:
             about = parse_json(kept["about"].tobytes().decode())

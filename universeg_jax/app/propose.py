@@ -70,12 +70,12 @@ class Proposer:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to prepare."""
+        """True if nothing is left to prepare."""
         return self._background.idle
 
     @property
     def settled(self) -> bool:
-        """Whether the plan is chosen for the confirmed images; without `start` always True."""
+        """True if the plan is chosen for the confirmed images; without `start` always True."""
         return self._settled
 
     def renewed(self, name: str) -> int:
@@ -84,7 +84,7 @@ class Proposer:
 
     @property
     def renews(self) -> bool:
-        """Whether proposals will be replaced once the plan is chosen."""
+        """True if proposals will be replaced once the plan is chosen."""
         return bool(self._rough)
 
     def propose(self, names: Sequence[str], *, ensemble: int = 1) -> Iterator[str]:

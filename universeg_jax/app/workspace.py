@@ -182,7 +182,7 @@ class Workspace(FolderImages):
             self._save_session()
 
     def proposal(self, name: str) -> Proposal | None:
-        """Return the proposal for an image, also of an earlier session; None where there is none."""
+        """Return the proposal for an image, also of an earlier session; None if there is none."""
         with self._lock:
             return self._proposals.read(name, len(self._classes.names)) if name in self._forecasts else None
 

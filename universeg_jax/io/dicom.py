@@ -71,7 +71,7 @@ class DicomSlice:
 
     @property
     def stored_range(self) -> tuple[int, int] | None:
-        """Lowest and highest value that can be stored; None where the header rescales values."""
+        """Lowest and highest value that can be stored; None if the header rescales values."""
         if self.get("ModalityLUTSequence") or self._rescaling != (1.0, 0.0):
             return None
         bits = self.number("BitsStored", 16)
@@ -79,7 +79,7 @@ class DicomSlice:
         return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
     def get(self, name: str, default=None):
-        """Read a tag of the file; the default where it is missing or empty.
+        """Read a tag of the file; the default if it is missing or empty.
 
         Raises:
             InputError: a damaged value.

@@ -26,7 +26,7 @@ class ShownExample:
 
 @dataclass(frozen=True)
 class Result:
-    """Segmented image: arrays (H,W), the image also (H,W,3); truth, Dice and spread are None where unknown."""
+    """Segmented image: arrays (H,W), the image also (H,W,3); truth, Dice and spread are None if unknown."""
 
     name: str
     image: np.ndarray

@@ -55,7 +55,7 @@ class SupportFolder:
 
 @dataclass(frozen=True)
 class TargetFile:
-    """Image to segment, and the file of its true mask where there is one."""
+    """Image to segment, and the file of its true mask if there is one."""
 
     name: str
     image: Path
@@ -187,7 +187,7 @@ def find_targets(images: Path, labels: Path | None = None) -> list[TargetFile]:
 
 
 def read_target(target: TargetFile, support: SupportFolder) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read the image of a target and, where it is known, its label: class values (H,W) int32.
+    """Read the image of a target and, if it is known, its label: class values (H,W) int32.
 
     Raises:
         InputError: unreadable files, different sizes, or a label with classes that the support lacks.

@@ -52,7 +52,7 @@ class LabelledVolume:
 
 @dataclass(frozen=True)
 class VolumeFile:
-    """A volume on disk, and its mask where there is one."""
+    """A volume on disk, and its mask if there is one."""
 
     name: str
     image: Path
@@ -184,7 +184,7 @@ def find_volumes(scans: Path, labels: Path | None = None) -> list[VolumeFile]:
         labels: a folder of their true masks, by name.
 
     Returns:
-        [] where there are files, but no volumes.
+        [] if there are files, but no volumes.
 
     Raises:
         InputError: no such file or folder, or volumes without a mask in `labels` (all are listed).

@@ -25,7 +25,7 @@ class Volume:
         name: the file or folder, for messages.
         voxels: (X,Y,Z), or (X,Y,Z,C) with channels.
         affine: (4,4), from voxel indices to millimetres to the right, front and head.
-        modality: "CT", "MR", ...; "" where the file does not say.
+        modality: "CT", "MR", ...; "" if the file does not say.
     """
 
     name: str

@@ -40,7 +40,7 @@ class Forecast:
         """Make a forecast from examples segmented by leave-one-out; None without a scored example.
 
         Args:
-            dices: (M,) their Dice; NaN where none can be measured.
+            dices: (M,) their Dice; NaN if none can be measured.
             certainties: (M,) their certainty.
             unit: kind of the examples.
         """

@@ -26,7 +26,7 @@ def select(dices: Sequence[Float[np.ndarray, "T M"]]) -> tuple[int, int]:
     standard errors.
 
     Args:
-        dices: for each plan, the Dice of M examples by T thresholds; NaN where none can be measured. The first plan is
+        dices: for each plan, the Dice of M examples by T thresholds; NaN if none can be measured. The first plan is
             the default, with its own threshold alone.
 
     Returns:

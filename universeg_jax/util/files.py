@@ -185,7 +185,7 @@ def _temporary_in(parent: Path) -> Path:
 
 
 def _try_lock(folder: Path) -> int | None:
-    """Lock a folder and return the open handle; None where another process holds it or there are no locks."""
+    """Lock a folder and return the open handle; None if another process holds it or there are no locks."""
     if fcntl is None:
         return None
     try:

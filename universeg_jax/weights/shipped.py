@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parents[1] / "assets" / "weights"
 NAMES = ("open-v4",)
 
 DEFAULT = "open-v4"
-"""Name of the weights that are used where none are chosen."""
+"""Name of the weights that are used by default."""
 
 EARLIER = ("open-v3", "open-v2", "open-v1", "open-v0")
 """Names of weights that came with the package before version 0.2."""

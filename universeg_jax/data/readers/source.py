@@ -27,10 +27,10 @@ class Item:
 
     Attributes:
         name: unique in its source.
-        subject: the person or specimen; the name where it is unknown.
+        subject: the person or specimen; the name if it is unknown.
         files: the files that are read. Their sizes and times identify finished work.
         part: index of the image, where the files hold several.
-        split: "train", "validation" or "test", where the dataset comes with its own splits; else "".
+        split: "train", "validation" or "test", if the dataset has its own splits; else "".
         problem: reason why the item cannot be read, if the list of files shows it.
     """
 
@@ -95,7 +95,7 @@ class Source:
         ignore: label value of pixels that were not annotated; None without it. Scans with such pixels are refused.
         one_class: name of the single class that replaces all classes, where they are kinds of one structure, such as
             diagnoses of a lesion; "" keeps the classes apart.
-        origin, version, licence: recorded with the dataset; "" where unknown.
+        origin, version, licence: recorded with the dataset; "" if unknown.
 
     Raises:
         InputError: a name for `one_class` that cannot be stored.

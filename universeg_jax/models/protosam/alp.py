@@ -198,7 +198,7 @@ def _scores_of(
 
 
 def _ratio(products: Array, sums: Array, *, otherwise: Array) -> Array:
-    """Divide, where there is something to divide by."""
+    """Divide products by sums; `otherwise` stands for quotients by 0."""
     return jnp.where(sums > 0, products / jnp.where(sums > 0, sums, 1), otherwise)
 
 
