@@ -73,7 +73,7 @@ class ImageList:
             yield self.sheet(show, number)
 
     def named(self, caption: str) -> str:
-        """Return the image to open for a caption that was clicked; of a scan the slice to look at next."""
+        """Return the image to open for a clicked caption; for a scan, the slice to look at next."""
         name = self._long[caption.split("\n")[0]]
         slices = self.workspace.scans.get(name)
         return name if slices is None else self._next_slice(slices)
@@ -127,12 +127,12 @@ class ImageList:
         return names[(number - 1) * SHEET : number * SHEET], number, last
 
     def _cover(self, one: str) -> str:
-        """Return the image whose thumbnail stands for an entry: of a scan the slice in the middle."""
+        """Return the image whose thumbnail represents an entry; for a scan, the middle slice."""
         slices = self.workspace.scans.get(one)
         return one if slices is None else slices[len(slices) // 2]
 
     def _next_slice(self, slices: list[str]) -> str:
-        """Return the slice with the lowest forecast; in an untouched scan the one in the middle."""
+        """Return the slice with the lowest forecast; in an untouched scan, the middle slice."""
         first = self.workspace.order(slices)[0]
         untouched = all(self.workspace.state(name) is State.EMPTY for name in slices)
         return slices[len(slices) // 2] if untouched else first

@@ -197,8 +197,8 @@ def picture_sections(
 ) -> list[Section]:
     """Segment the best, middle and worst cases of a record again, and lay them out for `write_overview`.
 
-    Each fold has a section, with the examples that its cases were segmented with. Of a volume, the slice with the
-    largest structure is shown.
+    Each fold has a section, with the examples that its cases were segmented with. Volumes are shown by the slice with
+    the largest structure.
     """
     chosen = choose_pictures(record.scores[:, 0].tolist())
     wanted = {record.cases[i]: (what, record.scores[i, 0]) for i, what in chosen}

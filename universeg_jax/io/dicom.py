@@ -207,7 +207,7 @@ def _begins_with_a_tag(start: bytes) -> bool:
 
 
 def _value(dataset: "pydicom.Dataset", name: str, file: Path, default):
-    """A tag, converted from its bytes only now, so that only damage that matters is refused."""
+    """Convert a tag from its bytes when it is used, so that only relevant damage is refused."""
     try:
         value = dataset.get(name)
     except Exception as error:  # pydicom raises almost anything for values that do not fit their type
@@ -235,5 +235,5 @@ def _read(file: Path, *, stop_before_pixels: bool = False) -> "pydicom.Dataset":
 
 @lru_cache(maxsize=1)
 def _dataset(file: Path, changed: int) -> "pydicom.Dataset":
-    """A whole file, kept while its frames are read one after the other."""
+    """Read a whole file, and keep it while its frames are read one after the other."""
     return _read(file)

@@ -105,7 +105,8 @@ def list_series(path: Path) -> dict[str, list[Path]]:
         path: a DICOM file; a folder of the slices of one series; or a folder of folders or of multi-frame files.
 
     Returns:
-        The files of each series by its name: the path below `path`, "_" between folders; of `path` itself its own name.
+        The files of each series by its name: the path below `path` with "_" between folders, or the name of `path`
+            itself.
     """
     if path.is_file():
         return {_stem(path): [path]} if is_dicom(path) else {}
@@ -119,7 +120,7 @@ def list_series(path: Path) -> dict[str, list[Path]]:
 
 
 def series_files(path: Path) -> list[Path]:
-    """List the files of a series in the order of their names, numbers in them counted: 2 before 10.
+    """List the files of a series sorted by name, with numbers in order: 2 before 10.
 
     Raises:
         InputError: something else than a file or a folder, such as a pipe or a link to a file that is gone.

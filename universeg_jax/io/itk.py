@@ -51,7 +51,7 @@ def read_itk(file: Path) -> Volume:
 
 
 def _check_detached(file: Path) -> None:
-    """Check that the files that a header names are regular files: to open a pipe can take for ever.
+    """Check that the files that a header names are regular files: opening a pipe may never end.
 
     Raises:
         InputError: one is a pipe, a device or the like.

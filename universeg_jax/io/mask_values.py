@@ -113,7 +113,7 @@ def check_same_marks(found: Mapping[str, Collection[int]]) -> None:
 
 
 def _part_on_borders(values: np.ndarray, shaded: np.ndarray) -> float:
-    """Part of the shaded pixels that lie on borders; of a volume, in the slices with most of them along each axis."""
+    """Return the part of the shaded pixels on borders. Volumes use the slices with most of them along each axis."""
     if values.ndim == 2:
         return float(_on_border(values)[shaded].mean())
     parts = []

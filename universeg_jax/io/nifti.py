@@ -65,13 +65,13 @@ def _affine(image) -> np.ndarray:
 
 
 def _check_gzip(file: Path, size: int) -> None:
-    """Compare the checksum of a compressed file, which nibabel does not: it stops before the end.
+    """Compare the checksum of a compressed file, because nibabel stops before it.
 
     Args:
         size: bytes that the header announces.
 
     Raises:
-        OSError, ValueError: another content than was compressed, or far more of it than announced.
+        OSError, ValueError: damaged content, or far more bytes than announced.
     """
     with gzip.open(file) as stream:
         while stream.read(2**20):
@@ -80,7 +80,7 @@ def _check_gzip(file: Path, size: int) -> None:
 
 
 def write_nifti(file: Path, voxels: np.ndarray, like: Volume) -> None:
-    """Write voxels (X,Y,Z) with the place of a volume; of a volume from a NIfTI file, with its very header."""
+    """Write voxels (X,Y,Z) with the geometry of a volume. A volume from a NIfTI file keeps its header."""
     if like.name.endswith(ENDINGS):
         header = nibabel.load(like.name).header.copy()
         image = type(nibabel.load(like.name))(voxels, None, header)

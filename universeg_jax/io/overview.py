@@ -34,7 +34,7 @@ TRUTH_OUTLINE = [Stroke(linewidth=2.0, foreground="black"), Normal()]  # white o
 LONGEST_SIDE = 400  # pixels of an image on the sheet
 EDGE = 3  # pixels, of LONGEST_SIDE, of the coloured edge inside a class
 FILL = 0.35  # opacity of a filled class
-LEAST_SPREAD = 0.1  # standard deviation that is drawn bright at least, so that rounding errors stay dark
+LEAST_SPREAD = 0.1  # smallest standard deviation that is drawn bright; rounding errors stay dark
 
 
 def overview(sections: Sequence[Section]) -> Figure:

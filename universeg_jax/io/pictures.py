@@ -32,7 +32,7 @@ class Picture:
         kind: "bilevel" has values 0 and 1, "palette" has indices.
         values: (H,W) as stored, or (H,W,3) for colour.
         alpha: (H,W) uint8, 0 is transparent; None without transparency.
-        white: for grey values of which 0 is white, the largest value; else None.
+        white: largest grey value, if 0 is white; else None.
         palette: (N,3) uint8 for "palette".
         lossy: whether the compression changes values, as JPEG does.
         converted: the colour space that was converted to RGB, such as "CMYK".
@@ -95,7 +95,7 @@ def decode(path: Path) -> Picture:
         with warnings.catch_warnings():
             # Pillow warns of odd metadata, which do not matter here, and of size, which MAX_PIXELS limits.
             warnings.simplefilter("ignore")
-            # From memory: of a file, a damaged length would be allocated before it is read.
+            # From memory: with a file, a damaged length would be allocated before any byte is read.
             with Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS) as picture:
                 _check_header(path, picture)
                 picture.load()

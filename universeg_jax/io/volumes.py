@@ -157,7 +157,7 @@ def class_labels(mask: Volume) -> Volume:
 
 
 def values_of(labels: np.ndarray) -> list[int]:
-    """The values in an array of unsigned integers, ascending; faster than `np.unique` where there are few."""
+    """Return the values in an array of unsigned integers, ascending; faster than `np.unique` for few values."""
     if labels.dtype.kind != "u" or labels.dtype.itemsize > 2:
         return np.unique(labels).tolist()
     counts: np.ndarray = np.zeros(1 << 8 * labels.dtype.itemsize, np.int64)
@@ -169,8 +169,8 @@ def values_of(labels: np.ndarray) -> list[int]:
 def place_on(mask: Volume, image: Volume, *, cropped: bool = False) -> Volume:
     """Turn a mask onto the voxels of its image, axis for axis.
 
-    The two headers decide the turn together. Each on its own may be turned otherwise where rounding makes an oblique
-    volume lean to another axis.
+    The two headers decide the turn together. Alone, each could be turned differently, because rounding can change the
+    nearest axis of an oblique volume.
 
     Args:
         mask: its class values.
@@ -213,7 +213,7 @@ def place_on(mask: Volume, image: Volume, *, cropped: bool = False) -> Volume:
 
 
 def _filled(mask: Volume, image: Volume) -> Volume:
-    """Fill up a mask whose corner is a voxel of the image, and that lies inside; another mask comes back as it is."""
+    """Fill up a mask whose corner is a voxel of the image, and that lies inside; other masks are returned unchanged."""
     start = np.linalg.inv(image.affine) @ mask.affine[:, 3]
     first = np.rint(start[:3]).astype(int)
     inside = (first >= 0).all() and (first + mask.shape <= image.shape).all()

@@ -44,7 +44,7 @@ def fit_volumes(
         axis: one of `AXES`; "all" for the mean over the axes whose pixels are at most `OBLONG` times as long as wide;
             None for the axis that the first volume was taken along.
         choice: rule that chooses the labelled slices to show for a slice.
-        modality: "CT", "MR", ...; by default what the first volume's file says.
+        modality: "CT", "MR", ...; by default the modality in the first volume's file.
         labelled_slices: leave out slices without a label, of volumes that are labelled in part.
         threshold: probability that a class must exceed.
         smoothing: standard deviation, in slices, of the Gaussian that smooths probabilities across slices; 0 is off.

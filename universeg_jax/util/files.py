@@ -28,7 +28,7 @@ _KINDS = {
 
 
 def check_regular(path: str | os.PathLike, *, error: type[InputError] = InputError) -> int:
-    """Check that a path leads to a regular file, before it is opened: to open a pipe can take for ever.
+    """Check that a path leads to a regular file, before it is opened: opening a pipe may never end.
 
     Returns:
         The size of the file in bytes.
@@ -242,14 +242,13 @@ Digest = Sha256 | GitBlobId
 
 
 HASHED = 2**20
-"""Bytes up to which the content of a file counts for `content_version`; of larger files, size and time do."""
+"""Largest file, in bytes, whose content counts for `content_version`; larger files count by size and time."""
 
 
 def content_version(path: Path) -> tuple[Any, ...]:
-    """Return what changes when the content of a file changes: size, time, and the digest of a small file.
+    """Return values that change with the content of a file: size, time, and the digest of a small file.
 
-    Of a folder, return the names and versions of its files, hidden ones left out. Of a path that cannot be read,
-    return ().
+    For a folder, return the names and versions of its files without hidden ones. For an unreadable path, return ().
     """
     try:
         if path.is_dir():

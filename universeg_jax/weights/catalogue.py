@@ -56,8 +56,8 @@ LITE_MEDSAM = Release(
     digest=Sha256(LITE_MEDSAM_SHA256),
     megabytes=39,
     licence="Apache-2.0",
-    about="LiteMedSAM (Ma et al., 2024), MedSAM distilled into a TinyViT for images of 256 pixels: what ProtoSAM "
-    "works with by default.",
+    about="LiteMedSAM (Ma et al., 2024), MedSAM distilled into a TinyViT for images of 256 pixels: the default "
+    "of ProtoSAM.",
     config=SAMConfig.lite_medsam(),
 )
 

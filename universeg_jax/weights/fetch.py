@@ -45,9 +45,9 @@ def download(
         progress: show a progress bar.
 
     Raises:
-        WeightsError: naming the URL if the server does not answer, refuses, breaks off, is too slow, or sends a web
-            page, a compressed or too large file instead; naming the path if it cannot be written. What has arrived
-            stays for the next call, unless it is too large.
+        WeightsError: the server does not answer, refuses, breaks off or is too slow; it sends a web page, a compressed
+            or a too large file; or the path cannot be written. Bytes that arrived stay for the next call, unless they
+            are too many.
     """
     path = Path(path)
     part, version = (path.with_name(path.name + ending) for ending in (".part", ".part.version"))

@@ -118,7 +118,7 @@ class Examples:
         absent: also use targets that do not show their class, at most about a third as many as those that do.
 
     Attributes:
-        tasks: as given.
+        tasks: the given tasks.
     """
 
     def __init__(
