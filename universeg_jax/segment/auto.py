@@ -15,7 +15,6 @@ from universeg_jax.segment.forecast import Forecast
 from universeg_jax.segment.leave_one_out import LeaveOneOut, SlicesLeftOut
 from universeg_jax.segment.plan import SIMILAR, Plan
 from universeg_jax.segment.selection import best_threshold, expected, mean_dice, select, thresholds
-from universeg_jax.segment.slice_models import RankedSlices
 from universeg_jax.weights import shipped
 
 if TYPE_CHECKING:
@@ -133,6 +132,8 @@ def choose_plan(task: "Task", *, pause: Callable[[], object] | None = None) -> C
 
 def choose_slice_plan(pool: "SlicePool") -> Choice:
     """Choose the plan of a task of volumes of `automatic_models`, from its labelled slices."""
+    from universeg_jax.segment.slice_models import RankedSlices  # imports SciPy, which is slow; images do without
+
     default = Plan((1 - VOLUME_SHARE, VOLUME_SHARE, 0.0) if len(pool.models) > 1 else (1.0,))
     unit = "pictures" if np.isnan(pool.candidates.positions).any() else "volumes"
     if len(np.unique(pool.candidates.subjects)) < 2:
