@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from universeg_jax.errors import InputError
-from universeg_jax.segment.slice_choice import Candidates, SliceChoice, spread
+from universeg_jax.segment.slice_choice import Candidates, SliceChoice, slices_to_test, spread
 
 CANDIDATES = Candidates(
     positions=np.array([0.0, 0.25, 0.5, 0.75, 1.0, 0.1, 0.5, 0.9]),
@@ -80,3 +82,22 @@ def test_slices_are_spread_evenly():
 def test_unusable_options_are_refused(options):
     with pytest.raises(InputError):
         SliceChoice(**options)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 16), st.integers(0, 20))
+def test_tested_slices_stand_for_all_slices_of_their_kind(shown, number, volume):
+    indices, weights = slices_to_test(np.array(shown), number, volume)
+    assert len(set(indices)) == len(indices) <= number
+    assert bool(indices) == any(shown)
+    for kind in (True, False):
+        own = [weight for index, weight in zip(indices, weights, strict=True) if shown[index] == kind]
+        assert not own or np.isclose(sum(own), shown.count(kind))
+    assert not indices or any(shown[index] for index in indices)
+
+
+def test_tested_slices_of_many_volumes_cover_all_heights():
+    """The ends of an organ are small and hard, so a test of its middle alone promises too much."""
+    found = np.concatenate([slices_to_test(np.ones(32, bool), 2, volume)[0] for volume in range(8)])
+    assert np.diff(np.sort(found)).max() <= 5
+    assert found.min() <= 3
+    assert found.max() >= 28

@@ -6,7 +6,7 @@ import pytest
 from tests.helpers.intensities import Intensities
 from tests.helpers.make_volumes import affine, scene
 from universeg_jax.io.volumes import Volume
-from universeg_jax.segment.leave_one_out import SlicesLeftOut
+from universeg_jax.segment.leave_one_out import SlicesLeftOut, pseudo_values
 from universeg_jax.segment.segmenter import Segmenter
 from universeg_jax.segment.slice_choice import shares
 from universeg_jax.segment.volume import LabelledVolume, fit_pictures, fit_volumes
@@ -58,6 +58,17 @@ def test_a_structure_that_no_other_volume_shows_is_not_scored():
     volumes[0].labels[volumes[0].labels == 2] = 0
     found = SlicesLeftOut(fit_volumes(Segmenter(Intensities()), volumes).pools[0])
     assert found._scored.tolist() == [[True, True], [True, False]]
+
+
+def test_pseudo_values_have_the_ratio_as_their_mean():
+    np.testing.assert_allclose(pseudo_values(np.array([3.0]), np.array([4.0])), 0.75)
+    np.testing.assert_allclose(pseudo_values(np.array([3.0, 6.0, 1.5]), np.array([4.0, 8.0, 2.0])), 0.75)
+    random = np.random.default_rng(0)
+    wholes = random.uniform(1, 100, 300)  # small wholes have small ratios, as ends of organs have small Dice
+    parts = wholes * np.minimum(0.8, wholes / 20)
+    values = pseudo_values(parts, wholes)
+    assert abs(values.mean() - parts.sum() / wholes.sum()) < 0.005
+    assert (parts / wholes).mean() < values.mean() - 0.02
 
 
 def test_pictures_are_left_out_one_at_a_time():

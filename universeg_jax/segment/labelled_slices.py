@@ -14,7 +14,7 @@ from universeg_jax.io.volumes import check_finite_voxels, values_of
 from universeg_jax.segment.planes import Planes, SquarePixels, coarsest_axis, square_slice, volume_window
 from universeg_jax.segment.preprocess import View
 from universeg_jax.segment.segmenter import Segmenter
-from universeg_jax.segment.slice_choice import SliceChoice, shares, spread
+from universeg_jax.segment.slice_choice import MOST_TESTED, SliceChoice, shares, slices_to_test, spread
 from universeg_jax.segment.slice_models import takes_many
 
 MOST = 512  # labelled slices in memory
@@ -64,6 +64,8 @@ def read_slices(
     most = max(FEWEST, min(choice.pool, MOST // max(1, len(volumes))))
     models = segmenter.blend.models
     numbers = shares(len(volumes), encoded).tolist()
+    places = [place for place, number in enumerate(numbers) if number > 0]
+    tests = dict(zip(places, shares(len(places), MOST_TESTED).tolist(), strict=True))
     for subject in range(len(volumes)):
         labelled = volumes[subject]
         planes = Planes.of(labelled.image, axis)
@@ -72,7 +74,10 @@ def read_slices(
         pixels = SquarePixels.of(images.shape[1:], planes.spacing[1:])
         areas = [np.bincount(plane.ravel(), minlength=1) for plane in labels]
         kept, largest = _kept(areas, most, labelled.confirmed_empty(axis) if labelled_only else None)
-        few = _few(kept, largest, numbers[subject], subject)
+        shown = np.array([areas[i][1:].any() for i in kept], bool)
+        number = min(tests.get(subject, 0), numbers[subject])
+        own = slices_to_test(shown, number, places.index(subject))[0] if number else []
+        few = _few(kept, largest, own, numbers[subject], subject)
         if all(takes_many(model) for model in models):
             kept = few
         chosen = set(few)
@@ -153,16 +158,22 @@ def _kept(areas: Sequence[np.ndarray], most: int, empty: Sequence[int] | None) -
     return sorted({*even, *largest}), largest
 
 
-def _few(kept: Sequence[int], largest: Sequence[int], number: int, subject: int) -> list[int]:
-    """Choose at most `number` of the kept slices: half of them at even distances, and the largest of each class.
+def _few(kept: Sequence[int], largest: Sequence[int], own: Sequence[int], number: int, subject: int) -> list[int]:
+    """Choose at most `number` of the kept slices: those to test, the largest of each class, others at even distances.
 
     Volumes begin with different classes, so that every class is shown even if each volume gives few slices.
+
+    Args:
+        kept: numbers of the slices.
+        largest: numbers of the slices with the largest area of each class.
+        own: indices in `kept` of the slices that leave-one-out tests.
+        number: number of slices to choose.
+        subject: number of the volume.
     """
     turned = [largest[(i + subject) % len(largest)] for i in range(len(largest))]
-    needed = list(dict.fromkeys(turned))[: (number + 1) // 2]
-    places = [list(kept).index(i) for i in needed]
-    even = spread(len(kept), number - len(places)) if number > len(places) else []
-    return [kept[i] for i in sorted({*even, *places})]
+    wanted = [*own, *(list(kept).index(i) for i in turned)]
+    even = spread(len(kept), number) if number else []
+    return [kept[i] for i in sorted(list(dict.fromkeys([*wanted, *even]))[:number])]
 
 
 MOST_PICTURES = 256  # slices of all volumes together

@@ -13,8 +13,9 @@ from universeg_jax.models.in_context import nearest_entries, similarity
 from universeg_jax.segment.forecast import Certainty, certainty
 from universeg_jax.segment.labels import shift_odds, winners
 from universeg_jax.segment.preprocess import resize_square
-from universeg_jax.segment.slice_choice import shares, spread
+from universeg_jax.segment.slice_choice import MOST_TESTED, shares, slices_to_test
 from universeg_jax.segment.support import BATCH_SIZES
+from universeg_jax.shapes import Float
 
 if TYPE_CHECKING:
     from universeg_jax.segment.slice_pool import SlicePool
@@ -135,14 +136,12 @@ def _dice(one: np.ndarray, other: np.ndarray) -> float:
     return float(2 * (one & other).sum() / total) if total else 1.0
 
 
-EMPTY = 0.25  # part of the slices of a volume that may show no structure
-
-
 class SlicesLeftOut:
     """Labelled slices of a pool, each segmented from the slices of other volumes by any model of the pool.
 
-    At most `MOST` slices are left out, about equally many from each volume. Predictions are compared with labels in the
-    square of the model with the largest input. Dice is measured over all slices of a volume together.
+    At most `MOST_TESTED` slices are left out, about equally many from each volume, evenly spaced along the axis.
+    Predictions are compared with labels in the square of the model with the largest input. Dice is measured over all
+    slices of a volume together, each with the number of slices that it stands for.
 
     Args:
         pool: slices of at least two volumes.
@@ -158,7 +157,7 @@ class SlicesLeftOut:
         self._size = model.support.images.shape[1]
         # Only slices that all models use are left out: encodings of others would serve nothing else.
         common = [s for s, views in enumerate(pool.views) if all(view is not None for view in views)]
-        self.entries = _spread(np.array(common), candidates.subjects, np.any(candidates.shown, axis=0))
+        self.entries, self._weights = _to_test(np.array(common), candidates.subjects, np.any(candidates.shown, axis=0))
         subjects, self.volumes = np.unique(candidates.subjects[self.entries], return_inverse=True)
         places = np.searchsorted(model.entries, self.entries)
         views = [pool.views[entry][pool.models.index(model)] for entry in self.entries]
@@ -193,20 +192,26 @@ class SlicesLeftOut:
     def dice(self, probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
         """Return the Dice of each volume, the mean over structures; NaN if no structure can be scored.
 
+        Few slices of one volume say little about its Dice: a structure may show its end only. So Dice is taken over all
+        volumes together, and the value of a volume is its part in it (`pseudo_values`).
+
         Args:
             probabilities: (M,size,size,P).
             threshold: probability that separates a structure and the background.
         """
         both, area = np.zeros(self._scored.shape), np.zeros(self._scored.shape)
-        for one, truth, within, volume in zip(probabilities, self._truth, self._insides, self.volumes, strict=True):
+        slices = zip(probabilities, self._truth, self._insides, self.volumes, self._weights, strict=True)
+        for one, truth, within, volume, weight in slices:
             predicted = winners(one[within], threshold)
             for k in range(area.shape[1]):
                 found, known = predicted == k + 1, truth == k + 1
-                both[volume, k] += (found & known).sum()
-                area[volume, k] += found.sum() + known.sum()
+                both[volume, k] += weight * (found & known).sum()
+                area[volume, k] += weight * (found.sum() + known.sum())
         scored = self._scored & (area > 0)
-        total = np.where(scored, 2 * both / np.maximum(area, 1), 0).sum(axis=1)
-        return np.where(scored.any(axis=1), total / np.maximum(scored.sum(axis=1), 1), np.nan)
+        values = np.zeros(area.shape)
+        for k, own in enumerate(scored.T):
+            values[own, k] = pseudo_values(2 * both[own, k], area[own, k])
+        return np.where(scored.any(axis=1), values.sum(axis=1) / np.maximum(scored.sum(axis=1), 1), np.nan)
 
     def certainty(self, probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
         """Return the certainty of each volume. `dice` explains the arguments."""
@@ -216,14 +221,37 @@ class SlicesLeftOut:
         return np.array([own.value for own in found])
 
 
-def _spread(entries: np.ndarray, subjects: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Choose at most `MOST` slices, equally many from each volume, evenly spaced, few without a structure."""
-    chosen: list[int] = []
+def pseudo_values(parts: Float[np.ndarray, " V"], wholes: Float[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
+    """Return the jackknife's pseudo-values of sum(parts) / sum(wholes), one for each volume (Tukey, 1958).
+
+    Their mean is the ratio with less bias, and their variance is that of independent values.
+
+    Args:
+        parts: one for each volume.
+        wholes: the same; positive.
+    """
+    number, part, whole = len(parts), parts.sum(), wholes.sum()
+    if number < 2:
+        return parts / wholes
+    return number * part / whole - (number - 1) * (part - parts) / (whole - wholes)
+
+
+def _to_test(entries: np.ndarray, subjects: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Choose at most `MOST_TESTED` slices, equally many from each volume.
+
+    Args:
+        entries: (N,) slices that every model has prepared.
+        subjects: (S,) volume of each slice.
+        shown: (S,) True where a slice shows a structure.
+
+    Returns:
+        Slices (M,), and the number of slices that each stands for (M,).
+    """
     found = np.unique(subjects[entries])
-    for subject, number in zip(found, shares(len(found), MOST), strict=True):
-        own = entries[subjects[entries] == subject]
-        full, empty = own[shown[own]], own[~shown[own]]
-        few = min(len(empty), int(EMPTY * number)) if len(full) else 0
-        for part, size in ((full, number - few), (empty, few)):
-            chosen += [int(part[i]) for i in spread(len(part), size)] if size and len(part) else []
-    return np.array(sorted(chosen))
+    chosen: dict[int, float] = {}
+    for volume, (subject, number) in enumerate(zip(found, shares(len(found), MOST_TESTED), strict=True)):
+        own, prepared = np.flatnonzero(subjects == subject), entries[subjects[entries] == subject]
+        for index, weight in zip(*slices_to_test(shown[own], min(number, len(prepared)), volume), strict=True):
+            nearest = int(prepared[np.abs(prepared - own[index]).argmin()])
+            chosen[nearest] = chosen.get(nearest, 0.0) + weight
+    return np.array(sorted(chosen)), np.array([chosen[entry] for entry in sorted(chosen)])

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from universeg_jax.errors import InputError
+from universeg_jax.shapes import Bool
 from universeg_jax.util.checks import check_number
 
 LARGEST_GROUP = 8  # target slices in a batch
@@ -168,3 +169,33 @@ def spread(length: int, most: int, needed: Sequence[int] = ()) -> list[int]:
 def shares(volumes: int, most: int) -> np.ndarray:
     """Divide a number of slices among volumes as evenly as possible."""
     return np.bincount(np.arange(most) * volumes // most, minlength=volumes)
+
+
+MOST_TESTED = 16  # slices of all volumes that leave-one-out tests
+EMPTY = 0.25  # part of them that may show no structure
+GOLDEN = 0.6180339887  # its multiples, without their whole parts, are far apart
+
+
+def slices_to_test(shown: Bool[np.ndarray, " n"], number: int, volume: int) -> tuple[list[int], list[float]]:
+    """Choose the slices of a volume that leave-one-out tests, at even distances.
+
+    The distances begin at another height in each volume, so that few slices of many volumes cover all heights.
+
+    Args:
+        shown: True where a slice shows a structure. A volume without any is not tested.
+        number: number of slices to choose.
+        volume: number of the volume, from 0.
+
+    Returns:
+        Indices of the slices, and the number of slices of the volume that each stands for.
+    """
+    shift = (0.5 + GOLDEN * volume) % 1
+    full, empty = np.flatnonzero(shown), np.flatnonzero(~shown)
+    few = min(len(empty), int(EMPTY * number + shift), max(number - 1, 0)) if len(full) else 0
+    indices: list[int] = []
+    weights: list[float] = []
+    for part, size in ((full, min(len(full), number - few)), (empty, min(len(empty), few))):
+        places = ((np.arange(size) + shift) / max(size, 1) * len(part)).astype(int)
+        indices += part[places].tolist()
+        weights += [len(part) / max(size, 1)] * size
+    return indices, weights
