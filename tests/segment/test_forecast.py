@@ -58,3 +58,10 @@ def test_a_task_forecasts_its_dice():
     assert forecast.examples == 4
     assert 0 <= task.segment(labels)[0].predicted_dice <= 1
     assert Segmenter(Weighted()).fit(labels[:1], labels[:1]).forecast() is None
+
+
+@pytest.mark.parametrize(("dices", "expected"), [([1.1, 1.02], 1.0), ([-0.2, 0.1], 0.0)])
+def test_parts_of_volumes_outside_of_the_range_give_a_dice(dices, expected):
+    found = Forecast.of(np.array(dices), np.array([0.5, 0.5]), "volumes")
+    assert found.dice == expected
+    assert 0 <= found.low <= found.dice <= found.high <= 1

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from universeg_jax.segment.selection import best_threshold, expected, select, thresholds
+from universeg_jax.segment.selection import best_threshold, expected, mean_dice, select, thresholds
 
 DEFAULT = np.array([[0.5, 0.6, 0.7, 0.8]])
 
@@ -58,3 +58,8 @@ def test_the_forecast_of_an_example_does_not_select_by_itself(examples, plans, s
         for own in changed:
             own[:, example] = own[:, example] / 2
         assert np.isclose(expected(changed)[example], expected(dices)[example] / 2)
+
+
+def test_a_mean_dice_stays_in_its_range():
+    assert mean_dice(np.array([1.1, 1.0, np.nan])) == 1
+    assert mean_dice(np.array([np.nan])) == 0

@@ -49,7 +49,7 @@ class Forecast:
         if number == 0:
             return None
         deviation = float(dices[known].std(ddof=1)) if number > 1 else None
-        mean, certain = float(dices[known].mean()), float(certainties[known].mean())
+        mean, certain = float(np.clip(dices[known].mean(), 0, 1)), float(certainties[known].mean())
         return cls(mean, 0.0, 1.0, number, certain, deviation, unit=unit).for_images(None)
 
     def for_images(self, number: int | None) -> "Forecast":

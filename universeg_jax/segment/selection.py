@@ -51,9 +51,9 @@ def best_threshold(dices: Float[np.ndarray, "T M"]) -> int:
 
 
 def mean_dice(dices: Float[np.ndarray, " M"]) -> float:
-    """Return the mean of the Dice that can be measured, to four digits; 0 if there is none."""
+    """Return the mean of the Dice that can be measured, in [0,1] and to four digits; 0 if there is none."""
     known = dices[~np.isnan(dices)]
-    return round(float(known.mean()), 4) if len(known) else 0.0
+    return round(float(np.clip(known.mean(), 0, 1)), 4) if len(known) else 0.0
 
 
 def expected(dices: Sequence[Float[np.ndarray, "T M"]]) -> Float[np.ndarray, " M"]:
