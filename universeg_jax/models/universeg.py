@@ -25,7 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 
 from universeg_jax import backend
 from universeg_jax.backend import compiled
@@ -33,7 +32,7 @@ from universeg_jax.nn.conv import LINEAR, Conv
 from universeg_jax.nn.cross_conv import Activation, CrossBlock
 from universeg_jax.nn.lanes import lanes_of, side_by_side
 from universeg_jax.nn.resample import max_pool, upsample
-from universeg_jax.nn.support import map_support, mean_weights, weighted_mean
+from universeg_jax.nn.support import for_each_target, map_support, mean_weights, weighted_mean
 from universeg_jax.shapes import Array, Float, Shaped, Size, check_divisible, check_shapes
 
 PyTree = Any
@@ -118,7 +117,7 @@ class UniverSeg(nnx.Module):
         Arguments and result are as in `__call__`.
         """
         support, mask = self._checked(target, support_images, support_labels, support_mask)
-        return _for_each(self._define_one, target, support, mask, at_once=target.shape[0])
+        return for_each_target(self._define_one, target, support, mask, at_once=target.shape[0])
 
     @compiled(static=("chunk", "targets_at_once", "support_axis", "checkpoint"))
     def __call__(
@@ -164,7 +163,7 @@ class UniverSeg(nnx.Module):
             checkpoint=checkpoint,
         )
         at_once = targets_at_once or max(1, backend.feature_memory() // self._feature_bytes(support))
-        return _for_each(run, target, support, mask, at_once=at_once)
+        return for_each_target(run, target, support, mask, at_once=at_once)
 
     def prepare(self, images: Array, labels: Array, mask: Array) -> Callable[..., Array]:
         """Prepare a support set and return the predictor of its task (`universeg_jax.InContextModel`).
@@ -218,6 +217,7 @@ class UniverSeg(nnx.Module):
         return 3 * entries * (height // 2) * (width // 2) * self._widest() * support.dtype.itemsize
 
     def _widest(self) -> int:
+        """Return the largest number of features of an encoder stage."""
         return max(features for _, features in self.config.encoder_features)
 
     def _define_one(self, target: Array, support: Array, mask: Array) -> Array:
@@ -281,21 +281,6 @@ class UniverSeg(nnx.Module):
         else:
             target, _, _ = last.in_chunks(target, (entries, skip), over_support, read=_upsampled, write=None)
         return self.head(target)[0]
-
-
-def _for_each(run: Callable, target: Array, support: Array, mask: Array, *, at_once: Size) -> Array:
-    """Run on each target with its own or the shared support set and mask."""
-    shared = support.shape[0] == 1, mask.shape[0] == 1
-    # Shared arrays are closed over, so that vmap computes the parts that depend on them alone only once.
-    own = target, *(None if is_shared else x for is_shared, x in zip(shared, (support, mask), strict=True))
-
-    def one(own: tuple[Array, Array | None, Array | None]) -> Array:
-        target, own_support, own_mask = own
-        return run(target, support[0] if shared[0] else own_support, mask[0] if shared[1] else own_mask)
-
-    if target.shape[0] <= at_once:
-        return jax.vmap(one)(own)
-    return lax.map(one, own, batch_size=at_once)
 
 
 def _join(low_and_skip: tuple[Array, Array]) -> Array:

@@ -73,8 +73,8 @@ class CrossConv(nnx.Module):
         """Compute K_v * v_i, which all targets share.
 
         Args:
-            parts: arrays whose channels are those of the support stream in a row. L entries may lie side by side in
-                each array (`nn/lanes.py`).
+            parts: arrays that together hold the channels of the support stream, in this order. Each array may hold L
+                entries side by side (`nn/lanes.py`).
 
         Returns:
             (N,H,W,L·F).

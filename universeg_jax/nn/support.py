@@ -1,4 +1,4 @@
-"""Computation over the entries of a support set, a few at a time.
+"""Computation over the entries of a support set, a few at a time, and over targets.
 
 Only means couple the entries of a support set. So each block of the network computes them in chunks that fit into the
 processor's cache. It keeps the features that the next block needs, and adds up the means on the way.
@@ -102,6 +102,32 @@ def map_support(
             means, rest = step(means, jax.tree.map(lambda x: x[size - left_over :], parts))
             kept = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), kept, rest)
     return kept, _sum_over_devices(means, axis_name)
+
+
+def for_each_target(run: Callable, target: Array, support: Array, mask: Array, *, at_once: Size) -> Array:
+    """Run on each target with its own or the shared support set and mask.
+
+    Args:
+        run: function of one target, its support set (S,…) and its mask (S,).
+        target: (B,…).
+        support: (B,S,…), or (1,S,…) shared by all targets.
+        mask: (B,S), or (1,S) shared by all targets.
+        at_once: number of targets computed at a time.
+
+    Returns:
+        The results, stacked along the leading axis B.
+    """
+    shared = support.shape[0] == 1, mask.shape[0] == 1
+    # Shared arrays are closed over, so that vmap computes the parts that depend on them alone only once.
+    own = target, *(None if is_shared else x for is_shared, x in zip(shared, (support, mask), strict=True))
+
+    def one(own: tuple[Array, Array | None, Array | None]) -> Array:
+        target, own_support, own_mask = own
+        return run(target, support[0] if shared[0] else own_support, mask[0] if shared[1] else own_mask)
+
+    if target.shape[0] <= at_once:
+        return jax.vmap(one)(own)
+    return lax.map(one, own, batch_size=at_once)
 
 
 def _sum_over_devices(values: PyTree, axis_name: str | None) -> PyTree:

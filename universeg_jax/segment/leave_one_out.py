@@ -224,11 +224,14 @@ class SlicesLeftOut:
 def pseudo_values(parts: Float[np.ndarray, " V"], wholes: Float[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
     """Return the jackknife's pseudo-values of sum(parts) / sum(wholes), one for each volume (Tukey, 1958).
 
-    Their mean is the ratio with less bias, and their variance is that of independent values.
+    Their mean estimates the ratio with less bias. They can be treated as independent values, and can leave [0,1].
 
     Args:
-        parts: one for each volume.
-        wholes: the same; positive.
+        parts: (V,), one value for each volume.
+        wholes: (V,), one positive value for each volume.
+
+    Returns:
+        (V,), one value for each volume; the ratio itself if there is one volume.
     """
     number, part, whole = len(parts), parts.sum(), wholes.sum()
     if number < 2:
